@@ -1,0 +1,38 @@
+# heaplay: one program, one preloaded recorder, and the libraries that tests and measurements preload.
+
+HP_DIRS    := cli trace record import allocs engine measure result
+HP_SRC     := $(filter-out replay/record/preload%.c replay/engine/worker_main.c,$(wildcard $(HP_DIRS:%=replay/%/*.c)))
+HP_OBJ     := $(HP_SRC:%.c=$(OUT)/%.o)
+HP_LIB_OBJ := $(filter-out $(OUT)/replay/cli/main.o,$(HP_OBJ))
+HP_CPPFLAGS = -Ireplay -D_GNU_SOURCE
+HP_LIBS    := -lzstd -larchive -ljansson -lm -lpthread -ldl
+
+$(OUT)/replay/%.o: replay/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(HP_CPPFLAGS) -c -o $@ $<
+
+$(OUT)/heaplay: $(HP_OBJ)
+	$(CC) -o $@ $^ $(LDFLAGS_ALL) $(HP_LIBS)
+
+# The recorder runs inside the program that is recorded: no sanitizer, no dependency but libc.
+RECORDER_SRC := $(wildcard replay/record/preload*.c)
+$(OUT)/libheaplay-record.so: $(RECORDER_SRC) $(wildcard replay/record/*.h)
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 $(WARN) -O2 -g -fPIC -fvisibility=hidden -ftls-model=initial-exec $(HP_CPPFLAGS) \
+	    -shared -o $@ $(RECORDER_SRC) -Wl,-z,now,-z,relro,-z,nodelete
+
+# The replay worker is a program of its own: small, few libraries, so that the allocator it runs under is alone in it.
+WORKER_SRC := replay/engine/worker_main.c
+$(OUT)/heaplay-worker: $(WORKER_SRC) $(wildcard replay/engine/*.h)
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 $(WARN) $(MODE) $(HP_CPPFLAGS) -o $@ $(WORKER_SRC) -Wl,-z,now,-z,relro -lpthread -ldl
+
+ARTIFACTS += $(OUT)/heaplay $(OUT)/libheaplay-record.so $(OUT)/heaplay-worker
+
+# Tests: replay/tests/test_NAME.c is a cmocka program linked with everything but main; *.sh prints TAP itself.
+HP_TEST_SRC := $(wildcard replay/tests/test_*.c)
+HP_TEST_BIN := $(HP_TEST_SRC:%.c=$(OUT)/%)
+$(HP_TEST_BIN): $(OUT)/%: $(OUT)/%.o $(HP_LIB_OBJ)
+	$(CC) -o $@ $^ $(LDFLAGS_ALL) $(HP_LIBS) -lcmocka
+
+TESTS += $(HP_TEST_BIN) $(wildcard replay/tests/test_*.sh)
