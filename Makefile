@@ -6,9 +6,17 @@ SHELL         := /bin/bash
 .DELETE_ON_ERROR:
 
 # release | debug | asan | ubsan | tsan
-BUILD  ?= release
-OUT    := build/$(BUILD)
-JOBS   ?= $(shell nproc)
+BUILD    ?= release
+BUILDDIR ?= build/$(BUILD)
+JOBS     ?= $(shell nproc)
+
+# Every fragment builds into $(OUT). For `make record` alone OUT=f.hpt is the trace to write, as documented.
+ifneq ($(filter record,$(MAKECMDGOALS)),)
+  RECORD_OUT   := $(OUT)
+  override OUT := $(BUILDDIR)
+else
+  OUT := $(BUILDDIR)
+endif
 
 CC     ?= cc
 CXX    ?= c++
@@ -39,13 +47,16 @@ include allocator/build.mk
 include replay/build.mk
 include scripts/build.mk
 
-.PHONY: help build clean
+.PHONY: help build clean artifacts
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
-build: deps $(ARTIFACTS) ## build everything, run nothing (BUILD=release|debug|asan|ubsan|tsan)
+build: deps ## build everything, run nothing (BUILD=release|debug|asan|ubsan|tsan)
+	@$(MAKE) --no-print-directory -j$(JOBS) artifacts
+
+artifacts: $(ARTIFACTS)
 
 clean: ## remove build/
 	rm -rf build
 
--include $(shell find build -name '*.d' 2>/dev/null)
+-include $(shell find $(OUT) -name '*.d' 2>/dev/null)
