@@ -1,2 +1,76 @@
-.PHONY: deps
+# Commands around the two programs: set-up, tests, measurements. Recipes name scripts, and the scripts know the rest.
+
+PY      = $$(scripts/python.sh)
+SUBMAKE = $(MAKE) --no-print-directory OUT=$(OUT) BUILD=$(BUILD)
+# For each command: the groups of scripts/packages.txt it needs, then the build.
+ready   = scripts/setup.sh $(1) && $(SUBMAKE) -j$(JOBS) artifacts
+
+.PHONY: deps bench test test-long test-list replay report record micro programs scoreboard traces test-portability lint
+
 deps:
+	@scripts/setup.sh build scripts micro
+
+bench: ## measure every allocator on the bundled traces, at most 5 minutes (SUITE=quick|default|full MINUTES=5)
+	@$(call ready,build scripts micro bench)
+	@py=$(PY) && $$py scripts/bench.py --heaplay $(OUT)/heaplay $(if $(SUITE),--suite $(SUITE)) \
+	    $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ALLOCS),--allocs "$(ALLOCS)") $(BENCH_ARGS)
+
+replay: ## measure one trace and report: TRACE=f.hpt [ALLOCS="cellmalloc glibc NAME=PATH"] [MINUTES=2]
+	@test -n "$(TRACE)" || { echo 'usage: make replay TRACE=f.hpt [ALLOCS="..."]' >&2; exit 2; }
+	@$(call ready,build scripts micro bench)
+	@py=$(PY) && $$py scripts/bench.py --heaplay $(OUT)/heaplay --trace "$(TRACE)" \
+	    $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ALLOCS),--allocs "$(ALLOCS)") $(BENCH_ARGS)
+
+report: ## draw the newest results again (RESULTS=results/DIR for others)
+	@scripts/setup.sh scripts
+	@py=$(PY) && $$py scripts/report.py $(RESULTS)
+
+record: ## record a program: CMD="prog args" [OUT=f.hpt]
+	@test -n '$(subst ','\'',$(CMD))' || { echo 'usage: make record CMD="prog args" OUT=f.hpt' >&2; exit 2; }
+	@$(call ready,build)
+	@$(OUT)/heaplay record $(if $(RECORD_OUT),-o "$(RECORD_OUT)") -- $(CMD)
+
+micro: ## micro-benchmarks of every allocator (Google Benchmark)
+	@$(call ready,build scripts micro bench)
+	@py=$(PY) && OUT=$(OUT) $$py scripts/micro.py $(MICRO_ARGS)
+
+programs: ## whole programs under each allocator (hyperfine)
+	@$(call ready,build scripts micro bench programs)
+	@py=$(PY) && OUT=$(OUT) $$py scripts/programs.py $(PROGRAMS_ARGS)
+
+scoreboard: ## this version against the earlier ones
+	@$(call ready,build scripts micro bench)
+	@py=$(PY) && OUT=$(OUT) $$py scripts/scoreboard.py $(SCOREBOARD_ARGS)
+
+traces: ## record the bundled traces again (LONG=1: the long ones too)
+	@$(call ready,build scripts traces)
+	@py=$(PY) && OUT=$(OUT) LONG=$(LONG) $$py scripts/traces.py $(TRACES_ARGS)
+
+# Tests. TESTS holds programs and scripts that print TAP; programs run under the sanitizers too, unless a fragment
+# narrows TESTS_VARIANT. test-list builds one variant's programs and leaves their names for scripts/run_tests.py.
+TEST_BINARIES := $(filter $(OUT)/%,$(TESTS))
+TESTS_release ?= $(TESTS)
+TESTS_debug   ?= $(TEST_BINARIES)
+TESTS_asan    ?= $(TEST_BINARIES)
+TESTS_ubsan   ?= $(TEST_BINARIES)
+TESTS_tsan    ?= $(TEST_BINARIES)
+TEST_VARIANTS ?= release debug asan ubsan tsan
+
+test-list: $(filter $(OUT)/%,$(TESTS_$(BUILD))) $(if $(filter release,$(BUILD)),$(ARTIFACTS)) $(TEST_NEEDS_$(BUILD))
+	@mkdir -p $(OUT) && printf '%s\n' $(TESTS_$(BUILD)) > $(OUT)/tests.list
+
+test: ## every test: programs, sanitizer builds, scripts, style (TEST_VARIANTS="release" for less)
+	@scripts/setup.sh build scripts micro bench test
+	@py=$(PY) && $$py scripts/run_tests.py --variants "$(TEST_VARIANTS)" \
+	    $(if $(filter command line,$(origin OUT) $(origin BUILDDIR)),--out $(OUT)) $(TEST_ARGS)
+
+test-long: ## every test, with the long form of those that have one (HEAPLAY_LONG=1)
+	@HEAPLAY_LONG=1 $(MAKE) --no-print-directory test TEST_ARGS="--timeout 3600 $(TEST_ARGS)"
+
+test-portability: ## cellmalloc with musl, i386 and arm64 compilers, run under qemu where needed
+	@scripts/setup.sh build portability
+	@scripts/portability.sh
+
+lint: ## flake8 and the rules of who may include whom
+	@scripts/setup.sh scripts test
+	@py=$$(scripts/python.sh flake8) && $$py -m flake8 scripts && $$py scripts/check_layers.py
