@@ -56,7 +56,7 @@ TESTS_ubsan   ?= $(TEST_BINARIES)
 TESTS_tsan    ?= $(TEST_BINARIES)
 TEST_VARIANTS ?= release debug asan ubsan tsan
 
-test-list: $(filter $(OUT)/%,$(TESTS_$(BUILD))) $(if $(filter release,$(BUILD)),$(ARTIFACTS)) $(TEST_NEEDS_$(BUILD))
+test-list: $(filter $(OUT)/%,$(TESTS_$(BUILD))) $(ARTIFACTS)
 	@mkdir -p $(OUT) && printf '%s\n' $(TESTS_$(BUILD)) > $(OUT)/tests.list
 
 test: ## every test: programs, sanitizer builds, scripts, style (TEST_VARIANTS="release" for less)

@@ -70,7 +70,7 @@ done
 candidate() {
     local name
     for name in ${1//|/ }; do
-        apt-cache policy "$name" 2>/dev/null | grep -q '^ *Candidate: [^(]' && { echo "$name"; return; }
+        grep -q '^ *Candidate: [^(]' <<<"$(apt-cache policy "$name" 2>/dev/null)" && { echo "$name"; return; }
     done
 }
 

@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""Checks who includes whom, and who alone may use what, against the tables below.
+
+Exit 0 and a count when all is well, else one line per offence (file:line, what, the rule) and exit 1.
+"""
+import argparse
+import re
+import sys
+from pathlib import Path
+
+SRC = Path(__file__).resolve().parent.parent
+
+# Directory of replay/ -> what its files may include of replay/ (a directory, or one header). Tests may include anything.
+REPLAY = {
+    "trace": {"trace"},
+    "record": {"record", "trace/trace.h", "cli/commands.h"},
+    "import": {"import", "trace/trace.h"},
+    "allocs": {"allocs"},
+    "measure": {"measure"},
+    "result": {"result", "measure", "trace/trace.h"},
+    "engine": {"engine", "allocs", "measure", "result", "trace/compile.h", "trace/trace.h"},
+    "bench": {"bench", "allocs", "measure"},
+    "cli": {"cli", "trace", "record", "import", "allocs", "measure", "result", "engine"},
+}
+
+# Name of a file of allocator/src (without suffix) -> the layers it may know. What every layer may know is COMMON.
+COMMON = {"assert", "fatal", "config", "common", "internal", "cellmalloc", "tunables", "stats", "compiler", "version"}
+ALLOCATOR = {
+    "os": set(),
+    "lock": {"os"},
+    "chunk": {"sizeclass"},
+    "sizeclass": {"chunk"},
+    "bins": {"chunk", "sizeclass"},
+    "fit": {"chunk", "sizeclass"},
+    "pool": {"chunk", "sizeclass"},
+    "segment": {"os", "chunk"},
+    "heap": {"pool", "bins", "fit", "chunk", "sizeclass", "segment", "lock", "os", "check"},
+    "tcache": {"heap", "chunk", "sizeclass", "lock", "os"},
+    "api": {"tcache", "heap", "chunk", "sizeclass"},
+    "override": {"api", "tcache", "heap", "lock"},
+}
+
+# Pattern of code -> the only files of the directory that may hold it, and the rule in words.
+ALONE = [
+    ("allocator/src", r"\bgetenv\s*\(|\benviron\b", r"tunables\.c", "only tunables.c reads the environment"),
+    ("allocator/src", r"\berrno\s*=[^=]", r"(api|override|os_\w+)\.c", "only api.c sets errno"),
+    ("allocator/src", r"\b(mmap|munmap|mremap|madvise|mprotect|s?brk|syscall|sysconf)\s*\(", r"os_\w+\.c",
+     "only os_*.c makes system calls"),
+    ("replay/engine", r"lib(jemalloc|mimalloc|tcmalloc)", r"$^", "only allocs/ knows the names of libraries"),
+]
+FOREIGN = re.compile(r"(jemalloc|mimalloc|gperftools|google|tcmalloc)[/.]")
+INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')
+
+
+def strip_comments(text):
+    """The code with comments and strings blanked, line numbers kept."""
+    def blank(match):
+        return re.sub(r"[^\n]", " ", match.group(0))
+    return re.sub(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"', blank, text, flags=re.DOTALL)
+
+
+def includes(text):
+    for number, line in enumerate(text.splitlines(), 1):
+        found = INCLUDE.match(line)
+        if found:
+            yield number, found.group(1), found.group(2)
+
+
+def replay_offence(directory, target, allowed):
+    """Why a file of replay/DIRECTORY may not include TARGET, or None."""
+    first = target.split("/")[0]
+    if "/" not in target or first not in REPLAY:
+        return None
+    if first in allowed or target in allowed:
+        return None
+    return f"replay/{directory} may not know {target}"
+
+
+def check_replay(root):
+    for path in sorted((root / "replay").glob("*/*.[ch]")) + sorted((root / "replay").glob("*/*.cc")):
+        directory = path.parent.name
+        if directory not in REPLAY:
+            continue
+        for number, kind, target in includes(path.read_text(errors="replace")):
+            problem = None
+            if kind == '"':
+                target = re.sub(r"^\.\./", "", target)
+                problem = replay_offence(directory, target, REPLAY[directory])
+            if FOREIGN.search(target) and directory not in ("allocs", "bench"):
+                problem = f"only allocs/ may know an allocator's header ({target})"
+            if target.endswith(".c"):
+                problem = f"no file includes a .c file ({target})"
+            if problem:
+                yield f"{path.relative_to(root)}:{number}: {problem}"
+
+
+def check_allocator(root):
+    for path in sorted((root / "allocator" / "src").glob("*.[ch]")):
+        layer = re.sub(r"_(linux|posix|darwin|bsd)$", "", path.stem)
+        for number, kind, target in includes(path.read_text(errors="replace")):
+            name = Path(target).stem
+            where = f"{path.relative_to(root)}:{number}"
+            if target.endswith(".c"):
+                yield f"{where}: no file includes a .c file ({target})"
+            if kind == "<":
+                if target.startswith("sys/mman") and layer != "os":
+                    yield f"{where}: only os_*.c makes system calls ({target})"
+            elif re.match(r"jansson|trace|replay", target):
+                yield f"{where}: the allocator knows nothing of traces or JSON ({target})"
+            elif layer in ALLOCATOR and name in ALLOCATOR and name != layer and name not in ALLOCATOR[layer]:
+                yield f"{where}: {layer} may not know {name}"
+
+
+def check_alone(root):
+    for directory, pattern, allowed, rule in ALONE:
+        for path in sorted((root / directory).glob("*.[ch]")):
+            if re.fullmatch(allowed, path.name):
+                continue
+            text = path.read_text(errors="replace")
+            code = text if "lib(" in pattern else strip_comments(text)
+            for number, line in enumerate(code.splitlines(), 1):
+                if re.search(pattern, line):
+                    yield f"{path.relative_to(root)}:{number}: {rule}: {text.splitlines()[number - 1].strip()}"
+
+
+def check(root):
+    return [*check_replay(root), *check_allocator(root), *check_alone(root)]
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("root", nargs="?", type=Path, default=SRC)
+    root = parser.parse_args(argv).root
+    offences = check(root)
+    for line in offences:
+        print(line)
+    count = sum(1 for _ in root.glob("replay/*/*.[ch]")) + sum(1 for _ in root.glob("allocator/src/*.[ch]"))
+    print(f"layers: {count} files, {len(offences)} offences")
+    return 1 if offences else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
