@@ -85,11 +85,13 @@ enum hp_error {
 typedef struct hp_writer hp_writer;
 typedef struct hp_reader hp_reader;
 
-/* Writer. path "-" is stdout. hp_writer_close writes index and trailer, frees the writer, and returns the first error
+/* Writer. path "-" is stdout. hp_writer_close writes the trailer (NULL: none), frees the writer, and returns the first error
  * that any call met; hp_writer_error gives its text before that. Blocks are flushed as they fill, so that a
- * writer that is killed leaves a readable file. */
+ * writer that is killed leaves a readable file. An event is refused (HP_E_INVALID) when its id is not the next one,
+ * its old id not an earlier one, or its time decreases; times are kept in units of 64 ns, rounded down. */
 hp_writer  *hp_writer_open(const char *path, const struct hp_meta *meta, char *error, size_t error_size);
 int         hp_writer_append(hp_writer *w, const struct hp_event *event);
+int         hp_writer_flush(hp_writer *w);             /* ends the block early: what was appended is on disk */
 const char *hp_writer_error(const hp_writer *w);
 int         hp_writer_close(hp_writer *w, const struct hp_trailer *trailer);
 

@@ -1,0 +1,119 @@
+/* main.c - the program heaplay: a table of subcommands, each in cli/cmd_NAME.c, and the way to find one. */
+#include "cli/commands.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#define HP_VERSION "0.1.0"
+
+#pragma weak hp_cmd_record
+#pragma weak hp_cmd_replay
+#pragma weak hp_cmd_verify
+#pragma weak hp_cmd_list
+#pragma weak hp_cmd_info
+#pragma weak hp_cmd_check
+#pragma weak hp_cmd_cat
+#pragma weak hp_cmd_generate
+#pragma weak hp_cmd_import
+#pragma weak hp_cmd_export
+#pragma weak hp_cmd_script
+
+static const struct command {
+    const char *name;
+    int       (*run)(int argc, char **argv);
+    const char *help;
+} commands[] = {
+    { "record",   hp_cmd_record,   "run a program and write its malloc traffic to a trace" },
+    { "replay",   hp_cmd_replay,   "run a trace under one or more allocators and measure them" },
+    { "verify",   hp_cmd_verify,   "run a trace under an allocator and check every block it returns" },
+    { "list",     hp_cmd_list,     "list the allocators found on this machine" },
+    { "info",     hp_cmd_info,     "describe a trace: operations, sizes, lifetimes, threads, live bytes" },
+    { "check",    hp_cmd_check,    "check a trace from first to last byte" },
+    { "cat",      hp_cmd_cat,      "print a trace as text, one event a line" },
+    { "generate", hp_cmd_generate, "make a synthetic trace" },
+    { "import",   hp_cmd_import,   "turn a trace of another tool into a .hpt trace" },
+    { "export",   hp_cmd_export,   "turn a .hpt trace into another tool's format" },
+    { "bench",    hp_cmd_script,   "replay the bundled traces under every allocator and write a report" },
+    { "report",   hp_cmd_script,   "draw the report of a run again" },
+    { "compare",  hp_cmd_script,   "compare two runs" },
+    { "advise",   hp_cmd_script,   "say which allocator suits a trace" },
+};
+#define COMMAND_COUNT (sizeof commands / sizeof *commands)
+
+static void print_help(FILE *out)
+{
+    fputs("heaplay records the malloc traffic of programs and replays it under any allocator\n\n"
+          "usage: heaplay COMMAND [ARGUMENTS]      heaplay COMMAND --help      heaplay --version\n\n", out);
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].help);
+    fputs("\nexit codes: 0 ok, 1 a check or comparison failed, 2 usage, 3 bad input file, 4 bad allocator\n", out);
+}
+
+/* Edit distance of two short words; longer ones count as far apart. */
+static unsigned distance(const char *a, const char *b)
+{
+    enum { MAX = 32 };
+    unsigned row[MAX + 1];
+    size_t na = strlen(a), nb = strlen(b);
+
+    if (na > MAX || nb > MAX)
+        return MAX;
+    for (size_t j = 0; j <= nb; j++)
+        row[j] = (unsigned)j;
+    for (size_t i = 1; i <= na; i++) {
+        unsigned diagonal = row[0];
+        row[0] = (unsigned)i;
+        for (size_t j = 1; j <= nb; j++) {
+            unsigned best = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[nb];
+}
+
+static const struct command *find(const char *name)
+{
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (!strcmp(commands[i].name, name))
+            return &commands[i];
+    return NULL;
+}
+
+static int refuse(const char *name)
+{
+    const struct command *nearest = &commands[0];
+
+    for (size_t i = 1; i < COMMAND_COUNT; i++)
+        if (distance(name, commands[i].name) < distance(name, nearest->name))
+            nearest = &commands[i];
+    fprintf(stderr, "heaplay: no command '%s'; the nearest is '%s', 'heaplay help' lists all\n", name, nearest->name);
+    return HP_EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : "";
+    const struct command *command = find(name);
+
+    if (argc < 2 || !strcmp(name, "help") || !strcmp(name, "--help") || !strcmp(name, "-h")) {
+        print_help(stdout);
+        return HP_EXIT_OK;
+    }
+    if (!strcmp(name, "--version")) {
+        puts("heaplay " HP_VERSION);
+        return HP_EXIT_OK;
+    }
+    if (!command)
+        return refuse(name);
+    if (!command->run) {
+        fprintf(stderr, "heaplay: this program was linked without '%s'\n", name);
+        return HP_EXIT_USAGE;
+    }
+    return command->run(argc - 1, argv + 1);
+}
