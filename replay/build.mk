@@ -1,7 +1,7 @@
 # heaplay: one program, one preloaded recorder, and the libraries that tests and measurements preload.
 
 HP_DIRS    := cli trace record import allocs engine measure result
-HP_SRC     := $(filter-out replay/record/preload%.c replay/engine/worker_main.c,$(wildcard $(HP_DIRS:%=replay/%/*.c)))
+HP_SRC     := $(filter-out replay/record/preload%.c replay/engine/worker%.c,$(wildcard $(HP_DIRS:%=replay/%/*.c)))
 HP_OBJ     := $(HP_SRC:%.c=$(OUT)/%.o)
 HP_LIB_OBJ := $(filter-out $(OUT)/replay/cli/main.o,$(HP_OBJ))
 HP_CPPFLAGS = -Ireplay -D_GNU_SOURCE
@@ -22,10 +22,12 @@ $(OUT)/libheaplay-record.so: $(RECORDER_SRC) $(wildcard replay/record/*.h)
 	    -shared -o $@ $(RECORDER_SRC) -Wl,-z,now,-z,relro,-z,nodelete
 
 # The replay worker is a program of its own: small, few libraries, so that the allocator it runs under is alone in it.
-WORKER_SRC := replay/engine/worker_main.c
-$(OUT)/heaplay-worker: $(WORKER_SRC) $(wildcard replay/engine/*.h)
+# AddressSanitizer brings an allocator of its own, so the worker goes without it; ThreadSanitizer is what tsan is for.
+WORKER_SRC := $(wildcard replay/engine/worker*.c) replay/measure/resident.c
+WORKER_MODE := $(if $(filter asan,$(BUILD)),-O2 -g,$(MODE))
+$(OUT)/heaplay-worker: $(WORKER_SRC) $(wildcard replay/engine/*.h replay/measure/*.h)
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 $(WARN) $(MODE) $(HP_CPPFLAGS) -o $@ $(WORKER_SRC) -Wl,-z,now,-z,relro -lpthread -ldl
+	$(CC) -std=gnu11 $(WARN) $(WORKER_MODE) $(HP_CPPFLAGS) -o $@ $(WORKER_SRC) -Wl,-z,now,-z,relro -lpthread -ldl
 
 ARTIFACTS += $(OUT)/heaplay $(OUT)/libheaplay-record.so $(OUT)/heaplay-worker
 

@@ -1,0 +1,94 @@
+/* worker.h - the inside of heaplay-worker, the process in which one allocator is exercised once.
+ *
+ * Order of a sample: map and populate the plan, the slot table and the stacks; find the calls and prove whose they are;
+ * take the baseline; execute; read the figures; drain. Invariants
+ *  1. Between baseline and last figure the worker itself allocates nothing, by no means at all.
+ *  2. Whatever the worker needs is resident before the baseline.
+ *  3. The worker never prints: it leaves state and message in the job page.
+ */
+#ifndef HP_WORKER_H
+#define HP_WORKER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "engine/plan.h"
+
+/* The function table: all that the loop knows of an allocator. */
+struct hp_calls {
+    void  *(*malloc)(size_t);
+    void  *(*calloc)(size_t, size_t);
+    void  *(*realloc)(void *, size_t);
+    void  *(*reallocarray)(void *, size_t, size_t);
+    void   (*free)(void *);
+    void   (*free_sized)(void *, size_t);
+    void   (*free_aligned_sized)(void *, size_t, size_t);
+    void  *(*aligned_alloc)(size_t, size_t);
+    int    (*posix_memalign)(void **, size_t, size_t);
+    void  *(*memalign)(size_t, size_t);
+    void  *(*valloc)(size_t);
+    void  *(*pvalloc)(size_t);
+    size_t (*usable_size)(void *);
+    void  *(*new_)(size_t);
+    void  *(*new_aligned)(size_t, size_t);
+    void   (*delete_)(void *);
+    void   (*delete_sized)(void *, size_t);
+    void   (*delete_aligned)(void *, size_t);
+    int    (*trim)(size_t);             /* NULL when the library has none */
+};
+
+/* One replayed thread. Own cache lines: `done` is what others wait for. */
+struct hp_lane {
+    _Atomic uint32_t done;              /* position published last, plus 1 */
+    _Atomic uint32_t waiters;
+    char             gap[56];
+    uint64_t         stall_ns, end_ns;
+    uint32_t         index, passes;
+    char             gap2[40];
+} __attribute__((aligned(64)));
+
+struct hp_worker {
+    const struct hp_plan *plan;
+    struct hp_job        *job;
+    struct hp_calls       calls;
+    void                **slot;
+    char                 *null_buffer;
+    struct hp_lane       *lane;
+    _Atomic uint32_t     *epoch_left;   /* threads that have not left the epoch yet */
+    _Atomic uint32_t      epochs_done, epoch_waiters;
+    _Atomic uint32_t      gate, finished;
+    uint64_t              start_ns;
+};
+
+enum {
+    HP_NULL_BLOCKS = 1024, HP_NULL_STEP = 64,
+    HP_NULL_CLIP = 1 << 20              /* the null allocator's touching stays within its buffer */
+};
+
+extern struct hp_worker hp_worker;
+
+/* worker_main.c */
+__attribute__((noreturn, cold, format(printf, 3, 4)))
+void hp_worker_stop(enum hp_worker_state state, uint64_t call, const char *format, ...);
+uint64_t hp_worker_now_ns(void);
+void *hp_worker_map(size_t bytes);      /* zeroed, resident; never returns NULL */
+
+/* worker_calls.c */
+void hp_worker_find_calls(struct hp_calls *f, const struct hp_job *job, char *substituted, size_t size);
+
+/* worker_bump.c */
+void hp_bump_init(struct hp_calls *f, uint64_t bytes);
+
+/* worker_loop.c */
+void hp_loop_run(struct hp_lane *me);                       /* the stream of this lane, as job and plan say */
+void hp_loop_drain(void);
+void hp_loop_step(const struct hp_op *op);                  /* one call, untimed */
+
+/* worker_timed.c, worker_account.c, worker_verify.c: one mode each */
+void hp_worker_timed(void);
+void hp_worker_account(void);
+void hp_worker_verify(void);
+void hp_worker_read_drain(void);        /* frees the survivors and fills drain_kib */
+
+#endif

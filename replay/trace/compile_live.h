@@ -1,0 +1,33 @@
+/* compile_live.h - the blocks that live at one moment of a trace, by object id. Owned and called by compile.c.
+ * Memory follows the number of live blocks, not the number of all blocks. */
+#ifndef HP_COMPILE_LIVE_H
+#define HP_COMPILE_LIVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct hp_live_block {
+    uint64_t id;            /* 0: empty place */
+    uint64_t size;          /* bytes requested */
+    uint64_t position;      /* in the stream of `thread`: its last access so far */
+    uint32_t slot;
+    uint32_t thread;        /* that accessed it last */
+    uint32_t home;          /* thread whose slot it is */
+};
+
+struct hp_live {
+    struct hp_live_block *place;    /* open addressing, linear probing, no tombstones */
+    size_t                mask;
+    size_t                used;
+};
+
+bool hp_live_init(struct hp_live *l);
+void hp_live_release(struct hp_live *l);
+struct hp_live_block *hp_live_find(const struct hp_live *l, uint64_t id);
+struct hp_live_block *hp_live_add(struct hp_live *l, uint64_t id);  /* NULL: out of memory. id is not in it yet */
+void hp_live_remove(struct hp_live *l, uint64_t id);
+/* All live blocks by ascending id in a malloc'ed array; NULL when out of memory. */
+struct hp_live_block *hp_live_sorted(const struct hp_live *l);
+
+#endif
