@@ -3,8 +3,8 @@
 
 Stages: for each build variant the programs and scripts that `make test-list` leaves in OUT/tests.list (they print TAP
 and get OUT, the build directory, and SRC, the repository); then pytest, flake8 and the layer check. A program that
-crashes, takes too long, prints no plan, runs another number of tests than planned, or runs none, has failed, and so has
-a variant that does not build. Output is shown for what failed.
+crashes, takes too long, prints no plan, runs another number of tests than planned, or runs none, has failed, as has
+a variant that does not build. Output is shown for what failed only.
 """
 import argparse
 import os

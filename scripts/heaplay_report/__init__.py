@@ -1,0 +1,1 @@
+"""From results.json to words and pictures: schema, load, stats, verdict, plots, text. No function here measures."""

@@ -1,0 +1,359 @@
+"""Pictures of a run, as PNG and SVG. Every picture names the rows it shows; colours belong to allocators."""
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt                         # noqa: E402
+import numpy                                            # noqa: E402
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter     # noqa: E402
+
+from . import load, stats, verdict                      # noqa: E402
+
+# Okabe and Ito's colours, told apart in all common forms of colour blindness; the marker repeats the distinction.
+LOOK = {"cellmalloc": ("#0072B2", "o"), "glibc": ("#4D4D4D", "s"), "jemalloc": ("#D55E00", "^"),
+        "mimalloc": ("#009E73", "D"), "tcmalloc": ("#CC79A7", "v"), "null": ("#B0B0B0", "|"), "bump": ("#8C6D31", "_")}
+SPARE = [("#E69F00", "P"), ("#56B4E9", "X"), ("#6A3D9A", "p"), ("#8B0000", "h"), ("#556B2F", "*"), ("#000000", "d")]
+INK, FAINT, GRID = "#222222", "#777777", "#E4E4E4"
+STYLE = {"font.family": ["DejaVu Sans"], "font.size": 10, "axes.edgecolor": "#999999", "axes.labelcolor": INK,
+         "text.color": INK, "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False,
+         "axes.spines.right": False, "svg.hashsalt": "heaplay", "figure.facecolor": "white", "axes.titlesize": 10,
+         "svg.fonttype": "none"}
+PNG_DPI = 144
+
+
+def look(name, names):
+    if name in LOOK:
+        return LOOK[name]
+    others = [other for other in names if other not in LOOK]
+    return SPARE[others.index(name) % len(SPARE)]
+
+
+def bytes_words(value, _=None):
+    for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if abs(value) >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value:.0f} B"
+
+
+def plain(value, _=None):
+    return f"{value:.3g}"
+
+
+def count_words(value, _=None):
+    for unit, size in ((" G", 1e9), (" M", 1e6), (" k", 1e3)):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.0f}"
+
+
+def head(figure, title, subtitle, foot):
+    """Title and subtitle at the left edge, the filter at the foot, in inches so that tall figures look the same."""
+    height = figure.get_figheight()
+    figure.text(0.02, 1 - 0.12 / height, title, fontsize=13.5, fontweight="bold", va="top")
+    figure.text(0.02, 1 - 0.42 / height, subtitle, fontsize=9.5, color=FAINT, va="top")
+    figure.text(0.02, 0.08 / height, foot, fontsize=7.5, color=FAINT, va="bottom")
+
+
+def foot(run, extra=""):
+    facts = run.document["environment"]
+    return (f"{run.filter_words()}{'; ' + extra if extra else ''}\n"
+            f"{run.document['created'][:10]}, {facts['cpu']}, {facts['cpus']} CPUs, {facts['libc']}")
+
+
+def log_ticks(axis, formatter=plain):
+    low, high = axis.get_view_interval()
+    decades = numpy.log10(high / low)
+    subs = (1, 2, 5) if decades > 0.75 else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)
+    if decades < 0.2:
+        axis.set_major_locator(MaxNLocator(6))
+    else:
+        axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_major_formatter(FuncFormatter(formatter))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def dot_rows(axes, run, traces, value_of, bounds_of=None):
+    """One line per trace, one mark per allocator; the subject is drawn last and larger."""
+    names = [name for name in run.allocators if name != run.subject()] + [run.subject()]
+    for position, trace in enumerate(traces):
+        values = {name: value_of(trace, name) for name in names}
+        known = [value for value in values.values() if value is not None]
+        if not known:
+            axes.text(0.5, position, "no allocator completed", transform=axes.get_yaxis_transform(), va="center",
+                      ha="center", fontsize=8, color=FAINT)
+            continue
+        axes.plot([min(known), max(known)], [position] * 2, color="#CCCCCC", linewidth=2, zorder=1,
+                  solid_capstyle="round")
+        for name in names:
+            if values[name] is None:
+                continue
+            colour, marker = look(name, run.allocators)
+            first = name == run.subject()
+            if bounds_of:
+                low, high = bounds_of(trace, name)
+                axes.plot([low, high], [position] * 2, color=colour, linewidth=1.4, zorder=3, alpha=0.8)
+            axes.plot(values[name], position, marker, color=colour, markersize=9 if first else 6.5,
+                      markeredgecolor="white", markeredgewidth=0.8, zorder=5 if first else 4)
+    axes.set_yticks(range(len(traces)), [run.label(trace) for trace in traces])
+    for tick, trace in zip(axes.get_yticklabels(), traces):
+        tick.set_fontstyle("italic" if run.is_synthetic(trace) else "normal")
+    axes.set_ylim(len(traces) - 0.4, -0.6)
+    axes.grid(axis="x", color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+
+
+def legend(figure, run):
+    handles = []
+    for name in run.allocators:
+        colour, marker = look(name, run.allocators)
+        handles.append(plt.Line2D([], [], marker=marker, color=colour, linestyle="none", label=name,
+                                  markersize=9 if name == run.subject() else 7))
+    height = figure.get_figheight()
+    figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(0.013, 1 - 0.62 / height), frameon=False,
+                  ncols=min(6, len(handles)), fontsize=9.5, handletextpad=0.2, columnspacing=1.4, borderaxespad=0)
+
+
+def figure_for_rows(run, traces, columns=1):
+    height = 1.95 + 0.36 * len(traces)
+    figure, axes = plt.subplots(1, columns, figsize=(9.2, height), sharey=columns > 1, squeeze=False)
+    longest = max((len(run.label(trace)) for trace in traces), default=8)
+    figure.subplots_adjust(left=min(0.34, 0.03 + 0.0082 * longest), right=0.97, top=1 - 1.02 / height,
+                           bottom=0.93 / height, wspace=0.12)
+    return figure, axes[0]
+
+
+def throughput(run):
+    traces = run.traces
+    figure, (axes,) = figure_for_rows(run, traces)
+
+    def value(trace, name):
+        found = load.figure_value(run.row(trace, name), "ops_per_s")
+        return found and found / 1e6
+
+    def bounds(trace, name):
+        low, high = load.figure_bounds(run.row(trace, name), "ops_per_s")
+        return low / 1e6, high / 1e6
+
+    axes.set_xscale("log")
+    dot_rows(axes, run, traces, value, bounds)
+    log_ticks(axes.xaxis)
+    axes.set_xlabel("million operations per second (log scale), harness included  \N{RIGHTWARDS ARROW}  faster")
+    head(figure, "Throughput", "Median over fresh processes; the line through a mark is its 95 % interval",
+         foot(run))
+    legend(figure, run)
+    return figure
+
+
+def peak_rss(run):
+    traces = run.traces
+    figure, (axes,) = figure_for_rows(run, traces)
+
+    def value(trace, name):
+        row = run.row(trace, name)
+        found = load.figure_value(row, "peak_rss_kib")
+        return found * 1024 / row["peak_live_bytes"] if found is not None and row.get("peak_live_bytes") else None
+
+    def bounds(trace, name):
+        row = run.row(trace, name)
+        return tuple(bound * 1024 / row["peak_live_bytes"] for bound in load.figure_bounds(row, "peak_rss_kib"))
+
+    axes.set_xscale("log")
+    dot_rows(axes, run, traces, value, bounds)
+    axes.axvline(1, color=INK, linewidth=1, zorder=2)
+    log_ticks(axes.xaxis)
+    axes.set_xlabel("leaner  \N{LEFTWARDS ARROW}  peak RSS / peak live bytes (log scale)")
+    head(figure, "Peak memory", "Peak RSS above the harness's own, over the most bytes that the program had in use "
+         "at once;\n1 would be no overhead, less is possible where blocks are not wholly touched", foot(run))
+    figure.legends.clear()
+    legend_below(figure, run)
+    return figure
+
+
+def legend_below(figure, run):
+    """The legend when the subtitle has two lines."""
+    legend(figure, run)
+    height = figure.get_figheight()
+    figure.legends[0].set_bbox_to_anchor((0.013, 1 - 0.76 / height))
+
+
+def fragmentation(run):
+    traces = run.traces
+    figure, (left, right) = figure_for_rows(run, traces, 2)
+
+    def internal(trace, name):
+        found = load.figure_value(run.row(trace, name), "internal_fragmentation")
+        return None if found is None else found * 100
+
+    def external(trace, name):
+        found = load.external_fragmentation(run.row(trace, name))
+        return None if found is None else found * 100
+
+    dot_rows(left, run, traces, internal)
+    dot_rows(right, run, traces, external)
+    right.tick_params(axis="y", labelleft=False)
+    left.set_xlabel("internal, %: usable over requested bytes")
+    right.set_xlabel("external, %: peak RSS over usable bytes")
+    for axes, value in ((left, internal), (right, external)):
+        numbers = [value(trace, name) for trace in traces for name in run.allocators]
+        numbers = [number for number in numbers if number is not None]
+        if numbers and max(numbers) > 300:
+            axes.set_xscale("symlog", linthresh=100)
+            axes.xaxis.set_major_formatter(FuncFormatter(plain))
+        axes.axvline(0, color=INK, linewidth=1, zorder=2)
+    head(figure, "Fragmentation at the peak", "Internal: rounding within blocks. External: everything resident that "
+         "is in no block, headers and untouched pages counted", foot(run))
+    legend(figure, run)
+    return figure
+
+
+def spread_labels(wanted, gap):
+    """Positions as close to the wanted ones as a distance of `gap` between neighbours allows; order kept."""
+    order = sorted(range(len(wanted)), key=lambda index: wanted[index])
+    placed = [wanted[index] for index in order]
+    for _ in range(200):
+        moved = False
+        for index in range(len(placed) - 1):
+            lack = gap - (placed[index + 1] - placed[index])
+            if lack > 1e-9:
+                placed[index] -= lack / 2
+                placed[index + 1] += lack / 2
+                moved = True
+        if not moved:
+            break
+    result = [0.0] * len(wanted)
+    for index, position in zip(order, placed):
+        result[index] = position
+    return result
+
+
+def curve(run, trace):
+    """Resident memory of every allocator against live bytes, along one trace; None without curves."""
+    rows = {name: run.row(trace, name) for name in run.allocators}
+    rows = {name: row for name, row in rows.items() if row and row.get("curve")}
+    if not rows:
+        return None
+    figure, axes = plt.subplots(figsize=(9.2, 4.6))
+    figure.subplots_adjust(left=0.10, right=0.84, top=0.82, bottom=0.20)
+    longest = max(rows.values(), key=lambda row: len(row["curve"]))["curve"]
+    where = [point["operation"] for point in longest]
+    live = [point["live_bytes"] for point in longest]
+    axes.fill_between(where, live, color="#D9D9D9", linewidth=0, zorder=1)
+    axes.plot(where, live, color="#9A9A9A", linewidth=0.8, zorder=2)
+    ends = []
+    for name in sorted(rows, key=lambda name: name == run.subject()):
+        colour, _ = look(name, run.allocators)
+        x_axis = [point["operation"] for point in rows[name]["curve"]]
+        y_axis = [point["rss_kib"] * 1024 for point in rows[name]["curve"]]
+        axes.plot(x_axis, y_axis, color=colour, linewidth=2.4 if name == run.subject() else 1.4, zorder=4)
+        ends.append((name, y_axis[-1], colour))
+    axes.set_xlim(0, max(where))
+    top = max(max(point["rss_kib"] * 1024 for row in rows.values() for point in row["curve"]), max(live)) * 1.06
+    axes.set_ylim(0, top)
+    step = 2.0 ** numpy.ceil(numpy.log2(top / 7))
+    axes.set_yticks(numpy.arange(0, top, step))
+    axes.yaxis.set_major_formatter(FuncFormatter(bytes_words))
+    axes.xaxis.set_major_formatter(FuncFormatter(count_words))
+    axes.set_xlabel("operations done")
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    labels = [*ends, ("live bytes", live[-1], "#808080")]
+    for (name, value, colour), position in zip(labels, spread_labels([end[1] for end in labels], top * 0.058)):
+        axes.annotate(name, xy=(1.0, value), xytext=(1.025, position), xycoords=("axes fraction", "data"),
+                      textcoords=("axes fraction", "data"), color=colour, va="center", annotation_clip=False,
+                      fontweight="bold" if name == run.subject() else "normal",
+                      arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.7, "shrinkA": 1, "shrinkB": 0})
+    head(figure, f"Memory over time: {run.label(trace)}",
+         "Resident memory above the harness's own, against the bytes the program had in use (grey)",
+         foot(run, "one sample's time line"))
+    return figure
+
+
+def overall_point(run, name, measure):
+    """Ratio to the reference over the traces that every shown allocator shares; an Estimate."""
+    if name == run.reference():
+        return stats.Estimate(1.0, 1.0, 1.0, 1.0, 1.0, stats.FEWEST_BLOCKS, 1)
+    found = verdict.compare_overall(run, measure, name, run.reference())
+    return found and found.estimate
+
+
+def speed_against_memory(run):
+    reference = run.reference()
+    figure, axes = plt.subplots(figsize=(8.2, 6.4))
+    figure.subplots_adjust(left=0.11, right=0.95, top=0.86, bottom=0.17)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    labels = []
+    for name in run.allocators:
+        colour, marker = look(name, run.allocators)
+        for trace in run.traces if name != reference else ():
+            pair = [load.figure_value(run.row(trace, which), measure.key) for measure in verdict.MEASURES
+                    for which in (name, reference)]
+            if all(value and value > 0 for value in pair):
+                axes.plot(pair[0] / pair[1], pair[2] / pair[3], marker, color=colour, alpha=0.28, markersize=5,
+                          markeredgewidth=0, zorder=2)
+        time, memory = (overall_point(run, name, measure) for measure in verdict.MEASURES)
+        if not time or not memory:
+            continue
+        axes.plot([time.low, time.high], [memory.ratio] * 2, color=colour, linewidth=1.6, zorder=4)
+        axes.plot([time.ratio] * 2, [memory.low, memory.high], color=colour, linewidth=1.6, zorder=4)
+        axes.plot(time.ratio, memory.ratio, marker, color=colour, markersize=14 if name == run.subject() else 11,
+                  markeredgecolor="white", markeredgewidth=1.2, zorder=5)
+        labels.append((name, time.ratio, memory.ratio, colour))
+    for axis in (axes.xaxis, axes.yaxis):
+        low, high = axis.get_view_interval()
+        low, high = min(low, 0.9), max(high, 1.12)
+        margin = (high / low) ** 0.05
+        (axes.set_xlim if axis is axes.xaxis else axes.set_ylim)(low / margin, high * margin)
+        log_ticks(axis, lambda value, _=None: f"{value:.2g}\N{MULTIPLICATION SIGN}")
+    axes.axvline(1, color="#AAAAAA", linewidth=1, zorder=1)
+    axes.axhline(1, color="#AAAAAA", linewidth=1, zorder=1)
+    axes.grid(color=GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+    place_labels(axes, run, labels)
+    axes.set_xlabel(f"faster  \N{LEFTWARDS ARROW}  time per operation, {reference} = 1 (log scale)")
+    axes.set_ylabel(f"leaner  \N{LEFTWARDS ARROW}  peak RSS, {reference} = 1 (log scale)")
+    axes.text(0.012, 0.015, "better", transform=axes.transAxes, color=FAINT, fontsize=9, fontstyle="italic")
+    head(figure, "Speed against memory",
+         f"Geometric means over {len(run.traces)} traces with 95 % intervals; faint: single traces", foot(run))
+    return figure
+
+
+def place_labels(axes, run, labels):
+    """Names beside their marks, moved apart vertically (in axes coordinates) where they would overlap."""
+    to_axes = axes.transAxes.inverted()
+    spots = [to_axes.transform(axes.transData.transform((x, y))) for _, x, y, _ in labels]
+    heights = spread_labels([spot[1] + 0.03 for spot in spots], 0.042)
+    for (name, x, y, colour), spot, height in zip(labels, spots, heights):
+        right = spot[0] < 0.8
+        axes.annotate(name, xy=(x, y), xytext=(spot[0] + (0.022 if right else -0.022), height),
+                      textcoords="axes fraction", ha="left" if right else "right", va="center", color=colour,
+                      fontsize=11, fontweight="bold" if name == run.subject() else "normal", zorder=6,
+                      bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8})
+
+
+def draw_all(run, directory):
+    """Writes every picture into the directory; returns [(name, caption)] in the report's order."""
+    directory.mkdir(parents=True, exist_ok=True)
+    pictures = [("speed-against-memory", "Speed against memory", speed_against_memory),
+                ("throughput", "Throughput per trace", throughput),
+                ("peak-rss", "Peak RSS over peak live bytes per trace", peak_rss),
+                ("fragmentation", "Internal and external fragmentation per trace", fragmentation)]
+    pictures += [(f"memory-{file_name(trace)}", f"Memory over time: {run.label(trace)}",
+                  lambda run, trace=trace: curve(run, trace)) for trace in run.traces]
+    made = []
+    with plt.rc_context(STYLE):
+        for name, caption, draw in pictures:
+            figure = draw(run) if run.by_key else None
+            if figure is None:
+                continue
+            figure.savefig(directory / f"{name}.png", dpi=PNG_DPI)
+            figure.savefig(directory / f"{name}.svg", metadata={"Date": None})
+            plt.close(figure)
+            made.append((name, caption))
+    return made
+
+
+def file_name(trace):
+    return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in trace)
