@@ -64,7 +64,8 @@ struct hp_meta {
 #define HP_HAS_RESIDENT  4u
 #define HP_SAMPLED       8u
 
-/* Known only when the recording ended; a file that was cut off has none. */
+/* Known only when the recording ended; a file that was cut off has none. allocations: events with an id; frees: events
+ * of a kind that frees whose old id is not 0 (a realloc that failed counts too); threads: distinct numbers used. */
 struct hp_trailer {
     uint64_t events, allocations, frees, threads, lost_events, inversions;
     uint64_t end_ns;
@@ -93,6 +94,8 @@ hp_writer  *hp_writer_open(const char *path, const struct hp_meta *meta, char *e
 int         hp_writer_append(hp_writer *w, const struct hp_event *event);
 int         hp_writer_flush(hp_writer *w);             /* ends the block early: what was appended is on disk */
 const char *hp_writer_error(const hp_writer *w);
+void        hp_writer_count(const hp_writer *w, struct hp_trailer *trailer);   /* fills what the writer saw itself:
+                                                           events, allocations, frees, threads and end_ns */
 int         hp_writer_close(hp_writer *w, const struct hp_trailer *trailer);
 
 /* Reader. path "-" is stdin. hp_reader_next returns 1 with an event, 0 at the end, or an hp_error; it streams in

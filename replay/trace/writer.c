@@ -22,6 +22,8 @@ struct hp_writer {
     uint64_t first_event;               /* events in the frames that are written */
     uint64_t first_id, next_id;         /* next id at the start of the frame, and now */
     uint64_t time_ns;
+    uint64_t allocations, frees;
+    uint32_t threads;                   /* highest thread number + 1 */
     uint32_t flags;
     int error;
     char text[512];
@@ -188,6 +190,8 @@ static const char *fault_of(const struct hp_writer *w, const struct hp_event *e)
         return "size or count given to a call that has none";
     if (e->alignment && (!(fields & HP_F_ALIGN) || (e->alignment & (e->alignment - 1))))
         return "alignment must be a power of two, and only for calls that have one";
+    if (e->thread == UINT32_MAX)
+        return "thread number beyond 4294967294";
     if (w->flags & HP_HAS_TIME ? e->time_ns < w->time_ns : e->time_ns != 0)
         return w->flags & HP_HAS_TIME ? "time decreases" : "time in a trace without HP_HAS_TIME";
     if (e->resident_bytes && (!(w->flags & HP_HAS_RESIDENT) || !e->old_id || !hp_kind_frees(e->kind)))
@@ -209,12 +213,25 @@ int hp_writer_append(hp_writer *w, const struct hp_event *event)
     w->events[w->count++] = *event;
     w->time_ns = event->time_ns;
     w->next_id += event->id != 0;
+    w->allocations += event->id != 0;
+    w->frees += event->old_id && hp_kind_frees(event->kind);
+    if (event->thread >= w->threads)
+        w->threads = event->thread + 1;
     return w->count == HP_BLOCK_EVENTS ? hp_writer_flush(w) : 0;
 }
 
 const char *hp_writer_error(const hp_writer *w)
 {
     return w->text;
+}
+
+void hp_writer_count(const hp_writer *w, struct hp_trailer *trailer)
+{
+    trailer->events = w->first_event + w->count;
+    trailer->allocations = w->allocations;
+    trailer->frees = w->frees;
+    trailer->threads = w->threads;
+    trailer->end_ns = w->time_ns;
 }
 
 int hp_writer_close(hp_writer *w, const struct hp_trailer *trailer)
