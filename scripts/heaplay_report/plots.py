@@ -5,7 +5,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt                         # noqa: E402
 import numpy                                            # noqa: E402
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter     # noqa: E402
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator       # noqa: E402
 
 from . import load, stats, verdict                      # noqa: E402
 
@@ -63,13 +63,13 @@ def foot(run, extra=""):
 def log_ticks(axis, formatter=plain):
     low, high = axis.get_view_interval()
     decades = numpy.log10(high / low)
-    subs = (1, 2, 5) if decades > 0.75 else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)
-    if decades < 0.2:
+    if decades < 0.25:
         axis.set_major_locator(MaxNLocator(6))
     else:
-        axis.set_major_locator(LogLocator(subs=subs))
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades > 1.3 else
+                                          (1, 2, 3, 5, 7) if decades > 0.6 else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)))
+    axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(formatter))
-    axis.set_minor_formatter(NullFormatter())
 
 
 def dot_rows(axes, run, traces, value_of, bounds_of=None):
@@ -202,8 +202,8 @@ def fragmentation(run):
             axes.set_xscale("symlog", linthresh=100)
             axes.xaxis.set_major_formatter(FuncFormatter(plain))
         axes.axvline(0, color=INK, linewidth=1, zorder=2)
-    head(figure, "Fragmentation at the peak", "Internal: rounding within blocks. External: everything resident that "
-         "is in no block, headers and untouched pages counted", foot(run))
+    head(figure, "Fragmentation at the peak", "Internal: rounding within blocks. External: what is resident beyond "
+         "the blocks, headers included; blocks not wholly touched lower it", foot(run))
     legend(figure, run)
     return figure
 
@@ -306,7 +306,7 @@ def speed_against_memory(run):
         low, high = min(low, 0.9), max(high, 1.12)
         margin = (high / low) ** 0.05
         (axes.set_xlim if axis is axes.xaxis else axes.set_ylim)(low / margin, high * margin)
-        log_ticks(axis, lambda value, _=None: f"{value:.2g}\N{MULTIPLICATION SIGN}")
+        log_ticks(axis, lambda value, _=None: f"{value:.3g}\N{MULTIPLICATION SIGN}")
     axes.axvline(1, color="#AAAAAA", linewidth=1, zorder=1)
     axes.axhline(1, color="#AAAAAA", linewidth=1, zorder=1)
     axes.grid(color=GRID, linewidth=0.6)
