@@ -6,16 +6,16 @@ from . import schema
 
 ORDER = ["cellmalloc", "glibc", "jemalloc", "mimalloc", "tcmalloc"]
 CONTROLS = ("null", "bump")     # measure the harness, are no choice for a program
-AGAIN = "-again"                # the A/A control carries its twin's name and this
+AGAIN = "#again"                # the A/A control carries its twin's name and this label
 CONDITION = ("threads", "touch", "pace", "loops")
 
 
 def is_control(name):
-    return name in CONTROLS or name.endswith(AGAIN)
+    return name.split("#")[0].split("@")[0] in CONTROLS or name.endswith(AGAIN)
 
 
 def order_key(name):
-    base = name.split("@")[0]
+    base = name.split("#")[0].split("@")[0]
     rank = ORDER.index(base) if base in ORDER else len(ORDER)
     return (is_control(name), rank, name)
 

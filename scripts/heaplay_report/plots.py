@@ -16,8 +16,7 @@ SPARE = [("#E69F00", "P"), ("#56B4E9", "X"), ("#6A3D9A", "p"), ("#8B0000", "h"),
 INK, FAINT, GRID = "#222222", "#777777", "#E4E4E4"
 STYLE = {"font.family": ["DejaVu Sans"], "font.size": 10, "axes.edgecolor": "#999999", "axes.labelcolor": INK,
          "text.color": INK, "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False,
-         "axes.spines.right": False, "svg.hashsalt": "heaplay", "figure.facecolor": "white", "axes.titlesize": 10,
-         "svg.fonttype": "none"}
+         "axes.spines.right": False, "svg.hashsalt": "heaplay", "figure.facecolor": "white", "axes.titlesize": 10}
 PNG_DPI = 144
 
 

@@ -121,7 +121,8 @@ def facts(run, pictures):
     allocators = [(name, about.get("version") or "unknown", about.get("path") or "built in",
                    (about.get("sha256") or "")[:12], about.get("identity", ""),
                    {True: "passed", False: "FAILED", None: "not run"}[about.get("verified")])
-                  for name, about in sorted(run.document["allocators"].items(), key=lambda item: load.order_key(item[0]))]
+                  for name, about in sorted(run.document["allocators"].items(),
+                                            key=lambda item: load.order_key(item[0]))]
     blocks = sorted({len(row["blocks"]) for row in run.by_key.values()})
     return {
         "run": run, "subject": run.subject(), "reference": run.reference(), "rivals": run.rivals(),
@@ -135,7 +136,7 @@ def facts(run, pictures):
         "traces": [(run.label(name), about) for name, about in sorted(run.document["traces"].items())],
         "conditions": run.filter_words(), "other_rows": len(run.other_rows),
         "blocks": "-".join(map(str, (blocks[0], blocks[-1]))) if len(blocks) > 1 else blocks[0] if blocks else 0,
-        "confidence": f"{stats.CONFIDENCE:.0%}", "claim": f"{stats.CLAIM:.0%}", "number": number,
+        "confidence": verdict.percent(stats.CONFIDENCE), "claim": verdict.percent(stats.CLAIM), "number": number,
     }
 
 

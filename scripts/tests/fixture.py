@@ -4,9 +4,9 @@ import math
 import numpy
 
 SPEED = {"cellmalloc": 0.92, "glibc": 1.0, "jemalloc": 0.85, "mimalloc": 0.70, "tcmalloc": 0.74, "null": 0.08,
-         "bump": 0.30, "glibc-again": 1.0}
+         "bump": 0.30, "glibc#again": 1.0}
 SPACE = {"cellmalloc": 0.93, "glibc": 1.0, "jemalloc": 1.25, "mimalloc": 1.30, "tcmalloc": 1.18, "null": 0.01,
-         "bump": 6.0, "glibc-again": 1.0}
+         "bump": 6.0, "glibc#again": 1.0}
 TRACES = {"python-json": (24, 40_000), "gcc-cc1": (31, 85_000), "git-log": (19, 9_000), "redis-server": (44, 30_000),
           "sqlite-index": (15, 4_500), "perl-hash": (21, 60_000), "jq-filter": (27, 22_000),
           "larson-handoff": (60, 16_000)}

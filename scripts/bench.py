@@ -1,0 +1,310 @@
+#!/usr/bin/env python3
+"""Replays traces under every allocator within a time budget and reports: results.json, plots, report.md, report.html.
+
+Each trace is one `heaplay replay --json`, which runs all allocators in randomised blocks; the budget is shared out over
+the traces by their length. glibc runs twice (glibc and glibc#again): the A/A control. What ^C interrupts is kept.
+"""
+import argparse
+import datetime
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import rich.console
+import rich.progress
+import rich.table
+
+from heaplay_report import load, schema, text, verdict
+
+SRC = Path(__file__).resolve().parent.parent
+DEFAULT_ALLOCATORS = ["cellmalloc", "glibc", "jemalloc", "mimalloc", "tcmalloc"]
+CALIBRATION = ["null", "bump"]
+RESERVE_S = 12          # for the report
+EXIT_FAILED, EXIT_USAGE, EXIT_BAD_ALLOCATOR, EXIT_INTERRUPTED = 1, 2, 4, 130
+
+
+class BenchError(Exception):
+    """Ends the run with one line and this exit code."""
+
+    def __init__(self, text_, code):
+        super().__init__(text_)
+        self.code = code
+
+
+def say(line):
+    print(line, file=sys.stderr, flush=True)
+
+
+def ask(heaplay, *arguments):
+    """Standard output of a short heaplay command."""
+    done = subprocess.run([str(heaplay), *map(str, arguments)], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise BenchError(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else
+                         f"heaplay {arguments[0]} ended with {done.returncode}", done.returncode)
+    return done.stdout
+
+
+def suite_traces(name, directory):
+    """Paths of a suite of traces/suites.json; entries are patterns below traces/."""
+    table = directory / "suites.json"
+    try:
+        suites = json.loads(table.read_text())["suites"]
+    except (OSError, KeyError, json.JSONDecodeError) as error:
+        raise BenchError(f"{table}: cannot be read as a table of suites ({error})", 3) from error
+    if name not in suites:
+        raise BenchError(f"suite '{name}' is unknown; {table} has {', '.join(sorted(suites))}", EXIT_USAGE)
+    found = []
+    for pattern in suites[name]:
+        paths = sorted(directory.glob(pattern))
+        if not paths and "*" not in pattern:
+            raise BenchError(f"{table}: suite {name} names {pattern}, which {directory} does not hold; "
+                             "`make traces` records the traces", 3)
+        found += [path for path in paths if path not in found]
+    if not found:
+        raise BenchError(f"suite {name}: {directory} holds no trace; `make traces` records them", 3)
+    return found
+
+
+def choose_allocators(heaplay, named):
+    """The --alloc arguments: the named ones as they are, else the usual ones that are installed; and the controls."""
+    notes = []
+    chosen = list(named)
+    if not named:
+        known = {one["name"]: one["installed"] for one in json.loads(ask(heaplay, "list", "--json"))}
+        chosen = [name for name in DEFAULT_ALLOCATORS if known.get(name)]
+        absent = [name for name in DEFAULT_ALLOCATORS if not known.get(name)]
+        if absent:
+            notes.append(f"Not found on this machine and therefore not in this run: {', '.join(absent)}.")
+    twin = "glibc" if "glibc" in chosen or not chosen else chosen[0].split("=")[0]
+    if twin in chosen:
+        chosen.append(f"{twin}{load.AGAIN}")
+    return chosen + [name for name in CALIBRATION if name not in chosen], notes
+
+
+def weights(heaplay, traces):
+    """Share of the budget that each trace wants: a start-up cost and its length."""
+    found = {}
+    for path in traces:
+        about = json.loads(ask(heaplay, "info", "--json", path))
+        found[path] = 0.4 + about["operations"] / 1e6
+    return found
+
+
+class Display:
+    """A bar with an estimate on a terminal, one line for each trace elsewhere."""
+
+    def __init__(self, total_s):
+        console = rich.console.Console(stderr=True)
+        self.live = console.is_terminal
+        self.total_s = total_s
+        self.started = time.monotonic()
+        self.bar = rich.progress.Progress(
+            rich.progress.TextColumn("{task.description}"), rich.progress.BarColumn(),
+            rich.progress.TaskProgressColumn(), rich.progress.TextColumn("{task.fields[left]}"),
+            console=console, disable=not self.live)
+        self.task = self.bar.add_task("starting", total=total_s, left="")
+
+    def __enter__(self):
+        self.bar.start()
+        return self
+
+    def __exit__(self, *unused):
+        self.bar.stop()
+
+    def say(self, line):
+        if not self.live:
+            say(f"[{time.monotonic() - self.started:4.0f} s of about {self.total_s:.0f}] {line}")
+
+    def tick(self, line):
+        spent = time.monotonic() - self.started
+        left = max(0.0, self.total_s - spent)
+        self.bar.update(self.task, completed=min(spent, self.total_s), description=line,
+                        left=f"about {left:.0f} s left")
+
+
+def replay(heaplay, path, allocators, seconds, options, display, line):
+    """The checked document of one trace; raises BenchError when heaplay wrote none."""
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch) / "replay.json"
+        command = [str(heaplay), "replay", str(path), "--samples", str(options.samples), "--time", f"{seconds:.1f}",
+                   "--touch", options.touch, "--threads", options.threads, "--json", str(out)]
+        for name in allocators:
+            command += ["--alloc", name]
+        with tempfile.TemporaryFile("w+") as errors:
+            child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True)
+            try:
+                while child.poll() is None:
+                    display.tick(line)
+                    time.sleep(0.1)
+            except BaseException:
+                child.terminate()
+                try:
+                    child.wait(timeout=5)
+                except subprocess.TimeoutExpired:
+                    child.kill()
+                    child.wait()
+                raise
+            errors.seek(0)
+            said = errors.read().strip().splitlines()
+        if not out.exists() or out.stat().st_size == 0:
+            raise BenchError(said[-1] if said else f"heaplay replay {path} ended with {child.returncode} and wrote "
+                             "nothing", child.returncode if child.returncode > 0 else EXIT_FAILED)
+        return schema.read(out)
+
+
+def verify(heaplay, path, allocators, display):
+    """Name to True, False or None (could not be tried), and a note for each that failed."""
+    outcome, notes = {}, []
+    for spec in allocators:
+        name = spec.split("=")[0] if "@" not in spec else spec
+        if load.is_control(name):
+            continue
+        display.tick(f"verify {name}")
+        done = subprocess.run([str(heaplay), "verify", str(path), "--alloc", spec, "--timeout", "60"],
+                              capture_output=True, text=True, check=False)
+        outcome[name] = {0: True, 4: False}.get(done.returncode)
+        if done.returncode != 0:
+            why = done.stderr.strip().splitlines()
+            notes.append(f"verify: {why[-1] if why else f'exit {done.returncode}'}. Do not trust {name}'s figures.")
+    return outcome, notes
+
+
+def save(document, directory):
+    """results.json, replaced as a whole."""
+    directory.mkdir(parents=True, exist_ok=True)
+    partial = directory / "results.json.partial"
+    partial.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    partial.replace(directory / "results.json")
+
+
+def link_latest(directory):
+    """results/latest points to the newest run."""
+    link = directory.parent / "latest"
+    partial = directory.parent / f".latest-{os.getpid()}"
+    partial.symlink_to(directory.name)
+    partial.replace(link)
+
+
+def measure(heaplay, traces, options, started):
+    """Documents of all traces that were completed, what verify said, notes, and whether ^C came."""
+    allocators, notes = choose_allocators(heaplay, options.allocs)
+    documents, verified, interrupted = [], {}, False
+    budget = options.minutes * 60 - RESERVE_S
+    with Display(budget) as display:
+        try:
+            share = weights(heaplay, traces)
+            order = sorted(traces, key=share.get)
+            if not options.no_verify:
+                verified, remarks = verify(heaplay, order[0], allocators, display)
+                notes += remarks
+            for position, path in enumerate(order):
+                left = budget - (time.monotonic() - started)
+                seconds = max(1.0, left * share[path] / sum(share[other] for other in order[position:]))
+                line = f"{path.stem} ({position + 1} of {len(order)})"
+                display.say(f"{line}: about {seconds:.0f} s")
+                documents.append(replay(heaplay, path, allocators, seconds, options, display, line))
+        except KeyboardInterrupt:
+            interrupted = True
+            notes.append(f"Interrupted: complete for {len(documents)} of {len(traces)} traces; the others are absent.")
+    return documents, verified, notes, interrupted
+
+
+def show(run, console):
+    """The run as a table, for people at a terminal."""
+    for trace in run.traces:
+        table = rich.table.Table(title=run.label(trace), title_justify="left", box=None, pad_edge=False)
+        for head in ("allocator", "ns/op", "95 % interval", "peak RSS KiB", "over live", "minor faults", "harness"):
+            table.add_column(head, justify="left" if head == "allocator" else "right")
+        for name in run.all_allocators:
+            row = run.row(trace, name)
+            if not row:
+                failed = [one for one in run.failed if (one["trace"], one["allocator"]) == (trace, name)]
+                table.add_row(name, *(failed and (failed[0]["status"], failed[0].get("status_text", "")) or ("absent",)))
+                continue
+            low, high = load.figure_bounds(row, "ns_per_op")
+            peak = load.figure_value(row, "peak_rss_kib")
+            share = row.get("harness_share")
+            table.add_row(name, text.number(load.figure_value(row, "ns_per_op")),
+                          f"{text.number(low)}-{text.number(high)}", text.number(peak),
+                          text.number(text.memory_scale(row, peak)), text.number(load.figure_value(row, "minor_faults")),
+                          verdict.percent(share) if share is not None else "")
+        console.print(table)
+        console.print()
+
+
+def parse_arguments(argv):
+    parser = argparse.ArgumentParser(prog="heaplay bench", description=__doc__.splitlines()[0])
+    parser.add_argument("--heaplay", type=Path, default=SRC / "build" / "release" / "heaplay", help="the program")
+    parser.add_argument("--suite", default="default", help="quick, default or full: of traces/suites.json")
+    parser.add_argument("--trace", type=Path, action="append", default=[], help="this trace instead; may be repeated")
+    parser.add_argument("--allocs", type=shlex.split, default=[], help='"cellmalloc glibc NAME=PATH ..."')
+    parser.add_argument("--minutes", type=float, default=None, help="time for everything (5; with --trace 1)")
+    parser.add_argument("--samples", type=int, default=30, help="most samples per row (30)")
+    parser.add_argument("--touch", default="page", help="touch policy (page)")
+    parser.add_argument("--threads", default="recorded", choices=("recorded", "1"))
+    parser.add_argument("--no-verify", action="store_true", help="do not verify the allocators first")
+    parser.add_argument("--results", type=Path, default=SRC / "results", help="where the run's directory is made")
+    options = parser.parse_args(argv)
+    if options.minutes is None:
+        options.minutes = 1.0 if options.trace else 5.0
+    if not 0.2 <= options.minutes <= 1440:
+        parser.error(f"--minutes {options.minutes:g}: give 0.2 to 1440")
+    if not 3 <= options.samples <= 10000:
+        parser.error(f"--samples {options.samples}: give 3 to 10000")
+    return options
+
+
+def run_bench(options):
+    started = time.monotonic()
+    now = datetime.datetime.now(datetime.timezone.utc)
+    heaplay = options.heaplay.resolve()
+    if not os.access(heaplay, os.X_OK):
+        raise BenchError(f"{options.heaplay}: not there; `make build` makes it", EXIT_USAGE)
+    traces = options.trace or suite_traces(options.suite, SRC / "traces")
+    for path in traces:
+        if not path.is_file():
+            raise BenchError(f"{path}: no such trace; `make record CMD=\"prog args\" OUT={path.name}` makes one", 3)
+    documents, verified, notes, interrupted = measure(heaplay, traces, options, started)
+    if not documents:
+        raise BenchError("interrupted before one trace was complete; nothing is kept", EXIT_INTERRUPTED)
+    command = shlex.join(["heaplay", "bench", *sys.argv[1:]])
+    document = load.merge(documents, "bench", now.strftime("%Y-%m-%dT%H:%M:%SZ"), command)
+    document["notes"] = notes
+    for name, passed in verified.items():
+        if name in document["allocators"]:
+            document["allocators"][name]["verified"] = passed
+    directory = options.results / now.strftime("%Y-%m-%d-%H%M%S")
+    save(document, directory)
+    schema.check(document, str(directory / "results.json"))
+    run = load.Run(document, str(directory))
+    text.write_report(run, directory)
+    link_latest(directory)
+    console = rich.console.Console()
+    if options.trace:
+        show(run, console)
+    for line in [*notes, *verdict.summary(run), *verdict.control_words(verdict.control(run))]:
+        console.print(line, highlight=False, markup=False)
+    losses = text.loss_lines(run)
+    console.print(f"{run.subject()} loses in {len(losses)} comparisons; the report lists each.", highlight=False)
+    print(f"\n{directory / 'report.html'}\n{directory / 'report.md'}\n{directory / 'results.json'}"
+          f"\n{time.monotonic() - started:.0f} s")
+    if interrupted:
+        return EXIT_INTERRUPTED
+    return 0 if run.by_key else EXIT_FAILED
+
+
+def main(argv=None):
+    try:
+        return run_bench(parse_arguments(argv))
+    except (BenchError, schema.ResultsError) as error:
+        say(f"heaplay bench: {error}")
+        return error.code if isinstance(error, BenchError) else schema.EXIT_BAD_INPUT
+
+
+if __name__ == "__main__":
+    sys.exit(main())
