@@ -75,7 +75,8 @@ static void prepare(void)
     w->epoch_left = hp_worker_map((w->plan->epochs + 1) * sizeof *w->epoch_left);
     w->null_buffer = hp_worker_map(HP_NULL_CLIP + (size_t)HP_NULL_BLOCKS * HP_NULL_STEP);
     memset(w->job->message, 0, sizeof w->job->message);     /* the job page: mapped and writable */
-    hp_worker_find_calls(&w->calls, w->job, w->job->substituted, sizeof w->job->substituted);
+    if (w->job->backend == HP_BACKEND_LIBRARY)
+        hp_worker_find_calls(&w->calls, w->job, w->job->substituted, sizeof w->job->substituted);
     w->job->has_trim = w->calls.trim != NULL;
     if (w->job->backend == HP_BACKEND_BUMP)
         hp_bump_init(&w->calls, w->plan->requested_total * w->job->loops);

@@ -20,7 +20,7 @@ enum { PACE_GRAIN_NS = 50000, PAGE = 4096 };
 struct compilation {
     const struct hp_compile_options *options;
     struct hp_compiled *out;
-    struct hp_live   live;
+    struct hp_compile_live   live;
     struct hp_order  order;
     struct hp_plan   plan;
     uint64_t         live_bytes;
@@ -99,16 +99,16 @@ static int check_event(struct compilation *c, const struct hp_event *e, uint64_t
     if (e->alignment & (e->alignment - 1))
         return fail(c, HP_E_INVALID, "operation %llu: alignment %llu is not a power of two: run `heaplay check`", n,
                     (unsigned long long)e->alignment);
-    if (e->id != 0 && e->id != e->old_id && hp_live_find(&c->live, e->id))
+    if (e->id != 0 && e->id != e->old_id && hp_compile_live_find(&c->live, e->id))
         return fail(c, HP_E_INVALID, "operation %llu: %s makes object %llu, which lives already: run `heaplay check`",
                     n, hp_kind_name(e->kind), (unsigned long long)e->id);
-    if (e->old_id != 0 && !hp_live_find(&c->live, e->old_id))
+    if (e->old_id != 0 && !hp_compile_live_find(&c->live, e->old_id))
         return fail(c, HP_E_INVALID, "operation %llu: %s of object %llu, which does not live: run `heaplay check`", n,
                     hp_kind_name(e->kind), (unsigned long long)e->old_id);
     return HP_OK;
 }
 
-static struct hp_op translate(const struct hp_event *e, uint64_t bytes, const struct hp_live_block *old)
+static struct hp_op translate(const struct hp_event *e, uint64_t bytes, const struct hp_compile_block *old)
 {
     struct hp_op op = { .code = code_of[e->kind], .size = e->size };
 
@@ -194,7 +194,7 @@ static void count_call(struct compilation *c, const struct hp_event *e, uint64_t
 static int place_event(struct compilation *c, const struct hp_event *e, uint64_t bytes, uint32_t thread,
                        uint32_t *slot_out)
 {
-    struct hp_live_block *b = e->old_id ? hp_live_find(&c->live, e->old_id) : NULL;
+    struct hp_compile_block *b = e->old_id ? hp_compile_live_find(&c->live, e->old_id) : NULL;
     uint64_t position = c->order.thread[thread].count;
     uint32_t slot = b ? b->slot : 0, home = b ? b->home : thread;
 
@@ -208,16 +208,16 @@ static int place_event(struct compilation *c, const struct hp_event *e, uint64_t
     }
     if (b) {
         c->live_bytes -= b->size;
-        hp_live_remove(&c->live, e->old_id);
+        hp_compile_live_remove(&c->live, e->old_id);
     }
     if (e->id == 0)
         return b && !hp_order_give_slot(&c->order, thread, home, slot) ? no_memory(c) : HP_OK;
     if (!b && !(slot = hp_order_take_slot(&c->order, thread)))
         return fail(c, HP_E_INVALID, "more than 4 billion blocks at once: replay a slice of the trace");
-    struct hp_live_block *made = hp_live_add(&c->live, e->id);
+    struct hp_compile_block *made = hp_compile_live_add(&c->live, e->id);
     if (!made)
         return no_memory(c);
-    *made = (struct hp_live_block){ .id = e->id, .size = bytes, .slot = slot, .home = home, .thread = thread,
+    *made = (struct hp_compile_block){ .id = e->id, .size = bytes, .slot = slot, .home = home, .thread = thread,
                                     .position = position };
     c->live_bytes += bytes;
     *slot_out = slot;
@@ -250,7 +250,7 @@ static int add_event(struct compilation *c, const struct hp_event *e)
     }
     if (!hp_order_enter(&c->order, thread, c->plan.calls) || !pace(c, e, thread))
         return no_memory(c);
-    const struct hp_live_block *old = e->old_id ? hp_live_find(&c->live, e->old_id) : NULL;
+    const struct hp_compile_block *old = e->old_id ? hp_compile_live_find(&c->live, e->old_id) : NULL;
     if (old && !hp_order_after(&c->order, thread, old->thread, old->position))
         return no_memory(c);
     struct hp_op op = translate(e, bytes, old);
@@ -294,7 +294,7 @@ static bool write_stream(int fd, struct hp_stream *s, const struct hp_op *op, si
 
 static bool write_drain(struct compilation *c, int fd, uint64_t *offset)
 {
-    struct hp_live_block *block = hp_live_sorted(&c->live);
+    struct hp_compile_block *block = hp_compile_live_sorted(&c->live);
     struct hp_op *op = calloc(c->live.used + 1, sizeof *op);
     bool ok = block && op;
 
@@ -406,10 +406,10 @@ int hp_compile_file(const char *path, const struct hp_compile_options *options, 
     const struct hp_meta *meta = hp_reader_meta(r);
     out->command = strdup(meta && meta->command ? meta->command : "");
     out->origin = strdup(meta && meta->origin ? meta->origin : "");
-    code = !hp_live_init(&c->live) || !out->command || !out->origin ? no_memory(c) : read_events(c, r, path);
+    code = !hp_compile_live_init(&c->live) || !out->command || !out->origin ? no_memory(c) : read_events(c, r, path);
     if (code == HP_OK)
         code = finish(c);
-    hp_live_release(&c->live);
+    hp_compile_live_release(&c->live);
     hp_order_release(&c->order);
     free(c);
     hp_reader_close(r);

@@ -7,12 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static size_t place_of(const struct hp_live *l, uint64_t id)
+static size_t place_of(const struct hp_compile_live *l, uint64_t id)
 {
     return (size_t)((id * 0x9e3779b97f4a7c15u) >> 17) & l->mask;
 }
 
-bool hp_live_init(struct hp_live *l)
+bool hp_compile_live_init(struct hp_compile_live *l)
 {
     l->mask = 4095;
     l->used = 0;
@@ -20,13 +20,13 @@ bool hp_live_init(struct hp_live *l)
     return l->place != NULL;
 }
 
-void hp_live_release(struct hp_live *l)
+void hp_compile_live_release(struct hp_compile_live *l)
 {
     free(l->place);
     memset(l, 0, sizeof *l);
 }
 
-struct hp_live_block *hp_live_find(const struct hp_live *l, uint64_t id)
+struct hp_compile_block *hp_compile_live_find(const struct hp_compile_live *l, uint64_t id)
 {
     for (size_t i = place_of(l, id);; i = (i + 1) & l->mask) {
         if (l->place[i].id == id)
@@ -36,7 +36,7 @@ struct hp_live_block *hp_live_find(const struct hp_live *l, uint64_t id)
     }
 }
 
-static struct hp_live_block *first_empty(struct hp_live *l, uint64_t id)
+static struct hp_compile_block *first_empty(struct hp_compile_live *l, uint64_t id)
 {
     size_t i = place_of(l, id);
 
@@ -45,9 +45,9 @@ static struct hp_live_block *first_empty(struct hp_live *l, uint64_t id)
     return &l->place[i];
 }
 
-static bool grow(struct hp_live *l)
+static bool grow(struct hp_compile_live *l)
 {
-    struct hp_live bigger = { .mask = l->mask * 2 + 1, .used = l->used };
+    struct hp_compile_live bigger = { .mask = l->mask * 2 + 1, .used = l->used };
 
     bigger.place = calloc(bigger.mask + 1, sizeof *bigger.place);
     if (!bigger.place)
@@ -60,20 +60,20 @@ static bool grow(struct hp_live *l)
     return true;
 }
 
-struct hp_live_block *hp_live_add(struct hp_live *l, uint64_t id)
+struct hp_compile_block *hp_compile_live_add(struct hp_compile_live *l, uint64_t id)
 {
     if (l->used * 2 > l->mask && !grow(l))
         return NULL;
-    struct hp_live_block *b = first_empty(l, id);
+    struct hp_compile_block *b = first_empty(l, id);
     memset(b, 0, sizeof *b);
     b->id = id;
     l->used++;
     return b;
 }
 
-void hp_live_remove(struct hp_live *l, uint64_t id)
+void hp_compile_live_remove(struct hp_compile_live *l, uint64_t id)
 {
-    struct hp_live_block *b = hp_live_find(l, id);
+    struct hp_compile_block *b = hp_compile_live_find(l, id);
 
     if (!b)
         return;
@@ -92,14 +92,14 @@ void hp_live_remove(struct hp_live *l, uint64_t id)
 
 static int by_id(const void *a, const void *b)
 {
-    uint64_t x = ((const struct hp_live_block *)a)->id, y = ((const struct hp_live_block *)b)->id;
+    uint64_t x = ((const struct hp_compile_block *)a)->id, y = ((const struct hp_compile_block *)b)->id;
 
     return x < y ? -1 : x > y;
 }
 
-struct hp_live_block *hp_live_sorted(const struct hp_live *l)
+struct hp_compile_block *hp_compile_live_sorted(const struct hp_compile_live *l)
 {
-    struct hp_live_block *list = malloc((l->used + 1) * sizeof *list);
+    struct hp_compile_block *list = malloc((l->used + 1) * sizeof *list);
     size_t n = 0;
 
     if (!list)

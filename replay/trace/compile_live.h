@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct hp_live_block {
+struct hp_compile_block {
     uint64_t id;            /* 0: empty place */
     uint64_t size;          /* bytes requested */
     uint64_t position;      /* in the stream of `thread`: its last access so far */
@@ -16,18 +16,18 @@ struct hp_live_block {
     uint32_t home;          /* thread whose slot it is */
 };
 
-struct hp_live {
-    struct hp_live_block *place;    /* open addressing, linear probing, no tombstones */
+struct hp_compile_live {
+    struct hp_compile_block *place;    /* open addressing, linear probing, no tombstones */
     size_t                mask;
     size_t                used;
 };
 
-bool hp_live_init(struct hp_live *l);
-void hp_live_release(struct hp_live *l);
-struct hp_live_block *hp_live_find(const struct hp_live *l, uint64_t id);
-struct hp_live_block *hp_live_add(struct hp_live *l, uint64_t id);  /* NULL: out of memory. id is not in it yet */
-void hp_live_remove(struct hp_live *l, uint64_t id);
+bool hp_compile_live_init(struct hp_compile_live *l);
+void hp_compile_live_release(struct hp_compile_live *l);
+struct hp_compile_block *hp_compile_live_find(const struct hp_compile_live *l, uint64_t id);
+struct hp_compile_block *hp_compile_live_add(struct hp_compile_live *l, uint64_t id);  /* NULL: out of memory. id is not in it yet */
+void hp_compile_live_remove(struct hp_compile_live *l, uint64_t id);
 /* All live blocks by ascending id in a malloc'ed array; NULL when out of memory. */
-struct hp_live_block *hp_live_sorted(const struct hp_live *l);
+struct hp_compile_block *hp_compile_live_sorted(const struct hp_compile_live *l);
 
 #endif

@@ -1,0 +1,55 @@
+/* arguments.c - see arguments.h. */
+#include "cli/arguments.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/plan.h"
+
+bool hp_arg_whole(const char *text, uint64_t low, uint64_t high, uint64_t *out)
+{
+    char *end;
+
+    if (!isdigit((unsigned char)text[0]))
+        return false;
+    errno = 0;
+    *out = strtoull(text, &end, 10);
+    return errno == 0 && *end == 0 && *out >= low && *out <= high;
+}
+
+bool hp_arg_real(const char *text, double low, double high, double *out)
+{
+    char *end;
+
+    errno = 0;
+    *out = strtod(text, &end);
+    return errno == 0 && end != text && *end == 0 && isfinite(*out) && *out >= low && *out <= high;
+}
+
+bool hp_arg_touch(const char *text, int *touch, uint64_t *lines)
+{
+    static const char *const name[HP_TOUCH_COUNT] = { "none", "first", "page", "line", "all" };
+
+    if (strncmp(text, "line:", 5) == 0) {
+        *touch = HP_TOUCH_LINE;
+        return hp_arg_whole(text + 5, 1, 1u << 30, lines);
+    }
+    for (int i = 0; i < HP_TOUCH_COUNT; i++)
+        if (i != HP_TOUCH_LINE && strcmp(text, name[i]) == 0) {
+            *touch = i;
+            return true;
+        }
+    return false;
+}
+
+void hp_arg_join(const char *program, int argc, char **argv, char *text, size_t size)
+{
+    int used = snprintf(text, size, "%s", program);
+
+    for (int i = 0; i < argc && used > 0 && (size_t)used < size; i++)
+        used += snprintf(text + used, size - (size_t)used, " %s", argv[i]);
+}

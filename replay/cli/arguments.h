@@ -1,0 +1,14 @@
+/* arguments.h - reading of option values, shared by the subcommands. All return false on what they cannot take. */
+#ifndef HP_ARGUMENTS_H
+#define HP_ARGUMENTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+bool hp_arg_whole(const char *text, uint64_t low, uint64_t high, uint64_t *out);
+bool hp_arg_real(const char *text, double low, double high, double *out);
+bool hp_arg_touch(const char *text, int *touch, uint64_t *lines);      /* enum hp_touch */
+void hp_arg_join(const char *program, int argc, char **argv, char *text, size_t size);
+
+#endif

@@ -1,0 +1,127 @@
+/* table.c - a campaign as a table on the terminal, with the limits of what it can say. See document.h. */
+#include "result/document.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "result/figure.h"
+
+static void print_interval(FILE *out, const struct hp_entry *e, int measure, const char *format, double unit, int width)
+{
+    struct hp_figure f;
+    char text[64] = "-";
+
+    if (hp_figure_of(e->values[measure], e->samples, &f))
+        snprintf(text, sizeof text, format, f.median * unit, f.low * unit, f.high * unit);
+    fprintf(out, " %*s", width, text);
+}
+
+static void print_row(FILE *out, const struct hp_campaign *c, const struct hp_entry *e)
+{
+    double live = (double)c->serial->plan->peak_live_bytes, share = hp_campaign_share(c, e);
+
+    fprintf(out, "%-20s", e->allocator.name);
+    if (e->status != HP_RUN_OK) {
+        fprintf(out, " %s: %s\n", hp_run_status_name(e->status), e->status_text);
+        return;
+    }
+    print_interval(out, e, HP_NS_PER_OP, "%.1f [%.1f, %.1f]", 1, 21);
+    print_interval(out, e, HP_NET_NS_PER_OP, "%.1f", 1, 7);
+    fprintf(out, isfinite(share) ? " %7.0f%%" : "       -", share * 100);
+    print_interval(out, e, HP_PEAK_RSS_KIB, "%.1f [%.1f, %.1f]", 1.0 / 1024, 24);
+    print_interval(out, e, HP_PEAK_RATIO, "%.2f", 1, 9);
+    if (e->has_account)
+        fprintf(out, " %7.1f%%", ((double)e->usable_at_peak / live - 1) * 100);
+    else
+        fprintf(out, " %8s", "-");
+    print_interval(out, e, HP_MINOR_FAULTS, "%.0f", 1, 8);
+    print_interval(out, e, HP_DRAIN_KIB, "%.1f", 1.0 / 1024, 9);
+    if (c->plan->plan->threads > 1)
+        print_interval(out, e, HP_STALL_SHARE, "%.0f%%", 100, 6);
+    fputc('\n', out);
+}
+
+/* The first allocator against another, block by block: pairs share their slow moments. */
+static void print_verdict(FILE *out, const struct hp_entry *a, const struct hp_entry *b, int measure, const char *better,
+                          const char *worse)
+{
+    double log_ratio[4096];
+    size_t n = 0;
+    struct hp_figure f;
+
+    for (unsigned i = 0; i < a->samples && i < b->samples && n < 4096; i++)
+        if (a->values[measure][i] > 0 && b->values[measure][i] > 0)
+            log_ratio[n++] = log(b->values[measure][i] / a->values[measure][i]);
+    if (!n || !hp_figure_of(log_ratio, n, &f))
+        return;
+    double low = (exp(f.low) - 1) * 100, high = (exp(f.high) - 1) * 100;
+    if (!f.interval)
+        fprintf(out, "  %s against %s: too few samples for a verdict (%zu, at least 6 needed)\n", b->allocator.name,
+                a->allocator.name, n);
+    else if (low > 0)
+        fprintf(out, "  %s is %.1f to %.1f %% %s than %s\n", b->allocator.name, low, high, worse, a->allocator.name);
+    else if (high < 0)
+        fprintf(out, "  %s is %.1f to %.1f %% %s than %s\n", b->allocator.name, -high, -low, better, a->allocator.name);
+    else
+        fprintf(out, "  %s against %s: no difference shown; one below %.1f %% could not be\n", b->allocator.name,
+                a->allocator.name, fmax(-low, high));
+}
+
+static void print_verdicts(FILE *out, const struct hp_campaign *c)
+{
+    const struct hp_entry *first = NULL;
+
+    for (int measure = HP_NS_PER_OP;; measure = HP_PEAK_RSS_KIB) {
+        first = NULL;
+        fputs(measure == HP_NS_PER_OP ? "\nSpeed\n" : "Peak memory\n", out);
+        for (unsigned i = 0; i < c->entries; i++) {
+            const struct hp_entry *e = &c->entry[i];
+            if (e->allocator.backend != HP_BACKEND_LIBRARY || e->status != HP_RUN_OK)
+                continue;
+            if (!first)
+                first = e;
+            else if (measure == HP_NS_PER_OP)
+                print_verdict(out, first, e, measure, "faster", "slower");
+            else
+                print_verdict(out, first, e, measure, "leaner", "larger");
+        }
+        if (measure == HP_PEAK_RSS_KIB)
+            return;
+    }
+}
+
+static void print_limits(FILE *out, const struct hp_campaign *c)
+{
+    const struct hp_plan *p = c->plan->plan;
+
+    fputs("\nLimits\n", out);
+    if (c->null_entry >= 0)
+        fputs("  net is time less the null allocator's; no net figure where the harness is above 30 % of the time\n",
+              out);
+    if (c->plan->cut_off)
+        fputs("  the trace was cut off; what was there has been replayed\n", out);
+    if (c->plan->failed)
+        fprintf(out, "  %llu recorded allocations had failed and are not replayed\n",
+                (unsigned long long)c->plan->failed);
+    if (p->threads > 1)
+        fprintf(out, "  %u threads, %llu waits for blocks of other threads, none more than %llu operations ahead\n",
+                p->threads, (unsigned long long)p->edges, 2 * (unsigned long long)p->epoch_calls);
+    for (unsigned i = 0; i < c->entries; i++)
+        if (c->entry[i].substituted[0])
+            fprintf(out, "  %s has no own: %s\n", c->entry[i].allocator.name, c->entry[i].substituted);
+}
+
+void hp_document_print(FILE *out, const struct hp_campaign *c, const char *trace_path)
+{
+    const struct hp_plan *p = c->plan->plan;
+
+    fprintf(out, "%s: %llu operations, %u thread%s, peak live %.1f MiB; touch %s, pace %s, loops %u\n\n", trace_path,
+            (unsigned long long)p->calls, p->threads, p->threads > 1 ? "s" : "", (double)p->peak_live_bytes / 1048576,
+            c->conditions.touch_name, c->conditions.pace_name, c->conditions.loops);
+    fprintf(out, "%-20s %21s %7s %8s %24s %9s %8s %8s %9s%s\n", "allocator", "ns/op [95 %]", "net", "harness",
+            "peak RSS MiB [95 %]", "peak/live", "internal", "faults", "drain MiB", p->threads > 1 ? "  stall" : "");
+    for (unsigned i = 0; i < c->entries; i++)
+        print_row(out, c, &c->entry[i]);
+    print_verdicts(out, c);
+    print_limits(out, c);
+}
