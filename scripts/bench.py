@@ -224,14 +224,16 @@ def show(run, console):
             row = run.row(trace, name)
             if not row:
                 failed = [one for one in run.failed if (one["trace"], one["allocator"]) == (trace, name)]
-                table.add_row(name, *(failed and (failed[0]["status"], failed[0].get("status_text", "")) or ("absent",)))
+                table.add_row(name, failed[0]["status"] if failed else "absent",
+                              failed[0].get("status_text", "") if failed else "")
                 continue
             low, high = load.figure_bounds(row, "ns_per_op")
             peak = load.figure_value(row, "peak_rss_kib")
             share = row.get("harness_share")
             table.add_row(name, text.number(load.figure_value(row, "ns_per_op")),
                           f"{text.number(low)}-{text.number(high)}", text.number(peak),
-                          text.number(text.memory_scale(row, peak)), text.number(load.figure_value(row, "minor_faults")),
+                          text.number(text.memory_scale(row, peak)),
+                          text.number(load.figure_value(row, "minor_faults")),
                           verdict.percent(share) if share is not None else "")
         console.print(table)
         console.print()

@@ -100,6 +100,25 @@ def ratio(first, second):
     return estimate([paired_logs(first, second)])
 
 
+def difference(new, old):
+    """Ratio of two unpaired series of logs (of two runs): Welch's interval on the difference of their means."""
+    new, old = numpy.asarray(new, dtype=float), numpy.asarray(old, dtype=float)
+    pairs = min(len(new), len(old))
+    if pairs == 0:
+        return None
+    centre = new.mean() - old.mean()
+    parts = [logs.var(ddof=1) / len(logs) if len(logs) > 1 else 0.0 for logs in (new, old)]
+    spread = numpy.sqrt(sum(parts))
+    freedom = 1.0
+    if spread > 0 and pairs > 1:
+        freedom = sum(parts) ** 2 / sum(part ** 2 / (len(logs) - 1) for part, logs in zip(parts, (new, old)))
+    bounds = []
+    for confidence in (CONFIDENCE, CLAIM):
+        reach = scipy.stats.t.ppf(0.5 + confidence / 2, freedom) * spread
+        bounds += [numpy.exp(centre - reach), numpy.exp(centre + reach)]
+    return Estimate(float(numpy.exp(centre)), *map(float, bounds), pairs, 1)
+
+
 def median_interval(samples, confidence=CONFIDENCE):
     """Median with bounds from order statistics; with too few samples the bounds are the range."""
     ordered = numpy.sort(numpy.asarray(samples, dtype=float))

@@ -1,0 +1,116 @@
+#!/usr/bin/env python3
+"""Compares two runs: what became faster or slower, leaner or larger, and whether that is beyond the interval.
+
+Times are taken relative to the reference allocator of the same block (glibc) when its library is the same in both runs,
+so that a slower day of the machine is no regression. Exit 0: none; 1: a regression; 2: runs of unlike machines.
+"""
+import argparse
+import sys
+
+from heaplay_report import load, schema, stats, verdict
+
+FINGERPRINT = ("kernel", "cpu", "cpus", "memory_kib", "thp", "overcommit", "aslr", "governor", "libc",
+               "cgroup_memory_kib", "variables")
+EXIT_REGRESSION, EXIT_UNLIKE = 1, 2
+
+
+def unlike(old, new):
+    """Sentences on what the two runs do not share."""
+    found = []
+    for key in FINGERPRINT:
+        first, second = (run.document["environment"].get(key) for run in (old, new))
+        if key == "memory_kib" and first and second and abs(first - second) < 0.02 * first:
+            continue
+        if first != second:
+            found.append(f"{key}: {first} then {second}")
+    if old.condition != new.condition:
+        found.append(f"conditions: {load.condition_words(old.condition)} then {load.condition_words(new.condition)}")
+    for trace in sorted(set(old.traces) & set(new.traces)):
+        first, second = (run.document["traces"].get(trace, {}).get("sha256") for run in (old, new))
+        if first and second and first != second:
+            found.append(f"trace {trace}: another file (sha256 {first[:12]} then {second[:12]})")
+    return found
+
+
+def same_library(old, new, name):
+    first, second = (run.document["allocators"].get(name) for run in (old, new))
+    return bool(first and second) and first.get("sha256") == second.get("sha256")
+
+
+def logs(run, trace, measure, name, reference):
+    """Logs of an allocator's samples, relative to the reference's of the same block when there is one."""
+    own = load.by_block(run.row(trace, name), measure.key)
+    base = load.by_block(run.row(trace, reference), measure.key) if reference else {block: 1.0 for block in own}
+    return stats.paired_logs(own, base)
+
+
+def compare(old, new, names, reference):
+    """Comparisons of the new run with the old one, per trace, measure and allocator."""
+    found = []
+    for trace in [trace for trace in old.traces if trace in new.traces]:
+        for name in names:
+            for measure in verdict.MEASURES:
+                # Memory does not depend on the machine's speed: no reference is needed.
+                base = reference if measure is verdict.TIME and name != reference else None
+                one = stats.difference(logs(new, trace, measure, name, base), logs(old, trace, measure, name, base))
+                if one:
+                    found.append(verdict.Comparison(measure, trace, name, name, one, 0.0))
+    return found
+
+
+def newly_failed(old, new, names):
+    return [row for row in new.failed if row["allocator"] in names and old.row(row["trace"], row["allocator"])]
+
+
+def report(found, failed, threshold):
+    """Prints the verdicts; returns the number of regressions beyond the threshold."""
+    regressions = len(failed)
+    for row in failed:
+        print(f"REGRESSION  {row['trace']}, {row['allocator']}: {row['status']} {row.get('status_text', '')}")
+    for one in found:
+        worse = one.claimed > 0 and one.estimate.ratio - 1 > threshold
+        regressions += worse
+        print(f"{'REGRESSION' if worse else 'ok':<11} {one.trace}, {one.first}, {one.measure.noun}: "
+              f"{verdict.phrase(one)}")
+    return regressions
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(prog="heaplay compare", description=__doc__.splitlines()[0])
+    parser.add_argument("old", help="results.json or the directory of the earlier run")
+    parser.add_argument("new", help="results.json or the directory of the later run")
+    parser.add_argument("--alloc", action="append", default=[], help="compare this allocator (all; may be repeated)")
+    parser.add_argument("--threshold", type=float, default=0.0, help="per cent of loss that is no regression (0)")
+    parser.add_argument("--any-machine", action="store_true", help="compare although the machines are unlike")
+    options = parser.parse_args(argv)
+    try:
+        old, new = load.load(options.old), load.load(options.new)
+    except schema.ResultsError as error:
+        print(f"heaplay compare: {error}", file=sys.stderr)
+        return schema.EXIT_BAD_INPUT
+    differences = unlike(old, new)
+    for line in differences:
+        print(f"unlike: {line}", file=sys.stderr)
+    if differences and not options.any_machine:
+        print("heaplay compare: the runs are not of like machines and traces; --any-machine compares them all the same",
+              file=sys.stderr)
+        return EXIT_UNLIKE
+    shared = [name for name in old.allocators if name in new.all_allocators]
+    names = [name for name in shared if not options.alloc or name in options.alloc]
+    missing = [name for name in options.alloc if name not in shared]
+    if missing or not names:
+        print(f"heaplay compare: allocator {', '.join(missing) or '(any)'} is not in both runs; both have: "
+              f"{', '.join(shared) or 'none'}", file=sys.stderr)
+        return 2
+    reference = old.reference() if old.reference() == new.reference() else None
+    if not reference or not same_library(old, new, reference):
+        reference = None
+    print(f"times relative to {reference}, the same library in both runs" if reference else
+          "times as they are: no reference allocator is the same in both runs")
+    regressions = report(compare(old, new, names, reference), newly_failed(old, new, names), options.threshold / 100)
+    print(f"{regressions} regressions")
+    return EXIT_REGRESSION if regressions else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
