@@ -1,0 +1,306 @@
+/* cmd_info.c - heaplay info FILE [--json]: the card of a trace.
+ *
+ * Keys of --json (all counts are integers; absent figures are null):
+ *   path, sha256, file_bytes, bytes_per_operation, format_version
+ *   command, origin, host, start_unix_ns, pid, parent_pid, flags (array: time, threads, resident, sampled)
+ *   whole                true when the trace ends with its trailer
+ *   operations, threads, duration_ns, by_kind (object: kind -> calls; kinds that occur)
+ *   allocations, frees, failed, null_frees, never_freed, requested_bytes
+ *   peak_live_bytes, peak_live_blocks, peak_operation
+ *   sizes                array of {from, to, count, bytes}: requested bytes, powers of two
+ *   lifetimes            array of {from, to, count}: operations from allocation to free
+ *   cross_thread_frees, cross_thread_share
+ *   reallocs             {moved, chains, longest}: successful reallocs of a block, blocks that saw one, most for one block
+ *   footprint_at_peak    {requested, rounded_16, header, cells}: lower bounds in bytes
+ *   curve                at most 200 of {operation, time_ns, live_bytes, live_blocks}
+ *   lost_events, inversions, exit_status   from the trailer, null without one
+ */
+#include "allocs/allocs.h"
+#include "cli/commands.h"
+#include "trace/analyze.h"
+#include "trace/format.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct card {
+    const char *path;
+    char sha256[65];
+    uint64_t file_bytes;
+    const struct hp_meta *meta;
+    const struct hp_trailer *trailer;
+    struct hp_analysis a;
+};
+
+static json_t *integer(uint64_t v)
+{
+    return json_integer(v > INT64_MAX ? INT64_MAX : (json_int_t)v);
+}
+
+static void set_uint(json_t *object, const char *key, uint64_t v)
+{
+    json_object_set_new(object, key, integer(v));
+}
+
+static void set_text(json_t *object, const char *key, const char *text)
+{
+    json_object_set_new(object, key, json_string(text));
+}
+
+static double share(uint64_t part, uint64_t whole)
+{
+    return whole ? (double)part / (double)whole : 0.0;
+}
+
+static json_t *classes(const uint64_t *count, const uint64_t *bytes)
+{
+    json_t *array = json_array();
+
+    for (unsigned c = 0; c < HP_CLASSES; c++) {
+        json_t *entry;
+        if (!count[c])
+            continue;
+        entry = json_object();
+        set_uint(entry, "from", c ? UINT64_C(1) << (c - 1) : 0);
+        set_uint(entry, "to", c == 0 ? 0 : c == 64 ? UINT64_MAX : (UINT64_C(1) << c) - 1);
+        set_uint(entry, "count", count[c]);
+        if (bytes)
+            set_uint(entry, "bytes", bytes[c]);
+        json_array_append_new(array, entry);
+    }
+    return array;
+}
+
+static void set_file(json_t *root, const struct card *card)
+{
+    static const char *const names[] = { "time", "threads", "resident", "sampled" };
+    json_t *flags = json_array();
+
+    set_text(root, "path", card->path);
+    json_object_set_new(root, "sha256", *card->sha256 ? json_string(card->sha256) : json_null());
+    set_uint(root, "file_bytes", card->file_bytes);
+    json_object_set_new(root, "bytes_per_operation", json_real(share(card->file_bytes, card->a.operations)));
+    set_uint(root, "format_version", HP_FORMAT_VERSION);
+    set_text(root, "command", card->meta->command);
+    set_text(root, "origin", card->meta->origin);
+    set_text(root, "host", card->meta->host);
+    set_uint(root, "start_unix_ns", card->meta->start_unix_ns);
+    set_uint(root, "pid", card->meta->pid);
+    set_uint(root, "parent_pid", card->meta->parent_pid);
+    for (unsigned i = 0; i < 4; i++)
+        if (card->meta->flags & 1u << i)
+            json_array_append_new(flags, json_string(names[i]));
+    json_object_set_new(root, "flags", flags);
+    json_object_set_new(root, "whole", json_boolean(card->trailer != NULL));
+}
+
+static void set_shape(json_t *root, const struct hp_analysis *a)
+{
+    json_t *reallocs = json_object(), *bounds = json_object(), *curve = json_array();
+
+    json_object_set_new(root, "sizes", classes(a->size_count, a->size_bytes));
+    json_object_set_new(root, "lifetimes", classes(a->lifetime_count, NULL));
+    set_uint(root, "cross_thread_frees", a->cross_thread_frees);
+    json_object_set_new(root, "cross_thread_share",
+                        json_real(share(a->cross_thread_frees, a->frees + a->reallocs_moved)));
+    set_uint(reallocs, "moved", a->reallocs_moved);
+    set_uint(reallocs, "chains", a->realloc_chains);
+    set_uint(reallocs, "longest", a->longest_chain);
+    json_object_set_new(root, "reallocs", reallocs);
+    set_uint(bounds, "requested", a->at_peak.requested);
+    set_uint(bounds, "rounded_16", a->at_peak.rounded_16);
+    set_uint(bounds, "header", a->at_peak.header);
+    set_uint(bounds, "cells", a->at_peak.cells);
+    json_object_set_new(root, "footprint_at_peak", bounds);
+    for (uint32_t i = 0; i < a->curve_points; i++) {
+        json_t *point = json_object();
+        set_uint(point, "operation", a->curve[i].operation);
+        set_uint(point, "time_ns", a->curve[i].time_ns);
+        set_uint(point, "live_bytes", a->curve[i].live_bytes);
+        set_uint(point, "live_blocks", a->curve[i].live_blocks);
+        json_array_append_new(curve, point);
+    }
+    json_object_set_new(root, "curve", curve);
+}
+
+static void print_json(const struct card *card)
+{
+    const struct hp_analysis *a = &card->a;
+    const struct { const char *key; uint64_t v; } counts[] = {
+        { "operations", a->operations }, { "threads", a->threads }, { "duration_ns", a->duration_ns },
+        { "allocations", a->allocations }, { "frees", a->frees }, { "failed", a->failed },
+        { "null_frees", a->null_frees }, { "never_freed", a->never_freed }, { "requested_bytes", a->requested_bytes },
+        { "peak_live_bytes", a->peak_live_bytes }, { "peak_live_blocks", a->peak_live_blocks },
+        { "peak_operation", a->peak_operation },
+    };
+    json_t *root = json_object(), *kinds = json_object();
+
+    set_file(root, card);
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        set_uint(root, counts[i].key, counts[i].v);
+    for (unsigned kind = 0; kind < HP_KIND_COUNT; kind++)
+        if (a->by_kind[kind])
+            set_uint(kinds, hp_kind_name(kind), a->by_kind[kind]);
+    json_object_set_new(root, "by_kind", kinds);
+    set_shape(root, a);
+    json_object_set_new(root, "lost_events", card->trailer ? integer(card->trailer->lost_events) : json_null());
+    json_object_set_new(root, "inversions", card->trailer ? integer(card->trailer->inversions) : json_null());
+    json_object_set_new(root, "exit_status", card->trailer ? json_integer(card->trailer->exit_status) : json_null());
+    json_dumpf(root, stdout, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
+    putchar('\n');
+    json_decref(root);
+}
+
+static const char *human(char out[32], uint64_t bytes)
+{
+    static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
+    double v = (double)bytes;
+    unsigned unit = 0;
+
+    for (; v >= 1024 && unit < 6; unit++)
+        v /= 1024;
+    snprintf(out, 32, unit ? "%.1f %s" : "%.0f %s", v, units[unit]);
+    return out;
+}
+
+static void print_classes(const char *title, const uint64_t *count, const char *unit)
+{
+    uint64_t most = 0, sum = 0;
+
+    for (unsigned c = 0; c < HP_CLASSES; c++) {
+        sum += count[c];
+        most = count[c] > most ? count[c] : most;
+    }
+    printf("\n  %s\n", title);
+    for (unsigned c = 0; c < HP_CLASSES; c++) {
+        int bar = most ? (int)(40.0 * (double)count[c] / (double)most + 0.5) : 0;
+        if (!count[c])
+            continue;
+        printf("    %s %15" PRIu64 " %s %11" PRIu64 "  %5.1f %%  %.*s\n", c < 2 ? "      " : "up to ",
+               c == 0 ? UINT64_C(0) : c == 64 ? UINT64_MAX : (UINT64_C(1) << c) - 1, unit, count[c],
+               100 * share(count[c], sum), bar, "########################################");
+    }
+}
+
+/* Live bytes over operations as one line of eight heights. */
+static void print_curve(const struct hp_analysis *a)
+{
+    static const char *const heights[] = { " ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█" };
+    unsigned columns = a->curve_points < 72 ? a->curve_points : 72;
+
+    if (columns < 2 || !a->peak_live_bytes)
+        return;
+    printf("\n  live bytes over operations\n    ");
+    for (unsigned c = 0; c < columns; c++) {
+        const struct hp_point *p = &a->curve[(uint64_t)c * a->curve_points / columns];
+        fputs(heights[(unsigned)(8.0 * (double)p->live_bytes / (double)a->peak_live_bytes + 0.5)], stdout);
+    }
+    putchar('\n');
+}
+
+static void print_counts(const struct card *card)
+{
+    const struct hp_analysis *a = &card->a;
+    char text[4][32];
+
+    printf("  operations    %" PRIu64 " by %" PRIu32 " threads in %.3f s\n", a->operations, a->threads,
+           (double)a->duration_ns / 1e9);
+    printf("  calls        ");
+    for (unsigned kind = 0; kind < HP_KIND_COUNT; kind++)
+        if (a->by_kind[kind])
+            printf(" %s %" PRIu64, hp_kind_name(kind), a->by_kind[kind]);
+    printf("\n  blocks        %" PRIu64 " made, %" PRIu64 " freed, %" PRIu64 " never freed, %" PRIu64
+           " calls failed, %" PRIu64 " frees of NULL\n", a->allocations, a->frees, a->never_freed, a->failed,
+           a->null_frees);
+    printf("  peak          %s live (%" PRIu64 " bytes) at operation %" PRIu64 "; at most %" PRIu64 " blocks\n",
+           human(text[0], a->peak_live_bytes), a->peak_live_bytes, a->peak_operation, a->peak_live_blocks);
+    printf("  at least      %s requested, %s in 16-byte steps, %s with headers, %s with cells up to 64 B\n",
+           human(text[0], a->at_peak.requested), human(text[1], a->at_peak.rounded_16),
+           human(text[2], a->at_peak.header), human(text[3], a->at_peak.cells));
+    printf("  across        %" PRIu64 " frees by another thread (%.1f %%)\n", a->cross_thread_frees,
+           100 * share(a->cross_thread_frees, a->frees + a->reallocs_moved));
+    printf("  reallocs      %" PRIu64 " of %" PRIu64 " blocks, at most %" PRIu64 " for one\n", a->reallocs_moved,
+           a->realloc_chains, a->longest_chain);
+    printf("  on disk       %s, %.2f bytes per operation\n", human(text[0], card->file_bytes),
+           share(card->file_bytes, a->operations));
+}
+
+static void print_card(const struct card *card)
+{
+    printf("%s\n", card->path);
+    printf("  origin        %s\n", card->meta->origin);
+    if (*card->meta->command)
+        printf("  command       %.200s\n", card->meta->command);
+    if (*card->meta->host)
+        printf("  made under    %s\n", card->meta->host);
+    if (!card->trailer)
+        printf("  NOT WHOLE     %s\n", card->a.text);
+    else if (card->trailer->lost_events)
+        printf("  LOST          %" PRIu64 " events\n", card->trailer->lost_events);
+    print_counts(card);
+    print_classes("requested bytes", card->a.size_count, "bytes");
+    print_classes("lifetime", card->a.lifetime_count, "operations");
+    print_curve(&card->a);
+    if (*card->sha256)
+        printf("\n  sha256        %s\n", card->sha256);
+}
+
+static int info(const char *path, int as_json)
+{
+    static struct card card;
+    struct stat st;
+    char error[512];
+    int code;
+    hp_reader *reader = hp_reader_open(path, &code, error, sizeof error);
+
+    if (!reader) {
+        fprintf(stderr, "heaplay info: %s\n", error);
+        return HP_EXIT_BAD_INPUT;
+    }
+    card.path = path;
+    card.meta = hp_reader_meta(reader);
+    code = hp_analyze(reader, &card.a);
+    card.trailer = hp_reader_trailer(reader);
+    if (strcmp(path, "-") && stat(path, &st) == 0 && S_ISREG(st.st_mode)) {
+        card.file_bytes = (uint64_t)st.st_size;
+        if (!hp_sha256_file(path, card.sha256))
+            card.sha256[0] = 0;
+    }
+    if (as_json)
+        print_json(&card);
+    else
+        print_card(&card);
+    if (code)
+        fprintf(stderr, "heaplay info: %s\n", card.a.text);
+    hp_reader_close(reader);
+    return code ? HP_EXIT_BAD_INPUT : HP_EXIT_OK;
+}
+
+int hp_cmd_info(int argc, char **argv)
+{
+    const char *path = NULL;
+    int as_json = 0;
+
+    for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
+            puts("usage: heaplay info FILE.hpt [--json]      (- is standard input)");
+            return HP_EXIT_OK;
+        }
+        if (!strcmp(argv[i], "--json")) {
+            as_json = 1;
+        } else if (path || (argv[i][0] == '-' && argv[i][1])) {
+            fprintf(stderr, "heaplay info: unexpected '%s'; usage: heaplay info FILE.hpt [--json]\n", argv[i]);
+            return HP_EXIT_USAGE;
+        } else {
+            path = argv[i];
+        }
+    }
+    if (!path) {
+        fputs("heaplay info: no file given; usage: heaplay info FILE.hpt [--json]\n", stderr);
+        return HP_EXIT_USAGE;
+    }
+    return info(path, as_json);
+}
