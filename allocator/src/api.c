@@ -1,0 +1,290 @@
+/* api.c - the functions of cellmalloc.h: their fast paths, and the edges of their arguments.
+ *
+ * The way of free(p): here, to the bin of the thread's cache (tcache.h); when that is full, in a batch to the heap
+ * (heap.c), which gives cells to their pool (pool.c) and merges chunks with their neighbours into bins.c or fit.c.
+ */
+#include "cellmalloc.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <string.h>
+
+#include "mapped.h"
+#include "os.h"
+#include "override.h"
+#include "tcache.h"
+
+static void *or_enomem(void *block)
+{
+    if (CELL_UNLIKELY(block == NULL))
+        errno = ENOMEM;
+    return block;
+}
+
+static void *malloc_slow(size_t size) __attribute__((noinline));
+static void *malloc_slow(size_t size)
+{
+    return or_enomem(cell_tcache_alloc_slow(size));
+}
+
+void *cell_malloc(size_t size)
+{
+    size_t offset;
+
+    if (CELL_LIKELY(size <= cell_option.small_limit))
+        offset = size + CELL_ALIGN - 1;
+    else if (CELL_LIKELY(size <= cell_option.cache_limit))
+        offset = size + CELL_WORD + CELL_ALIGN - 1;
+    else
+        return malloc_slow(size);
+    void *block = cell_tcache_pop(cell_tcache_bin(cell_tcache_mine, offset & ~(size_t)(CELL_ALIGN - 1)));
+    return CELL_LIKELY(block != NULL) ? block : malloc_slow(size);
+}
+
+static void free_chunk(struct cell_tcache *cache, void *block) __attribute__((noinline));
+static void free_chunk(struct cell_tcache *cache, void *block)
+{
+    const struct cell_chunk *c = cell_chunk_of_user(block);
+    size_t size;
+
+    cell_heap_check_inuse(c);
+    size = cell_chunk_size(c);
+    if (size > cell_option.cache_limit + CELL_WORD + CELL_ALIGN - 1)
+        cell_heap_free(&cell_heap_main, block);
+    else if (!cell_tcache_push(cell_tcache_bin(cache, size), block))
+        cell_tcache_free_slow(cache, size, block);
+}
+
+static void free_elsewhere(void *block) __attribute__((noinline));
+static void free_elsewhere(void *block)
+{
+    if (block != NULL)
+        cell_heap_free(&cell_heap_main, block);
+}
+
+void cell_free(void *block)
+{
+    const struct cell_segment *seg = &cell_heap_main.segment;
+    size_t offset = (size_t)((char *)block - seg->base);
+    size_t slot = offset / CELL_ALIGN | offset << (sizeof offset * 8 - 4);    /* a misaligned one is out of range */
+    struct cell_tcache *cache = cell_tcache_mine;
+
+    if (CELL_UNLIKELY(slot >= __atomic_load_n(&seg->slots, __ATOMIC_RELAXED))) {
+        free_elsewhere(block);
+        return;
+    }
+    size_t kind = seg->kind[slot / (CELL_PAGE / CELL_ALIGN)];
+    if (CELL_UNLIKELY(kind <= CELL_PAGE_RESERVED_KIND)) {
+        free_chunk(cache, block);
+        return;
+    }
+    if (CELL_UNLIKELY(!cell_tcache_push(cell_tcache_bin(cache, kind), block)))
+        cell_tcache_free_slow(cache, kind, block);
+}
+
+void *cell_calloc(size_t count, size_t size)
+{
+    size_t bytes;
+
+    if (__builtin_mul_overflow(count, size, &bytes) || bytes > CELL_REQUEST_MAX)
+        return or_enomem(NULL);
+    if (bytes <= cell_option.small_limit || bytes <= cell_option.cache_limit) {
+        void *block = cell_malloc(bytes);
+        return block == NULL ? NULL : memset(block, 0, bytes);
+    }
+
+    struct cell_zero_run zero;
+    char *block = cell_tcache_alloc_large(bytes, &zero);
+    if (block == NULL)
+        return or_enomem(NULL);
+    char *end = block + bytes;
+    char *zero_begin = zero.begin < block ? block : zero.begin > end ? end : zero.begin;
+    char *zero_end = zero.end < zero_begin ? zero_begin : zero.end > end ? end : zero.end;
+    memset(block, 0, (size_t)(zero_begin - block));
+    memset(zero_end, 0, (size_t)(end - zero_end));
+    return block;
+}
+
+void *cell_realloc(void *block, size_t size)
+{
+    if (block == NULL)
+        return cell_malloc(size);
+    if (size == 0) {
+        cell_free(block);
+        return NULL;
+    }
+    if (size > CELL_REQUEST_MAX)
+        return or_enomem(NULL);
+
+    void *resized = cell_heap_resize(&cell_heap_main, block, size);
+    if (resized != NULL)
+        return resized;
+    size_t usable = cell_heap_usable(&cell_heap_main, block);
+    void *moved = cell_malloc(size);
+    if (moved == NULL)
+        return NULL;
+    memcpy(moved, block, usable < size ? usable : size);
+    cell_free(block);
+    return moved;
+}
+
+void *cell_reallocarray(void *block, size_t count, size_t size)
+{
+    size_t bytes;
+
+    if (__builtin_mul_overflow(count, size, &bytes))
+        return or_enomem(NULL);
+    return cell_realloc(block, bytes);
+}
+
+void cell_free_sized(void *block, size_t size)
+{
+    if (block != NULL)
+        CELL_CHECK(size <= cell_heap_usable(&cell_heap_main, block), CELL_FATAL_SIZED_FREE);
+    cell_free(block);
+}
+
+void cell_free_aligned_sized(void *block, size_t alignment, size_t size)
+{
+    CELL_CHECK(((uintptr_t)block & (alignment - 1)) == 0, CELL_FATAL_SIZED_FREE);
+    cell_free_sized(block, size);
+}
+
+/* ---- alignment ------------------------------------------------------------------------------------------------- */
+
+static bool is_power_of_two(size_t value)
+{
+    return value != 0 && (value & (value - 1)) == 0;
+}
+
+/* `alignment` is a power of two. */
+static void *alloc_aligned(size_t alignment, size_t size)
+{
+    if (size > CELL_REQUEST_MAX || alignment > CELL_REQUEST_MAX / 2)
+        return NULL;
+    if (alignment <= CELL_ALIGN)
+        return cell_malloc(size);
+    /* A cell lies at a multiple of its size from the start of a page. */
+    size_t rounded = ((size == 0 ? 1 : size) + alignment - 1) & ~(alignment - 1);
+    if (cell_size_is_cell(rounded))
+        return cell_malloc(rounded);
+    return cell_tcache_alloc_aligned(size, alignment);
+}
+
+void *cell_aligned_alloc(size_t alignment, size_t size)
+{
+    if (!is_power_of_two(alignment)) {
+        errno = EINVAL;
+        return NULL;
+    }
+    return or_enomem(alloc_aligned(alignment, size));
+}
+
+void *cell_memalign(size_t alignment, size_t size)
+{
+    size_t rounded = CELL_ALIGN;
+
+    if (alignment > CELL_REQUEST_MAX / 2 + 1) {
+        errno = EINVAL;
+        return NULL;
+    }
+    while (rounded < alignment)
+        rounded *= 2;
+    return or_enomem(alloc_aligned(rounded, size));
+}
+
+int cell_posix_memalign(void **block, size_t alignment, size_t size)
+{
+    int saved = errno;
+
+    if (!is_power_of_two(alignment) || alignment % sizeof(void *) != 0)
+        return EINVAL;
+    void *made = alloc_aligned(alignment, size);
+    errno = saved;
+    if (made == NULL)
+        return ENOMEM;
+    *block = made;
+    return 0;
+}
+
+void *cell_valloc(size_t size)
+{
+    return or_enomem(alloc_aligned(cell_os_page_size(), size));
+}
+
+void *cell_pvalloc(size_t size)
+{
+    size_t page = cell_os_page_size();
+
+    if (size > CELL_REQUEST_MAX - page)
+        return or_enomem(NULL);
+    return or_enomem(alloc_aligned(page, (size + page - 1) & ~(page - 1)));
+}
+
+size_t cell_usable_size(const void *block)
+{
+    return block == NULL ? 0 : cell_heap_usable(&cell_heap_main, block);
+}
+
+size_t cell_good_size(size_t size)
+{
+    if (cell_size_is_cell(size))
+        return cell_size_of_cell(size);
+    if (size > CELL_REQUEST_MAX - 2 * CELL_PAGE)
+        return size;
+    return cell_size_of_chunk(size) - CELL_WORD;
+}
+
+/* ---- tuning ---------------------------------------------------------------------------------------------------- */
+
+static int fail(int error)
+{
+    errno = error;
+    return -1;
+}
+
+int cell_option_set(const char *name, size_t value)
+{
+    switch (cell_tunables_set(name, value, cell_heap_main.ready)) {
+    case CELL_TUNABLE_OK:       return 0;
+    case CELL_TUNABLE_UNKNOWN:  return fail(ENOENT);
+    case CELL_TUNABLE_TOO_LATE: return fail(EBUSY);
+    default:                    return fail(ERANGE);
+    }
+}
+
+int cell_option_get(const char *name, size_t *value)
+{
+    return cell_tunables_get(name, value) ? 0 : fail(ENOENT);
+}
+
+int cell_mallopt(int parameter, int value)
+{
+    const char *name = parameter == M_MXFAST ? "cache_limit"
+                     : parameter == M_TRIM_THRESHOLD ? "purge_min"
+                     : parameter == M_TOP_PAD ? "top_pad"
+                     : parameter == M_MMAP_THRESHOLD ? "mmap_threshold"
+                     : parameter == M_MMAP_MAX ? "mmap_max" : NULL;
+
+    if (parameter == M_TRIM_THRESHOLD && value == -1) {
+        cell_option.purge_share = 0;        /* glibc: -1 switches trimming off */
+        return 1;
+    }
+    if (name == NULL || value < 0)
+        return 0;
+    return cell_tunables_set(name, (size_t)value, cell_heap_main.ready) == CELL_TUNABLE_OK;
+}
+
+int cell_trim(size_t pad)
+{
+    int saved = errno;
+
+    if (!cell_heap_main.ready)
+        return 0;
+    cell_tcache_flush();
+    bool any = cell_heap_trim(&cell_heap_main, pad);
+    errno = saved;
+    return any;
+}
+
+CELL_OVERRIDE_C_NAMES

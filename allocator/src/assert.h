@@ -1,0 +1,30 @@
+/* assert.h - three levels of assertion, by cost.
+ *
+ *   CELL_CHECK(cond, kind)   always on: guards against misuse by the program; ends in cell_fatal(kind)
+ *   CELL_ASSERT(cond)        on unless NDEBUG: our own invariants, constant time
+ *   CELL_ASSERT_SLOW(cond)   on with CELL_PARANOID: our own invariants, any cost
+ */
+#ifndef CELL_ASSERT_H
+#define CELL_ASSERT_H
+
+#include "fatal.h"
+
+#define CELL_LIKELY(x)   __builtin_expect(!!(x), 1)
+#define CELL_UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+#define CELL_CHECK(cond, kind) \
+    do { if (CELL_UNLIKELY(!(cond))) cell_fatal(kind); } while (0)
+
+#ifdef NDEBUG
+#define CELL_ASSERT(cond) ((void)0)
+#else
+#define CELL_ASSERT(cond) CELL_CHECK(cond, CELL_FATAL_INVARIANT)
+#endif
+
+#ifdef CELL_PARANOID
+#define CELL_ASSERT_SLOW(cond) CELL_CHECK(cond, CELL_FATAL_INVARIANT)
+#else
+#define CELL_ASSERT_SLOW(cond) ((void)0)
+#endif
+
+#endif

@@ -1,0 +1,60 @@
+/* bins.h - free chunks below CELL_FIT_MIN: one circular doubly linked list for each size, FIFO.
+ *
+ * Exact bins every 16 bytes are best fit by themselves: the lowest bit set at or above a size is the smallest chunk that
+ * fits. Insert and remove are O(1). Called by heap.c with its lock held; knows no lock, thread or segment.
+ *
+ * Invariants: B1 bit i of `nonempty` is set exactly when list i has a member; B2 every member of list i is free and
+ * 16 * i bytes long; B3 the oldest member is first.
+ */
+#ifndef CELL_BINS_H
+#define CELL_BINS_H
+
+#include "chunk.h"
+
+#define CELL_FIT_MIN    ((size_t)1024)
+#define CELL_BIN_COUNT  (CELL_FIT_MIN / CELL_ALIGN)
+
+_Static_assert(CELL_BIN_COUNT == 64, "one bit for each bin in a 64-bit word");
+
+struct cell_bins {
+    uint64_t nonempty;
+    struct cell_link list[CELL_BIN_COUNT];
+};
+
+void cell_bins_init(struct cell_bins *bins);
+void cell_bins_insert(struct cell_bins *bins, struct cell_chunk *c);
+void cell_bins_remove(struct cell_bins *bins, struct cell_chunk *c);
+/* The oldest among the smallest chunks of at least `size` bytes, still in its bin; NULL when there is none. */
+struct cell_chunk *cell_bins_find(const struct cell_bins *bins, size_t size);
+bool cell_bins_is_valid(const struct cell_bins *bins);
+
+static inline struct cell_chunk *cell_chunk_of_link(const struct cell_link *link)
+{
+    return (struct cell_chunk *)((uintptr_t)link - offsetof(struct cell_chunk, link));
+}
+
+static inline void cell_link_init(struct cell_link *head)
+{
+    head->next = head->prev = head;
+}
+
+/* Last in the list, so that what comes off its front is the oldest. */
+static inline void cell_link_append(struct cell_link *head, struct cell_link *link)
+{
+    link->next = head;
+    link->prev = head->prev;
+    head->prev->next = link;
+    head->prev = link;
+}
+
+/* Safe unlink: both neighbours must still point here. */
+static inline void cell_link_remove(struct cell_link *link)
+{
+    struct cell_link *next = link->next, *prev = link->prev;
+
+    CELL_CHECK(next->prev == link && prev->next == link, CELL_FATAL_FREE_LIST);
+    next->prev = prev;
+    prev->next = next;
+}
+
+#endif

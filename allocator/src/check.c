@@ -1,0 +1,126 @@
+/* check.c - walks a whole heap and says what is not sound; shared by tests and programs (cell_check). */
+#include "cellmalloc.h"
+#include "tcache.h"
+
+struct walk {
+    size_t free_small, free_large;      /* chunks seen free, below and from CELL_FIT_MIN */
+};
+
+static const char *chunk_defect(const struct cell_heap *heap, struct cell_chunk *c, bool previous_free)
+{
+    if (!cell_chunk_is_sealed(c))
+        return "a chunk's header does not match its seal";                      /* C4 */
+    if (cell_chunk_size(c) % CELL_ALIGN != 0 || (char *)c + cell_chunk_size(c) > (char *)heap->top)
+        return "a chunk reaches beyond the top";                                /* H1 */
+    if (cell_chunk_is_prev_inuse(c) == previous_free)
+        return "a chunk is wrong about its predecessor";                        /* C3 */
+    if (cell_chunk_is_inuse(c))
+        return NULL;
+    if (previous_free)
+        return "two free chunks lie side by side";                              /* C2 */
+    if (cell_chunk_next(c) == heap->top)
+        return "a free chunk borders on the top";                               /* C2 */
+    if (cell_chunk_next(c)->prev_size != cell_chunk_size(c))
+        return "a free chunk's footer differs from its header";                 /* C3 */
+    return NULL;
+}
+
+static const char *chunks_defect(const struct cell_heap *heap, struct walk *walk)
+{
+    bool previous_free = false;
+
+    for (struct cell_chunk *c = (struct cell_chunk *)heap->segment.base; c != heap->top; c = cell_chunk_next(c)) {
+        const char *defect = chunk_defect(heap, c, previous_free);
+        if (defect != NULL)
+            return defect;
+        previous_free = !cell_chunk_is_inuse(c);
+        walk->free_small += previous_free && cell_chunk_size(c) < CELL_FIT_MIN;
+        walk->free_large += previous_free && cell_chunk_size(c) >= CELL_FIT_MIN;
+    }
+    return NULL;
+}
+
+static const char *pages_defect(const struct cell_heap *heap)
+{
+    for (size_t page = 0; page < heap->segment.committed >> CELL_PAGE_SHIFT; page++) {
+        unsigned kind = heap->segment.kind[page];
+        if (kind < CELL_PAGE_POOL)
+            continue;
+        if (heap->segment.info[page].pool_class * CELL_ALIGN != kind || !cell_pool_is_valid(&heap->pools, page))
+            return "a pool is not sound";                                       /* P1, P3 */
+        if (!cell_chunk_is_inuse(cell_chunk_of_user(cell_segment_page_start(&heap->segment, page))))
+            return "a pool's page is not a chunk in use";                       /* H1 */
+    }
+    return NULL;
+}
+
+static size_t bins_count(const struct cell_bins *bins)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < CELL_BIN_COUNT; i++)
+        for (const struct cell_link *link = bins->list[i].next; link != &bins->list[i]; link = link->next)
+            count++;
+    return count;
+}
+
+static size_t trie_count(const struct cell_fit_node *node)
+{
+    size_t count = 0;
+
+    if (node == NULL)
+        return 0;
+    const struct cell_link *link = &node->chunk.link;
+    do {
+        count++;
+        link = link->next;
+    } while (link != &node->chunk.link);
+    return count + trie_count(node->child[0]) + trie_count(node->child[1]);
+}
+
+static size_t fit_count(const struct cell_fit *fit)
+{
+    size_t count = 0;
+
+    for (size_t order = 0; order < CELL_FIT_ORDERS; order++)
+        count += trie_count(fit->root[order]);
+    return count;
+}
+
+static const char *heap_defect(struct cell_heap *heap)
+{
+    struct walk walk = { 0, 0 };
+    const char *defect = chunks_defect(heap, &walk);
+
+    if (defect == NULL && !cell_bins_is_valid(&heap->bins))
+        defect = "a bin is not sound";
+    if (defect == NULL && !cell_fit_is_valid(&heap->fit))
+        defect = "the fit index is not sound";
+    if (defect == NULL && bins_count(&heap->bins) != walk.free_small)
+        defect = "the bins do not hold exactly the small free chunks";          /* H2 */
+    if (defect == NULL && fit_count(&heap->fit) != walk.free_large)
+        defect = "the fit index does not hold exactly the large free chunks";   /* H2 */
+    return defect != NULL ? defect : pages_defect(heap);
+}
+
+const char *cell_heap_defect(struct cell_heap *heap)
+{
+    cell_heap_lock(heap);
+    const char *defect = heap_defect(heap);
+    cell_heap_unlock(heap);
+    return defect;
+}
+
+int cell_check(const char **why)
+{
+    const char *defect = NULL;
+
+    if (cell_heap_main.ready) {
+        defect = cell_heap_defect(&cell_heap_main);
+        if (defect == NULL && !cell_tcache_is_valid(cell_tcache_mine))
+            defect = "the thread's cache is not sound";                         /* T1, T2, T3 */
+    }
+    if (why != NULL)
+        *why = defect;
+    return defect == NULL ? 0 : -1;
+}

@@ -1,0 +1,51 @@
+/* fit.h - free chunks of CELL_FIT_MIN bytes and more: pure best fit, oldest first among equals.
+ *
+ * One bitwise trie for each power of two. A node is a free chunk; below the leading bit, each level down branches on the
+ * next lower bit of the size, so a node at depth d shares its d highest bits with all that hang below it. Chunks of a
+ * size that is already in a trie join the ring of its node.
+ *
+ *        order 10 (1024..2047)                      ring of one size, oldest first:
+ *              1536                                    node -> second -> ... -> newest -> node
+ *          0 /      \ 1
+ *        1040        1600      (bit 9)
+ *            \ 1
+ *            1300              (bit 8)
+ *
+ * Find, insert and remove take at most one step per bit of the size: O(log size), whatever the number of chunks. Called
+ * by heap.c with its lock held; knows no lock, thread or segment. The idea of trees of same-sized rings is Doug
+ * Lea's (dlmalloc 2.8).
+ *
+ * Invariants: F1 bit o of `nonempty` is set exactly when root o exists; F2 a node's parent points to it; F3 a child on
+ * side b has bit b at its level and its ancestors' bits above; F4 the node of a ring is its oldest member.
+ */
+#ifndef CELL_FIT_H
+#define CELL_FIT_H
+
+#include "bins.h"
+
+#define CELL_FIT_ORDERS  (sizeof(size_t) * 8)
+
+/* What a free chunk of the index keeps in its own memory. */
+struct cell_fit_node {
+    struct cell_chunk chunk;            /* chunk.link is the ring */
+    struct cell_fit_node *child[2];
+    struct cell_fit_node **slot;        /* what points here in the trie; NULL: a younger member of a ring */
+    struct cell_link dirty;             /* heap.c: list of free chunks that hold resident pages, oldest first */
+    size_t dirty_bytes;                 /* 0: not in that list */
+};
+
+_Static_assert(sizeof(struct cell_fit_node) <= CELL_FIT_MIN, "a node must fit into the smallest chunk it manages");
+
+struct cell_fit {
+    uint64_t nonempty;
+    struct cell_fit_node *root[CELL_FIT_ORDERS];
+};
+
+void cell_fit_init(struct cell_fit *fit);
+void cell_fit_insert(struct cell_fit *fit, struct cell_chunk *c);
+void cell_fit_remove(struct cell_fit *fit, struct cell_chunk *c);
+/* The oldest among the smallest chunks of at least `size` bytes, still in the index; NULL when there is none. */
+struct cell_chunk *cell_fit_find(const struct cell_fit *fit, size_t size);
+bool cell_fit_is_valid(const struct cell_fit *fit);
+
+#endif

@@ -1,0 +1,57 @@
+/* freed.h - stacks of freed blocks: what a cell or a cached chunk holds while it waits to be handed out again.
+ *
+ *        block -> | address of the next one, mangled | tag: mangled address, mangled again | old contents ...
+ *
+ * Invariants: R1 word1 == word0 ^ cell_freed_secret[1] exactly while the block is freed (a program's data match by chance
+ * once in 2^64), so that a second free and a write after free both show; R2 taking a block off destroys its tag.
+ */
+#ifndef CELL_FREED_H
+#define CELL_FREED_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "assert.h"
+
+struct cell_freed {
+    uintptr_t next, tag;
+};
+
+/* Secrets of the process: [0] mangles links, [1] makes tags. Set once before the first block exists. */
+extern uintptr_t cell_freed_secret[2];
+
+static inline int cell_freed_is_tagged(const struct cell_freed *block)
+{
+    return (block->next ^ block->tag) == cell_freed_secret[1];
+}
+
+static inline void cell_freed_set_next(struct cell_freed *block, struct cell_freed *next)
+{
+    block->next = (uintptr_t)next ^ cell_freed_secret[0];
+    block->tag = block->next ^ cell_freed_secret[1];
+}
+
+/* The block below `block`; ends the program when the block was written to after its free. */
+static inline struct cell_freed *cell_freed_next(const struct cell_freed *block)
+{
+    CELL_CHECK(cell_freed_is_tagged(block), CELL_FATAL_FREE_LIST);
+    return (struct cell_freed *)(block->next ^ cell_freed_secret[0]);
+}
+
+static inline void cell_freed_push(struct cell_freed **stack, struct cell_freed *block)
+{
+    cell_freed_set_next(block, *stack);
+    *stack = block;
+}
+
+/* The stack must not be empty. */
+static inline struct cell_freed *cell_freed_pop(struct cell_freed **stack)
+{
+    struct cell_freed *block = *stack;
+
+    *stack = cell_freed_next(block);
+    block->tag = 0;
+    return block;
+}
+
+#endif

@@ -1,0 +1,109 @@
+/* heap.h - one heap: the lock and the policy. Finds, splits, coalesces, grows and trims.
+ *
+ * Everything here takes the heap's lock itself; callers hold none. System calls that can wait are made outside of it
+ * where their result does not decide (unmapping).
+ *
+ * Invariants, besides those of chunk.h, bins.h, fit.h, pool.h and segment.h
+ *   H1  From base to top, chunks lie without a gap; a pool's page is the user part of one chunk.
+ *   H2  A free chunk is in bins when below CELL_FIT_MIN, else in fit; the top is in neither and has no header.
+ *   H3  The dirty list holds the free chunks that may cover DIRTY_MIN resident bytes or more, oldest first.
+ */
+#ifndef CELL_HEAP_H
+#define CELL_HEAP_H
+
+#include "bins.h"
+#include "fit.h"
+#include "lock.h"
+#include "pool.h"
+#include "segment.h"
+
+/* Header of a block mapped on its own; the user address follows the chunk's header word. */
+struct cell_mapped {
+    struct cell_link link;          /* all mapped blocks of the heap, circular */
+    char *start;                    /* of the mapping */
+    size_t size;
+    struct cell_chunk chunk;
+};
+
+#define CELL_MAPPED_PREFIX  (offsetof(struct cell_mapped, chunk) + CELL_CHUNK_USER)
+#define CELL_MAP_CACHE      8
+
+/* Freed mappings kept for reuse. */
+struct cell_map_cache {
+    struct { char *start; size_t size; } entry[CELL_MAP_CACHE];
+    size_t bytes;
+    size_t last_freed;              /* bytes of the mapping given back last */
+    unsigned churn;                 /* how often a mapping was asked for soon after one like it had been given back */
+};
+
+struct cell_heap_counts {
+    uint64_t splits, merges, pool_adds, pool_removes, grows, maps, unmaps, remaps, map_reuses, purges, purged_bytes;
+};
+
+struct cell_heap {
+    struct cell_lock lock;
+    bool ready;
+    struct cell_chunk *top;
+    size_t top_dirty;               /* bytes above top that were in use once and not purged since */
+    size_t dirty_bytes;             /* of the dirty list and the top */
+    size_t resident_peak;           /* pages */
+    struct cell_link dirty;
+    struct cell_bins bins;
+    struct cell_fit fit;
+    struct cell_pools pools;
+    struct cell_segment segment;
+    struct cell_link mapped;
+    size_t mapped_bytes, mapped_count, mapped_peak;
+    size_t map_threshold;           /* follows blocks that come and go; read without the lock (relaxed) */
+    struct cell_map_cache map_cache;
+    struct cell_heap_counts counts;
+};
+
+extern struct cell_heap cell_heap_main;
+
+/* False: no address space. `reserve` 0: as much as is sensible. */
+bool cell_heap_init(struct cell_heap *heap, size_t reserve);
+
+/* Up to `wanted` blocks of one size, pushed on the stack; returns how many. Cells come from the fullest pool. With
+ * ..._without_growing nothing is taken for which a page would have to be brought in. */
+size_t cell_heap_take_cells(struct cell_heap *heap, unsigned pool_class, size_t wanted, struct cell_freed **stack);
+size_t cell_heap_take_chunks(struct cell_heap *heap, size_t size, size_t wanted, struct cell_freed **stack);
+size_t cell_heap_take_chunks_without_growing(struct cell_heap *heap, size_t size, size_t wanted,
+                                             struct cell_freed **stack);
+
+/* One block of a chunk of its own; `zero` (may be NULL) receives the run of bytes that are known to be zero. */
+void *cell_heap_alloc(struct cell_heap *heap, size_t request, struct cell_zero_run *zero);
+void *cell_heap_alloc_without_growing(struct cell_heap *heap, size_t request, struct cell_zero_run *zero);
+void *cell_heap_alloc_aligned(struct cell_heap *heap, size_t request, size_t alignment);
+/* The block itself with its new size, in place or (mapped blocks) moved by the system; NULL: neither is possible. */
+void *cell_heap_resize(struct cell_heap *heap, void *block, size_t request);
+
+/* One block, or a stack of them, whatever serves them. Ends the program when a block is not one of this heap's. */
+void cell_heap_free(struct cell_heap *heap, void *block);
+void cell_heap_free_stack(struct cell_heap *heap, struct cell_freed *stack);
+
+/* Bytes that the program may use in a block; and the size that its bin goes by: of the cell, or of the whole chunk. */
+size_t cell_heap_usable(const struct cell_heap *heap, const void *block);
+size_t cell_heap_size_of(const struct cell_heap *heap, const void *block);
+/* Ends the program: `c` is not the header of a block in use. */
+_Noreturn void cell_heap_reject(const struct cell_chunk *c);
+
+/* Ends the program unless `c` is the header of a block in use. */
+static inline void cell_heap_check_inuse(const struct cell_chunk *c)
+{
+    if (CELL_UNLIKELY(!cell_chunk_is_sealed(c) || !cell_chunk_is_inuse(c)))
+        cell_heap_reject(c);
+}
+/* Gives free pages back but for `keep` bytes at the top; true when any were. */
+bool cell_heap_trim(struct cell_heap *heap, size_t keep);
+/* Bytes that the heap has from the system now. */
+size_t cell_heap_footprint(const struct cell_heap *heap);
+/* Why the heap is not sound, or NULL. Takes time proportional to the heap. */
+const char *cell_heap_defect(struct cell_heap *heap);
+
+/* Around fork(): no thread may be inside while the process is copied. */
+void cell_heap_lock(struct cell_heap *heap);
+void cell_heap_unlock(struct cell_heap *heap);
+void cell_heap_reset_lock(struct cell_heap *heap);
+
+#endif

@@ -1,0 +1,24 @@
+/* mapped.h - blocks with a mapping of their own: from mmap_threshold on, and when the heap's range is used up.
+ *
+ *        start -> | ... | link | start | size | - | header word | user bytes ... | <- page end
+ *
+ * Called by heap.c, without the heap's lock unless said; system calls are made outside of it.
+ */
+#ifndef CELL_MAPPED_H
+#define CELL_MAPPED_H
+
+#include "heap.h"
+
+void *cell_mapped_alloc(struct cell_heap *heap, size_t request, size_t alignment, struct cell_zero_run *zero);
+void  cell_mapped_free(struct cell_heap *heap, void *block);
+/* Grown or shrunk by the system, perhaps moved; NULL when it would no longer deserve a mapping, or is refused. */
+void *cell_mapped_resize(struct cell_heap *heap, void *block, size_t request);
+size_t cell_mapped_usable(const void *block);
+/* Requests from here on are mapped. */
+size_t cell_mapped_threshold(const struct cell_heap *heap);
+
+/* Takes all kept mappings out of the cache, with the lock held; unmap them after its release. */
+struct cell_map_cache cell_mapped_empty_cache(struct cell_heap *heap);
+void cell_mapped_unmap_all(const struct cell_map_cache *cache);
+
+#endif

@@ -1,0 +1,51 @@
+/* os.h - everything cellmalloc asks of the system; nothing else makes a system call.
+ *
+ * Contract: sizes and addresses are multiples of cell_os_page_size(). Functions return false or NULL when the system
+ * refuses, never set errno (they restore it), never allocate, and may be called with any lock held.
+ */
+#ifndef CELL_OS_H
+#define CELL_OS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+size_t cell_os_page_size(void);
+
+/* Address space without memory behind it. */
+void *cell_os_reserve(size_t size);
+/* Extends a reservation that ends at `end` by `size` bytes, in place. */
+bool  cell_os_reserve_at(void *end, size_t size);
+/* Makes reserved pages readable, writable and zero. */
+bool  cell_os_commit(void *start, size_t size);
+/* Zero-filled memory, committed at once. */
+void *cell_os_map(size_t size);
+void  cell_os_unmap(void *start, size_t size);
+/* Grows or shrinks a mapping, moving it if `may_move`; NULL when that is not possible. */
+void *cell_os_remap(void *start, size_t old_size, size_t new_size, bool may_move);
+/* Gives the pages back; they read as zero afterwards. False: they keep their contents. */
+bool  cell_os_purge(void *start, size_t size);
+/* Brings pages in by one call instead of a fault each. False: the kernel cannot; they come in by faults. */
+bool  cell_os_populate(void *start, size_t size);
+/* Asks for or against huge pages in a range. */
+void  cell_os_huge(void *start, size_t size);
+void  cell_os_no_huge(void *start, size_t size);
+/* Whether the kernel gives huge pages to a range that asks for them. Reads /sys: call it once. */
+bool  cell_os_huge_available(void);
+
+/* Limit of the address space in bytes (RLIMIT_AS), SIZE_MAX when there is none. */
+size_t cell_os_address_limit(void);
+/* Bytes that an attacker cannot guess; falls back to addresses and clocks before the kernel has entropy. */
+uint64_t cell_os_random(void);
+bool  cell_os_is_setuid(void);
+unsigned cell_os_cpu_count(void);
+void  cell_os_write_error(const char *text, size_t length);
+
+/* Sleeps while *word == expected; returns on a wake-up or for no reason at all. */
+void  cell_os_wait(const uint32_t *word, uint32_t expected);
+void  cell_os_wake_one(const uint32_t *word);
+
+/* True while the process has never had a second thread (or again has only one). */
+bool  cell_os_single_threaded(void);
+
+#endif

@@ -1,0 +1,217 @@
+/* os_linux.c - the system calls of os.h on Linux. */
+#include "os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
+/* glibc >= 2.32 keeps this byte; absent elsewhere, and then every process counts as threaded. */
+extern char __libc_single_threaded __attribute__((weak));
+
+size_t cell_os_page_size(void)
+{
+    static size_t page_size;
+    size_t size = __atomic_load_n(&page_size, __ATOMIC_RELAXED);
+
+    if (size == 0) {
+        size = getauxval(AT_PAGESZ);
+        if (size == 0)
+            size = 4096;
+        __atomic_store_n(&page_size, size, __ATOMIC_RELAXED);
+    }
+    return size;
+}
+
+static void *map_or_null(void *hint, size_t size, int protection, int flags)
+{
+    int saved = errno;
+    void *start = mmap(hint, size, protection, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+
+    errno = saved;
+    return start == MAP_FAILED ? NULL : start;
+}
+
+void *cell_os_reserve(size_t size)
+{
+    return map_or_null(NULL, size, PROT_NONE, MAP_NORESERVE);
+}
+
+bool cell_os_reserve_at(void *end, size_t size)
+{
+    void *start = map_or_null(end, size, PROT_NONE, MAP_NORESERVE | MAP_FIXED_NOREPLACE);
+
+    if (start != NULL && start != end) {    /* kernels before 4.17 take the address as a hint */
+        cell_os_unmap(start, size);
+        return false;
+    }
+    return start != NULL;
+}
+
+bool cell_os_commit(void *start, size_t size)
+{
+    int saved = errno;
+    bool done = mprotect(start, size, PROT_READ | PROT_WRITE) == 0;
+
+    errno = saved;
+    return done;
+}
+
+void *cell_os_map(size_t size)
+{
+    return map_or_null(NULL, size, PROT_READ | PROT_WRITE, 0);
+}
+
+void cell_os_unmap(void *start, size_t size)
+{
+    int saved = errno;
+
+    munmap(start, size);
+    errno = saved;
+}
+
+void *cell_os_remap(void *start, size_t old_size, size_t new_size, bool may_move)
+{
+    int saved = errno;
+    void *moved = mremap(start, old_size, new_size, may_move ? MREMAP_MAYMOVE : 0);
+
+    errno = saved;
+    return moved == MAP_FAILED ? NULL : moved;
+}
+
+static bool advise(void *start, size_t size, int advice)
+{
+    int saved = errno;
+    bool done = madvise(start, size, advice) == 0;
+
+    errno = saved;
+    return done;
+}
+
+bool cell_os_purge(void *start, size_t size)
+{
+    return advise(start, size, MADV_DONTNEED);
+}
+
+bool cell_os_populate(void *start, size_t size)
+{
+    return advise(start, size, MADV_POPULATE_WRITE);
+}
+
+void cell_os_huge(void *start, size_t size)
+{
+    advise(start, size, MADV_HUGEPAGE);
+}
+
+void cell_os_no_huge(void *start, size_t size)
+{
+    advise(start, size, MADV_NOHUGEPAGE);
+}
+
+bool cell_os_huge_available(void)
+{
+    int saved = errno;
+    char text[64] = "";
+    int fd = open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY | O_CLOEXEC);
+
+    if (fd >= 0) {
+        ssize_t length = read(fd, text, sizeof text - 1);
+        text[length > 0 ? length : 0] = '\0';
+        close(fd);
+    }
+    errno = saved;
+    return text[0] != '\0' && strstr(text, "[never]") == NULL;
+}
+
+size_t cell_os_address_limit(void)
+{
+    struct rlimit limit;
+    int saved = errno;
+    bool known = getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+
+    errno = saved;
+    return known && limit.rlim_cur < SIZE_MAX ? (size_t)limit.rlim_cur : SIZE_MAX;
+}
+
+uint64_t cell_os_random(void)
+{
+    const unsigned char *seed = (const unsigned char *)(uintptr_t)getauxval(AT_RANDOM);
+    uint64_t value = 0;
+
+    /* AT_RANDOM holds 16 random bytes; libc takes its stack guard from the first eight, so mix both halves. */
+    if (seed != NULL) {
+        uint64_t half[2];
+        memcpy(half, seed, sizeof half);
+        value = (half[0] * UINT64_C(0x9E3779B97F4A7C15)) ^ (half[1] << 17 | half[1] >> 47);
+    }
+    struct timespec now;
+    if (value == 0 && clock_gettime(CLOCK_MONOTONIC, &now) == 0)
+        value = ((uint64_t)now.tv_nsec << 32) ^ (uint64_t)(uintptr_t)&now;
+    return value;
+}
+
+bool cell_os_is_setuid(void)
+{
+    return getauxval(AT_SECURE) != 0;
+}
+
+unsigned cell_os_cpu_count(void)
+{
+    cpu_set_t set;
+    int saved = errno;
+    int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+
+    errno = saved;
+    return count > 0 ? (unsigned)count : 1;
+}
+
+void cell_os_write_error(const char *text, size_t length)
+{
+    int saved = errno;
+
+    while (length > 0) {
+        ssize_t written = write(STDERR_FILENO, text, length);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            break;
+        text += written;
+        length -= (size_t)written;
+    }
+    errno = saved;
+}
+
+void cell_os_wait(const uint32_t *word, uint32_t expected)
+{
+    int saved = errno;
+
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, NULL, NULL, 0);
+    errno = saved;
+}
+
+void cell_os_wake_one(const uint32_t *word)
+{
+    int saved = errno;
+
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    errno = saved;
+}
+
+bool cell_os_single_threaded(void)
+{
+    return &__libc_single_threaded != NULL && __libc_single_threaded;
+}

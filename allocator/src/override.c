@@ -1,0 +1,155 @@
+/* override.c - what makes libcellmalloc.so a drop-in: the C++ operators and the handlers around fork().
+ *
+ * The operators are defined under their mangled names (Itanium C++ ABI), so that no C++ runtime is needed; where there is
+ * one, its new handler and std::bad_alloc are used.
+ */
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "cellmalloc.h"
+#include "heap.h"
+#include "tcache.h"
+
+/* ---- fork: no thread may be inside the allocator while the process is copied ----------------------------------- */
+
+static void before_fork(void)
+{
+    cell_tcache_lock();
+    cell_heap_lock(&cell_heap_main);
+}
+
+static void after_fork_in_parent(void)
+{
+    cell_heap_unlock(&cell_heap_main);
+    cell_tcache_unlock();
+}
+
+static void after_fork_in_child(void)
+{
+    cell_heap_reset_lock(&cell_heap_main);
+    cell_tcache_reset_lock();
+}
+
+__attribute__((constructor)) static void install_fork_handlers(void)
+{
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+#ifdef CELL_OVERRIDE
+
+typedef void (*new_handler)(void);
+extern new_handler std_get_new_handler(void) __asm__("_ZSt15get_new_handlerv") __attribute__((weak));
+extern void std_throw_bad_alloc(void) __asm__("_ZSt17__throw_bad_allocv") __attribute__((weak, noreturn));
+
+#define CXX_NAME(mangled) __asm__(mangled) __attribute__((visibility("default")))
+
+static void *call_handler(void)
+{
+    new_handler handler = std_get_new_handler == NULL ? NULL : std_get_new_handler();
+
+    if (handler == NULL)
+        return NULL;
+    handler();
+    return handler;
+}
+
+static void *new_or_null(size_t size, size_t alignment)
+{
+    void *block;
+
+    do {
+        block = alignment == 0 ? cell_malloc(size) : cell_memalign(alignment, size);
+    } while (block == NULL && call_handler() != NULL);
+    return block;
+}
+
+__attribute__((noinline, cold)) static void *new_slow(size_t size, size_t alignment)
+{
+    void *block = new_or_null(size, alignment);
+
+    if (block == NULL) {
+        if (std_throw_bad_alloc == NULL)
+            abort();
+        std_throw_bad_alloc();
+    }
+    return block;
+}
+
+void *cxx_new(size_t size) CXX_NAME("_Znwm");
+void *cxx_new(size_t size)
+{
+    void *block = cell_malloc(size);
+    return CELL_LIKELY(block != NULL) ? block : new_slow(size, 0);
+}
+
+void *cxx_new_array(size_t size) CXX_NAME("_Znam");
+void *cxx_new_array(size_t size)
+{
+    return cxx_new(size);
+}
+
+void *cxx_new_nothrow(size_t size, const void *tag) CXX_NAME("_ZnwmRKSt9nothrow_t");
+void *cxx_new_nothrow(size_t size, const void *tag)
+{
+    (void)tag;
+    return new_or_null(size, 0);
+}
+
+void *cxx_new_array_nothrow(size_t size, const void *tag) CXX_NAME("_ZnamRKSt9nothrow_t");
+void *cxx_new_array_nothrow(size_t size, const void *tag)
+{
+    return cxx_new_nothrow(size, tag);
+}
+
+void *cxx_new_aligned(size_t size, size_t alignment) CXX_NAME("_ZnwmSt11align_val_t");
+void *cxx_new_aligned(size_t size, size_t alignment)
+{
+    return new_slow(size, alignment);
+}
+
+void *cxx_new_array_aligned(size_t size, size_t alignment) CXX_NAME("_ZnamSt11align_val_t");
+void *cxx_new_array_aligned(size_t size, size_t alignment)
+{
+    return new_slow(size, alignment);
+}
+
+void *cxx_new_aligned_nothrow(size_t size, size_t alignment, const void *tag) CXX_NAME("_ZnwmSt11align_val_tRKSt9nothrow_t");
+void *cxx_new_aligned_nothrow(size_t size, size_t alignment, const void *tag)
+{
+    (void)tag;
+    return new_or_null(size, alignment);
+}
+
+void *cxx_new_array_aligned_nothrow(size_t size, size_t alignment, const void *tag)
+    CXX_NAME("_ZnamSt11align_val_tRKSt9nothrow_t");
+void *cxx_new_array_aligned_nothrow(size_t size, size_t alignment, const void *tag)
+{
+    return cxx_new_aligned_nothrow(size, alignment, tag);
+}
+
+/* Sized deletes are plain ones: a program's size may be that of a base class without a virtual destructor. */
+#define DELETE_1(name, mangled)                                     \
+    void name(void *block) CXX_NAME(mangled);                       \
+    void name(void *block) { cell_free(block); }
+#define DELETE_2(name, type, mangled)                               \
+    void name(void *block, type unused) CXX_NAME(mangled);          \
+    void name(void *block, type unused) { (void)unused; cell_free(block); }
+#define DELETE_3(name, type1, type2, mangled)                       \
+    void name(void *block, type1 unused, type2 unused_too) CXX_NAME(mangled); \
+    void name(void *block, type1 unused, type2 unused_too)          \
+    { (void)unused; (void)unused_too; cell_free(block); }
+
+DELETE_1(cxx_delete, "_ZdlPv")
+DELETE_1(cxx_delete_array, "_ZdaPv")
+DELETE_2(cxx_delete_sized, size_t, "_ZdlPvm")
+DELETE_2(cxx_delete_array_sized, size_t, "_ZdaPvm")
+DELETE_2(cxx_delete_nothrow, const void *, "_ZdlPvRKSt9nothrow_t")
+DELETE_2(cxx_delete_array_nothrow, const void *, "_ZdaPvRKSt9nothrow_t")
+DELETE_2(cxx_delete_aligned, size_t, "_ZdlPvSt11align_val_t")
+DELETE_2(cxx_delete_array_aligned, size_t, "_ZdaPvSt11align_val_t")
+DELETE_3(cxx_delete_sized_aligned, size_t, size_t, "_ZdlPvmSt11align_val_t")
+DELETE_3(cxx_delete_array_sized_aligned, size_t, size_t, "_ZdaPvmSt11align_val_t")
+DELETE_3(cxx_delete_aligned_nothrow, size_t, const void *, "_ZdlPvSt11align_val_tRKSt9nothrow_t")
+DELETE_3(cxx_delete_array_aligned_nothrow, size_t, const void *, "_ZdaPvSt11align_val_tRKSt9nothrow_t")
+
+#endif

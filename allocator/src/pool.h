@@ -1,0 +1,52 @@
+/* pool.h - pools: pages of equal cells without headers, for requests up to small_limit.
+ *
+ * A pool is an ordinary chunk of one page whose user address is the page's start, so pools pack back to back; the next
+ * chunk's header is the page's last word. Its descriptor is the segment's page info.
+ *
+ *        page -> | cell | cell | cell | ...not carved yet... | rest | next chunk's header word |
+ *
+ * Called by heap.c with its lock held; pages come from it and go back to it.
+ *
+ * Invariants
+ *   P1  free_count = cells on the pool's stack + cells never carved.
+ *   P2  A pool with free cells is in the list of its class for its fill; a full one is in none.
+ *   P3  kind[page] is the class's offset in a thread cache's bins exactly while the page is a pool.
+ */
+#ifndef CELL_POOL_H
+#define CELL_POOL_H
+
+#include "freed.h"
+#include "segment.h"
+
+#define CELL_POOL_CLASSES 15u       /* cells of 16, 32, ... 240 bytes; class 0 is unused */
+#define CELL_POOL_FILLS   4u        /* lists by share of free cells, fullest pools first */
+
+struct cell_pools {
+    struct cell_segment *segment;
+    uint32_t first[CELL_POOL_CLASSES + 1][CELL_POOL_FILLS];     /* page + 1; 0: none */
+    uint32_t pages[CELL_POOL_CLASSES + 1];                      /* pools of the class */
+    uint32_t empty[CELL_POOL_CLASSES + 1];                      /* of these, without a live cell */
+};
+
+void cell_pool_init(struct cell_pools *pools, struct cell_segment *segment);
+/* Makes a pool of `pool_class` out of a page that a chunk covers. */
+void cell_pool_add(struct cell_pools *pools, size_t page, unsigned pool_class);
+/* Undoes it; the pool must be empty. */
+void cell_pool_remove(struct cell_pools *pools, size_t page);
+/* Moves up to `wanted` cells of the fullest pool to the stack, lowest address on top; returns how many. */
+size_t cell_pool_take(struct cell_pools *pools, unsigned pool_class, size_t wanted, struct cell_freed **stack);
+/* Takes a cell back; true when its pool has become empty and one more of its class is empty already. */
+bool cell_pool_give(struct cell_pools *pools, void *cell);
+bool cell_pool_is_valid(const struct cell_pools *pools, size_t page);
+
+static inline size_t cell_pool_cell_size(unsigned pool_class)
+{
+    return pool_class * CELL_ALIGN;
+}
+
+static inline size_t cell_pool_capacity(unsigned pool_class)
+{
+    return (CELL_PAGE - CELL_WORD) / cell_pool_cell_size(pool_class);
+}
+
+#endif

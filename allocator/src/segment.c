@@ -1,0 +1,272 @@
+#include "segment.h"
+
+#include <string.h>
+
+#include "os.h"
+#include "tunables.h"
+
+#define MIB               ((size_t)1 << 20)
+#define HUGE              (2 * MIB)
+#define HUGE_PAGES        (HUGE >> CELL_PAGE_SHIFT)
+#define RESERVE_MIN       MIB
+#define COMMIT_MIN        MIB
+#define COMMIT_MAX        (64 * MIB)
+#define POPULATE_MAX      ((size_t)64)          /* pages in one call */
+
+#if SIZE_MAX > UINT32_MAX
+#define RESERVE_DEFAULT   ((size_t)1 << 40)     /* 1 TiB: address space alone */
+#else
+#define RESERVE_DEFAULT   ((size_t)1 << 30)
+#endif
+
+static size_t round_up(size_t size, size_t unit)
+{
+    return (size + unit - 1) & ~(unit - 1);
+}
+
+static size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static size_t max_size(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static size_t pages_of(size_t bytes)
+{
+    return bytes >> CELL_PAGE_SHIFT;
+}
+
+/* One reservation: kind[], info[], then the range itself, which starts on a huge page's boundary. Under a limit of the
+ * address space only a first part of the range is reserved, so that stacks and mappings find room; it grows in place. */
+static bool reserve(struct cell_segment *seg, size_t maximum, bool at_once)
+{
+    size_t kind_size = round_up(pages_of(maximum), cell_os_page_size());
+    size_t info_size = round_up(pages_of(maximum) * sizeof(struct cell_page_info), cell_os_page_size());
+    size_t range = at_once ? maximum : RESERVE_MIN;
+    size_t alignment = at_once ? HUGE : max_size(CELL_PAGE, cell_os_page_size());
+    size_t size = kind_size + info_size + alignment - cell_os_page_size() + range;
+
+    char *map = cell_os_reserve(size);
+    if (map == NULL)
+        return false;
+    seg->map = map;
+    seg->kind = (uint8_t *)map;
+    seg->info = (struct cell_page_info *)(map + kind_size);
+    seg->base = (char *)round_up((uintptr_t)map + kind_size + info_size, alignment);
+    seg->reserved = (size_t)(map + size - seg->base) & ~(alignment - 1);
+    seg->reserve_max = max_size(maximum, seg->reserved);
+    if (seg->reserved > maximum)
+        seg->reserved = seg->reserve_max = maximum;
+    return true;
+}
+
+bool cell_segment_init(struct cell_segment *seg, size_t limit)
+{
+    size_t address_limit = cell_os_address_limit();
+    bool limited = address_limit != SIZE_MAX;
+    size_t maximum = limit != 0 ? round_up(limit, HUGE) : RESERVE_DEFAULT;
+
+    memset(seg, 0, sizeof *seg);
+    seg->huge_from = SIZE_MAX;
+    if (limited)
+        maximum = max_size(min_size(maximum, address_limit) & ~(HUGE - 1), HUGE);
+    while (!reserve(seg, maximum, !limited)) {
+        if (maximum <= HUGE)
+            return false;
+        maximum = max_size((maximum / 4) & ~(HUGE - 1), HUGE);
+    }
+    return true;
+}
+
+void cell_segment_destroy(struct cell_segment *seg)
+{
+    cell_os_unmap(seg->map, (size_t)(seg->base - seg->map) + seg->reserved);
+}
+
+/* Commits the part of a table that describes `pages` pages; tables grow by a quarter at a time. */
+static bool commit_table(char *table, size_t *committed, size_t need, size_t maximum)
+{
+    if (need <= *committed)
+        return true;
+
+    size_t size = round_up(max_size(need, *committed + *committed / 4), 4 * cell_os_page_size());
+    size = min_size(size, round_up(maximum, cell_os_page_size()));
+    if (!cell_os_commit(table + *committed, size - *committed))
+        return false;
+    *committed = size;
+    return true;
+}
+
+static bool commit_tables(struct cell_segment *seg, size_t bytes)
+{
+    size_t pages = pages_of(bytes), maximum = pages_of(seg->reserve_max);
+    size_t unit = sizeof(struct cell_page_info);
+
+    return commit_table((char *)seg->kind, &seg->kind_committed, pages, maximum) &&
+           commit_table((char *)seg->info, &seg->info_committed, pages * unit, maximum * unit);
+}
+
+/* Huge pages once the heap is many times their size, so that a half-empty one at its end does not weigh. */
+static void choose_page_size(struct cell_segment *seg, size_t from, size_t to)
+{
+    if (seg->huge_from == SIZE_MAX) {
+        if (from < HUGE && to >= HUGE && cell_option.huge_min != 0)
+            cell_os_no_huge(seg->base, min_size(seg->reserved, round_up(cell_option.huge_min, HUGE)));
+        if (cell_option.huge_min == 0 || to < cell_option.huge_min)
+            return;
+        if (!seg->huge_known) {
+            seg->huge_known = true;
+            seg->huge_available = cell_os_huge_available();
+        }
+        if (!seg->huge_available)
+            return;
+        seg->huge_from = round_up(max_size(from, cell_option.huge_min), HUGE);
+    }
+    from = max_size(from, seg->huge_from);
+    if (from < to)
+        cell_os_huge(seg->base + from, to - from);
+}
+
+bool cell_segment_grow(struct cell_segment *seg, size_t bytes)
+{
+    size_t unit = seg->committed >= cell_option.huge_min ? HUGE : COMMIT_MIN;
+    size_t step = min_size(max_size(seg->committed / 4, COMMIT_MIN), COMMIT_MAX);
+    size_t target = round_up(seg->committed + max_size(bytes, step), unit);
+
+    if (target > seg->reserve_max)
+        target = seg->reserve_max;
+    if (target < seg->committed + bytes)
+        return false;
+    if (target > seg->reserved) {
+        if (!cell_os_reserve_at(seg->base + seg->reserved, target - seg->reserved))
+            return false;
+        seg->reserved = target;
+    }
+    if (!commit_tables(seg, target) || !cell_os_commit(seg->base + seg->committed, target - seg->committed))
+        return false;
+    memset(seg->kind + pages_of(seg->committed), CELL_PAGE_ABSENT, pages_of(target - seg->committed));
+    choose_page_size(seg, seg->committed, target);
+    __atomic_store_n(&seg->committed, target, __ATOMIC_RELAXED);
+    __atomic_store_n(&seg->slots, target / CELL_ALIGN, __ATOMIC_RELAXED);
+    return true;
+}
+
+static void add_resident(struct cell_segment *seg, size_t pages)
+{
+    __atomic_store_n(&seg->resident, seg->resident + pages, __ATOMIC_RELAXED);
+}
+
+static size_t absent_run(const struct cell_segment *seg, size_t page, size_t limit)
+{
+    size_t end = page;
+
+    while (end < limit && seg->kind[end] == CELL_PAGE_ABSENT)
+        end++;
+    return end - page;
+}
+
+/* Pages to bring in beyond need: a small share of the heap, so that slack never weighs. */
+static size_t batch_pages(const struct cell_segment *seg)
+{
+    size_t share = cell_option.populate_share == 0 ? 0 : seg->resident / cell_option.populate_share;
+    size_t os_page = pages_of(cell_os_page_size());
+
+    return max_size(min_size(share, POPULATE_MAX), os_page == 0 ? 1 : os_page);
+}
+
+/* Brings in the absent page `page` and a batch of its successors. `last` is the last page that is needed now. */
+static void bring_in(struct cell_segment *seg, size_t page, size_t last)
+{
+    size_t end_of_range = pages_of(seg->committed);
+
+    if ((page << CELL_PAGE_SHIFT) >= seg->huge_from) {     /* the first touch brings in the whole huge page */
+        size_t unit = page & ~(HUGE_PAGES - 1);
+        for (size_t i = unit; i < unit + HUGE_PAGES && i < end_of_range; i++)
+            if (seg->kind[i] == CELL_PAGE_ABSENT) {
+                seg->kind[i] = CELL_PAGE_POPULATED;
+                add_resident(seg, 1);
+            }
+        return;
+    }
+
+    size_t want = max_size(min_size(last + 1 - page, POPULATE_MAX), batch_pages(seg));
+    size_t run = absent_run(seg, page, min_size(page + want, end_of_range));
+    char *start = cell_segment_page_start(seg, page);
+    char *end = start + (run << CELL_PAGE_SHIFT);
+    uintptr_t os_mask = cell_os_page_size() - 1;
+
+    start = (char *)((uintptr_t)start & ~os_mask);
+    end = (char *)(((uintptr_t)end + os_mask) & ~os_mask);
+    if (cell_option.populate_share != 0 && cell_os_populate(start, (size_t)(end - start))) {
+        seg->populate_calls++;
+        seg->populated_pages += run;
+    } else {
+        run = 1;
+    }
+    memset(seg->kind + page, CELL_PAGE_POPULATED, run);
+    add_resident(seg, run);
+}
+
+struct cell_zero_run cell_segment_touch(struct cell_segment *seg, void *from, void *to)
+{
+    size_t first = cell_segment_page_of(seg, from), last = cell_segment_page_of(seg, (char *)to - 1);
+    size_t zero_first = last + 1, zero_last = last + 1;
+    bool large = last - first >= pages_of(cell_option.populate_max);
+
+    for (size_t page = first; page <= last; page++) {
+        uint8_t kind = seg->kind[page];
+        if (kind == CELL_PAGE_CHUNK || kind >= CELL_PAGE_POOL) {    /* a header may lie in the last word of a pool's page */
+            if (zero_first <= last && zero_last > last)
+                zero_last = page;
+            continue;
+        }
+        if (kind == CELL_PAGE_ABSENT) {
+            if (large && (page << CELL_PAGE_SHIFT) < seg->huge_from)
+                add_resident(seg, 1);   /* a big block may never be used whole: its pages come in by faults */
+            else
+                bring_in(seg, page, last);
+        }
+        if (zero_first > last)
+            zero_first = page;
+        seg->kind[page] = CELL_PAGE_CHUNK;
+    }
+    if (zero_first > last)
+        return (struct cell_zero_run){ to, to };
+
+    char *begin = cell_segment_page_start(seg, zero_first), *end = cell_segment_page_start(seg, zero_last);
+    return (struct cell_zero_run){ begin < (char *)from ? from : begin, end > (char *)to ? to : end };
+}
+
+/* Purges one run of pages that have memory. */
+static size_t purge_run(struct cell_segment *seg, size_t page, size_t end)
+{
+    if (!cell_os_purge(cell_segment_page_start(seg, page), (end - page) << CELL_PAGE_SHIFT))
+        return 0;
+    memset(seg->kind + page, CELL_PAGE_ABSENT, end - page);
+    add_resident(seg, -min_size(seg->resident, end - page));
+    seg->purge_calls++;
+    seg->purged_pages += end - page;
+    return end - page;
+}
+
+size_t cell_segment_purge(struct cell_segment *seg, void *from, void *to)
+{
+    size_t os_page = max_size(cell_os_page_size(), CELL_PAGE);
+    size_t page = pages_of(round_up((size_t)((char *)from - seg->base), os_page));
+    size_t end = pages_of(((size_t)((char *)to - seg->base)) & ~(os_page - 1));
+    size_t purged = 0;
+
+    while (page < end) {
+        size_t run = page;
+        while (run < end && seg->kind[run] != CELL_PAGE_ABSENT)
+            run++;
+        if (run > page)
+            purged += purge_run(seg, page, run);
+        page = run;
+        page += absent_run(seg, page, end);
+    }
+    return purged << CELL_PAGE_SHIFT;
+}

@@ -1,0 +1,87 @@
+/* segment.h - the one range of address space that a heap lives in, and what is known of each of its pages.
+ *
+ *      base                      top (heap.c)        committed            reserved
+ *       |  chunks and pools ...   |  never used yet     |  no memory yet      |
+ *
+ *      kind[]   one byte for each 4 KiB page: in use by chunks, known to be zero, or pool of class k
+ *      info[]   16 bytes for each page, of use to pool.c only
+ *
+ * Called by heap.c under its lock. Memory comes in three steps: reserved (address space), committed (accounted for by
+ * the kernel), populated (pages present; by one call for several of them, since a fault costs ten times as much).
+ *
+ * Invariants
+ *   S1  base <= committed end <= reserved end; kind[] and info[] cover all that is committed.
+ *   S2  A page of kind ABSENT or POPULATED reads as zero, and no chunk header, link or footer lies in it.
+ *   S3  `resident` counts the pages below the committed end that are not ABSENT, as far as we can know.
+ */
+#ifndef CELL_SEGMENT_H
+#define CELL_SEGMENT_H
+
+#include "chunk.h"
+
+enum cell_page_kind {
+    CELL_PAGE_CHUNK = 0,        /* written to, or about to be */
+    CELL_PAGE_ABSENT,           /* zero, without memory */
+    CELL_PAGE_POPULATED,        /* zero, with memory */
+    CELL_PAGE_RESERVED_KIND,    /* last one that is not a pool's */
+    CELL_PAGE_POOL = 16,        /* and above: byte offset of the pool's class in a thread cache's bins */
+};
+
+/* Descriptor of a pool, by page index; pool.c gives the fields their meaning. */
+struct cell_page_info {
+    uint32_t next, prev;
+    uint16_t free_head, free_count, carved;
+    uint8_t  pool_class, list;
+};
+
+struct cell_segment {
+    char *map;                                  /* the whole reservation: kind[], info[], range */
+    char *base;
+    size_t committed, reserved, reserve_max;    /* bytes from base */
+    size_t slots;                               /* committed / CELL_ALIGN */
+    uint8_t *kind;
+    struct cell_page_info *info;
+    size_t kind_committed, info_committed;      /* bytes */
+    size_t resident;                            /* pages */
+    size_t huge_from;                           /* offset from which huge pages were asked for; SIZE_MAX: nowhere */
+    bool huge_known, huge_available;
+    uint64_t populate_calls, populated_pages, purge_calls, purged_pages;
+};
+
+/* Where a range was known to be zero: the first run of such bytes, empty when begin == end. */
+struct cell_zero_run {
+    char *begin, *end;
+};
+
+/* `limit` 0: as much address space as is sensible here. False: not even a small one was to be had. */
+bool cell_segment_init(struct cell_segment *seg, size_t limit);
+void cell_segment_destroy(struct cell_segment *seg);
+/* Commits at least `bytes` more. False: the range or the system's memory is used up. */
+bool cell_segment_grow(struct cell_segment *seg, size_t bytes);
+/* Must precede any write to [from, to): brings absent pages in, a batch at a time, and takes their zero mark away. */
+struct cell_zero_run cell_segment_touch(struct cell_segment *seg, void *from, void *to);
+/* Gives back the whole pages in [from, to) that have memory; returns their number of bytes. */
+size_t cell_segment_purge(struct cell_segment *seg, void *from, void *to);
+
+static inline size_t cell_segment_resident(const struct cell_segment *seg)
+{
+    return __atomic_load_n(&seg->resident, __ATOMIC_RELAXED);
+}
+
+static inline size_t cell_segment_page_of(const struct cell_segment *seg, const void *p)
+{
+    return (size_t)((const char *)p - seg->base) >> CELL_PAGE_SHIFT;
+}
+
+static inline void *cell_segment_page_start(const struct cell_segment *seg, size_t page)
+{
+    return seg->base + (page << CELL_PAGE_SHIFT);
+}
+
+/* Callable without the heap's lock, like base and kind[] for a page that holds a live block. */
+static inline bool cell_segment_holds(const struct cell_segment *seg, const void *p)
+{
+    return (size_t)((const char *)p - seg->base) < __atomic_load_n(&seg->committed, __ATOMIC_RELAXED);
+}
+
+#endif

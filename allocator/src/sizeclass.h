@@ -1,0 +1,46 @@
+/* sizeclass.h - the only map between request sizes, chunk sizes and the bins of thread caches.
+ *
+ *      request (bytes)     served by               bin offset (bytes) = size of what it hands out
+ *      0..small_limit      cell of a pool          request rounded up to 16
+ *      ..cache_limit       chunk, through a cache  chunk size: request + header word, rounded up to 16
+ *      ..mmap_threshold    chunk, best fit         -
+ *      beyond              mapping of its own      -
+ *
+ * A bin offset names one size only, since every chunk is larger than every cell: Z1.
+ */
+#ifndef CELL_SIZECLASS_H
+#define CELL_SIZECLASS_H
+
+#include "chunk.h"
+#include "tunables.h"
+
+/* Largest request that any size computation meets; more is ENOMEM, as PTRDIFF_MAX is the largest object in C. */
+#define CELL_REQUEST_MAX   ((size_t)PTRDIFF_MAX)
+
+static inline bool cell_size_is_cell(size_t request)
+{
+    return request <= cell_option.small_limit && cell_option.small_limit != 0;
+}
+
+static inline size_t cell_size_of_cell(size_t request)
+{
+    return request == 0 ? CELL_ALIGN : (request + CELL_ALIGN - 1) & ~(size_t)(CELL_ALIGN - 1);
+}
+
+/* Smallest chunk that may be handed out: larger than the largest cell (Z1). */
+static inline size_t cell_size_chunk_min(void)
+{
+    size_t above_cells = cell_option.small_limit + CELL_ALIGN;
+
+    return above_cells > CELL_CHUNK_MIN ? above_cells : CELL_CHUNK_MIN;
+}
+
+static inline size_t cell_size_of_chunk(size_t request)
+{
+    size_t size = (request + CELL_WORD + CELL_ALIGN - 1) & ~(size_t)(CELL_ALIGN - 1);
+    size_t minimum = cell_size_chunk_min();
+
+    return size > minimum ? size : minimum;
+}
+
+#endif

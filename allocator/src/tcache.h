@@ -1,0 +1,94 @@
+/* tcache.h - thread caches: blocks freed and not yet given back, so that most calls meet no lock and no search.
+ *
+ * One bin for each size that is cached, by cells and chunks alike: a stack of freed blocks, last in, first out. A cached
+ * chunk is still marked in use, which defers its coalescing until the cache gives it back: when its bin is full, before the
+ * heap would grow, when the thread ends.
+ *
+ *      bin:  head -> block -> block -> block        room: how many more it takes
+ *
+ * A bin is refilled, and overflows, in batches. Its limit starts small and doubles on demand; the limits of all bins
+ * together stay within a share of the heap and within cache_bytes, and take from each other when that is reached.
+ *
+ * Invariants: T1 a bin holds blocks of its size, and chunks with a remainder of CELL_ALIGN that was too small to split
+ * off; T2 room + blocks in the bin == limit; T3 the sum of limit * size
+ * over all bins is `capacity`; T4 no thread but its owner touches a cache.
+ */
+#ifndef CELL_TCACHE_H
+#define CELL_TCACHE_H
+
+#include "freed.h"
+#include "heap.h"
+#include "sizeclass.h"
+
+#define CELL_TCACHE_SIZE_MAX  ((size_t)1024)
+#define CELL_TCACHE_BINS      (CELL_TCACHE_SIZE_MAX / CELL_ALIGN + 1)
+
+struct cell_bin {
+    struct cell_freed *head;
+    uint32_t room, limit;
+};
+
+_Static_assert(sizeof(struct cell_bin) <= CELL_ALIGN, "the offset of a bin is the size of its blocks");
+
+enum cell_tcache_state { CELL_TCACHE_NONE, CELL_TCACHE_EXITED, CELL_TCACHE_LIVE };
+
+struct cell_tcache {
+    union {
+        struct cell_bin bin;
+        char pad[CELL_ALIGN];
+    } slot[CELL_TCACHE_BINS];
+    enum cell_tcache_state state;
+    unsigned victim;                /* where the search for room to take over goes on */
+    size_t capacity;                /* bytes */
+    struct cell_tcache *next;       /* unused caches */
+    uint64_t refills, flushes;
+};
+
+/* The calling thread's cache; never NULL. */
+extern __thread struct cell_tcache *cell_tcache_mine __attribute__((tls_model("initial-exec")));
+
+/* The bin for blocks of `size` bytes, a multiple of CELL_ALIGN. */
+static inline struct cell_bin *cell_tcache_bin(struct cell_tcache *cache, size_t size)
+{
+    return &((struct cell_tcache *)((char *)cache + size))->slot[0].bin;
+}
+
+/* NULL: the bin is empty. */
+static inline void *cell_tcache_pop(struct cell_bin *bin)
+{
+    if (CELL_UNLIKELY(bin->head == NULL))
+        return NULL;
+    bin->room++;
+    return cell_freed_pop(&bin->head);
+}
+
+/* False: the bin is full. */
+static inline int cell_tcache_push(struct cell_bin *bin, void *block)
+{
+    CELL_CHECK(!cell_freed_is_tagged(block), CELL_FATAL_DOUBLE_FREE);
+    if (CELL_UNLIKELY(bin->room == 0))
+        return 0;
+    bin->room--;
+    cell_freed_push(&bin->head, block);
+    return 1;
+}
+
+/* When the bin is empty or full, or the request is not for a cache. NULL: no memory. */
+void *cell_tcache_alloc_slow(size_t request);
+/* A block of at least `request` bytes from the heap itself; `zero` as in heap.h. */
+void *cell_tcache_alloc_large(size_t request, struct cell_zero_run *zero);
+void *cell_tcache_alloc_aligned(size_t request, size_t alignment);
+void  cell_tcache_free_slow(struct cell_tcache *cache, size_t size, void *block);
+
+/* Gives all that the calling thread's cache holds back to the heap; true when that was anything. */
+bool  cell_tcache_flush(void);
+size_t cell_tcache_bytes(const struct cell_tcache *cache);
+size_t cell_tcache_metadata_bytes(void);
+bool  cell_tcache_is_valid(const struct cell_tcache *cache);
+
+/* Around fork(), as in heap.h. */
+void cell_tcache_lock(void);
+void cell_tcache_unlock(void);
+void cell_tcache_reset_lock(void);
+
+#endif

@@ -1,0 +1,241 @@
+#include "tunables.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "os.h"
+
+extern char **environ;
+
+struct cell_options cell_option = {
+#define CELL_TUNABLE(name, initial, minimum, maximum, unit, when, text) .name = (size_t)(initial),
+#include "tunables.def"
+#undef CELL_TUNABLE
+};
+
+enum when { START, ANY };
+
+struct row {
+    const char *name, *unit, *text;
+    size_t *value;
+    uint64_t minimum, maximum;
+    enum when when;
+};
+
+static const struct row rows[] = {
+#define CELL_TUNABLE(name, initial, minimum, maximum, unit, when, text) \
+    { #name, unit, text, &cell_option.name, minimum, maximum, when },
+#include "tunables.def"
+#undef CELL_TUNABLE
+};
+
+#define ROW_COUNT (sizeof rows / sizeof rows[0])
+
+/* glibc's environment names that have a counterpart here. */
+static const struct { const char *variable, *name; } glibc_names[] = {
+    { "MALLOC_MMAP_THRESHOLD_", "mmap_threshold" },
+    { "MALLOC_MMAP_MAX_",       "mmap_max" },
+    { "MALLOC_TRIM_THRESHOLD_", "purge_min" },
+    { "MALLOC_TOP_PAD_",        "top_pad" },
+};
+
+static const struct row *find_row(const char *name, size_t length)
+{
+    for (size_t i = 0; i < ROW_COUNT; i++)
+        if (strlen(rows[i].name) == length && memcmp(rows[i].name, name, length) == 0)
+            return &rows[i];
+    return NULL;
+}
+
+static enum cell_tunable_result set_row(const struct row *row, uint64_t value, bool started)
+{
+    if (row == NULL)
+        return CELL_TUNABLE_UNKNOWN;
+    if (value < row->minimum || value > row->maximum || value > SIZE_MAX)
+        return CELL_TUNABLE_RANGE;
+    if (row->when == START && started)
+        return CELL_TUNABLE_TOO_LATE;
+    if (row->value == &cell_option.small_limit)
+        value = value / 16 * 16;        /* cells come in steps of the alignment */
+    *row->value = (size_t)value;
+    if (row->value == &cell_option.mmap_threshold)
+        cell_option.mmap_dynamic = 0;
+    return CELL_TUNABLE_OK;
+}
+
+enum cell_tunable_result cell_tunables_set(const char *name, size_t value, bool started)
+{
+    return set_row(find_row(name, strlen(name)), value, started);
+}
+
+bool cell_tunables_get(const char *name, size_t *value)
+{
+    const struct row *row = find_row(name, strlen(name));
+
+    if (row == NULL)
+        return false;
+    *value = *row->value;
+    return true;
+}
+
+/* Text output without stdio, which would allocate. */
+struct line {
+    char text[320];
+    size_t used;
+};
+
+static void add(struct line *line, const char *text, size_t length)
+{
+    size_t space = sizeof line->text - 1 - line->used;
+
+    length = length < space ? length : space;
+    memcpy(line->text + line->used, text, length);
+    line->used += length;
+}
+
+static void add_string(struct line *line, const char *text)
+{
+    add(line, text, strlen(text));
+}
+
+static void add_number(struct line *line, uint64_t number)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+
+    do {
+        digits[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number != 0);
+    add(line, digits + at, sizeof digits - at);
+}
+
+static void print(struct line *line)
+{
+    line->text[line->used++] = '\n';
+    cell_os_write_error(line->text, line->used);
+}
+
+static void warn(const char *variable, const char *setting, size_t length, enum cell_tunable_result why,
+                 const struct row *row)
+{
+    struct line line = { .used = 0 };
+
+    add_string(&line, "cellmalloc: ");
+    add_string(&line, variable);
+    add_string(&line, ": \"");
+    add(&line, setting, length < 80 ? length : 80);
+    if (why == CELL_TUNABLE_UNKNOWN) {
+        add_string(&line, "\" ignored: no such tunable; CELLMALLOC_CONF=help lists them");
+    } else {
+        add_string(&line, "\" ignored: the value must be a number from ");
+        add_number(&line, row->minimum);
+        add_string(&line, " to ");
+        add_number(&line, row->maximum);
+    }
+    print(&line);
+}
+
+void cell_tunables_help(void)
+{
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        struct line line = { .used = 0 };
+
+        add_string(&line, rows[i].name);
+        add_string(&line, ":");
+        add_number(&line, *rows[i].value);
+        add_string(&line, "  [");
+        add_number(&line, rows[i].minimum);
+        add_string(&line, "..");
+        add_number(&line, rows[i].maximum);
+        add_string(&line, " ");
+        add_string(&line, rows[i].unit);
+        add_string(&line, rows[i].when == START ? ", at start] " : "] ");
+        add_string(&line, rows[i].text);
+        print(&line);
+    }
+}
+
+/* A decimal number with an optional K, M or G; false on anything else. */
+static bool parse_number(const char *text, size_t length, uint64_t *value)
+{
+    size_t i = 0;
+
+    *value = 0;
+    for (; i < length && text[i] >= '0' && text[i] <= '9'; i++) {
+        if (*value > (UINT64_MAX - 9) / 10)
+            return false;
+        *value = *value * 10 + (uint64_t)(text[i] - '0');
+    }
+    if (i == 0)
+        return false;
+    if (i == length)
+        return true;
+    unsigned shift = text[i] == 'K' || text[i] == 'k' ? 10 : text[i] == 'M' || text[i] == 'm' ? 20
+                   : text[i] == 'G' || text[i] == 'g' ? 30 : 0;
+    if (shift == 0 || i + 1 != length || *value > UINT64_MAX >> shift)
+        return false;
+    *value <<= shift;
+    return true;
+}
+
+static void apply(const char *variable, const char *setting, size_t setting_length, const struct row *row,
+                  const char *text, size_t length)
+{
+    uint64_t value;
+    enum cell_tunable_result result = row == NULL ? CELL_TUNABLE_UNKNOWN : CELL_TUNABLE_RANGE;
+
+    if (row != NULL && parse_number(text, length, &value))
+        result = set_row(row, value, false);
+    if (result != CELL_TUNABLE_OK)
+        warn(variable, setting, setting_length, result, row);
+}
+
+/* "name:value,name:value" */
+static void apply_list(const char *variable, const char *list)
+{
+    while (*list != '\0') {
+        size_t length = strcspn(list, ",");
+        const char *colon = memchr(list, ':', length);
+
+        if (length == 4 && memcmp(list, "help", 4) == 0)
+            cell_tunables_help();
+        else if (length != 0) {
+            size_t name_length = colon == NULL ? length : (size_t)(colon - list);
+            const char *text = colon == NULL ? list + length : colon + 1;
+            apply(variable, list, length, find_row(list, name_length), text, (size_t)(list + length - text));
+        }
+        list += length;
+        list += *list == ',';
+    }
+}
+
+static const char *value_of(const char *entry, const char *variable)
+{
+    size_t length = strlen(variable);
+
+    return strncmp(entry, variable, length) == 0 && entry[length] == '=' ? entry + length + 1 : NULL;
+}
+
+bool cell_tunables_load(void)
+{
+    if (environ == NULL)
+        return false;
+    if (cell_os_is_setuid())
+        return true;
+    for (char **entry = environ; *entry != NULL; entry++) {
+        if ((*entry)[0] != 'C' && (*entry)[0] != 'M')
+            continue;
+        const char *conf = value_of(*entry, "CELLMALLOC_CONF");
+        if (conf != NULL)
+            apply_list("CELLMALLOC_CONF", conf);
+        for (size_t i = 0; i < sizeof glibc_names / sizeof glibc_names[0]; i++) {
+            const char *text = value_of(*entry, glibc_names[i].variable);
+            const char *name = glibc_names[i].name;
+            if (text != NULL)
+                apply(glibc_names[i].variable, text, strlen(text), find_row(name, strlen(name)), text, strlen(text));
+        }
+    }
+    return true;
+}

@@ -1,0 +1,211 @@
+/* test_model.c - random operations against a table of what must be there: stamps, alignment, overlap by content, zeroed
+ * calloc, copied realloc, and the heap's own check every so often. Runs over settings of the tunables, one process each. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "cellmalloc.h"
+
+#define SLOTS       3000
+#define OPERATIONS  200000
+#define CHECK_EVERY 5000
+
+struct slot {
+    unsigned char *block;
+    size_t size;
+    unsigned char stamp;
+};
+
+static uint64_t random_state;
+
+static uint64_t random_next(void)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return random_state;
+}
+
+/* Sizes as programs have them: mostly small, sometimes large, now and then a mapping. */
+static size_t random_size(void)
+{
+    uint64_t kind = random_next() % 1000;
+
+    if (kind < 600)
+        return random_next() % 100;
+    if (kind < 900)
+        return random_next() % 1200;
+    if (kind < 990)
+        return random_next() % 20000;
+    if (kind < 998)
+        return random_next() % 200000;
+    return random_next() % 1500000;
+}
+
+static void fill(struct slot *slot, size_t from)
+{
+    for (size_t i = from; i < slot->size; i++)
+        slot->block[i] = (unsigned char)(slot->stamp + i);
+}
+
+static int is_intact(const struct slot *slot, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if (slot->block[i] != (unsigned char)(slot->stamp + i))
+            return 0;
+    return 1;
+}
+
+#define REQUIRE(condition) \
+    do { if (!(condition)) { fprintf(stderr, "# line %d: %s\n", __LINE__, #condition); _exit(1); } } while (0)
+
+static void allocate(struct slot *slot)
+{
+    slot->size = random_size();
+    slot->stamp = (unsigned char)random_next();
+    switch (random_next() % 8) {
+    case 0:
+        slot->block = cell_calloc(1, slot->size);
+        REQUIRE(slot->block != NULL);
+        for (size_t i = 0; i < slot->size; i++)
+            REQUIRE(slot->block[i] == 0);
+        break;
+    case 1: {
+        size_t alignment = (size_t)8 << random_next() % 12;
+        void *block = NULL;
+        REQUIRE(cell_posix_memalign(&block, alignment, slot->size) == 0);
+        REQUIRE((uintptr_t)block % alignment == 0);
+        slot->block = block;
+        break;
+    }
+    default:
+        slot->block = cell_malloc(slot->size);
+    }
+    REQUIRE(slot->block != NULL && (uintptr_t)slot->block % 16 == 0);
+    REQUIRE(cell_usable_size(slot->block) >= slot->size);
+    fill(slot, 0);
+}
+
+static void resize(struct slot *slot)
+{
+    size_t size = random_next() % 4 == 0 ? random_size() : slot->size + random_next() % 64;
+    size_t kept = size < slot->size ? size : slot->size;
+
+    size += size == 0;
+    slot->block = cell_realloc(slot->block, size);
+    REQUIRE(slot->block != NULL && is_intact(slot, kept));
+    slot->size = size;
+    fill(slot, kept < size ? kept : size);
+}
+
+static void release(struct slot *slot)
+{
+    REQUIRE(is_intact(slot, slot->size));
+    cell_free(slot->block);
+    slot->block = NULL;
+}
+
+static void check(void)
+{
+    const char *why;
+
+    if (cell_check(&why) != 0) {
+        fprintf(stderr, "# cell_check: %s\n", why);
+        _exit(1);
+    }
+}
+
+static void run_model(uint64_t seed)
+{
+    static struct slot slots[SLOTS];
+
+    random_state = seed;
+    for (int i = 0; i < OPERATIONS; i++) {
+        size_t range = (size_t)i / 40000 % 2 == 0 ? SLOTS : SLOTS / 10;     /* phases: grow, shrink */
+        struct slot *slot = &slots[random_next() % range];
+        if (slot->block == NULL)
+            allocate(slot);
+        else if (random_next() % 4 == 0)
+            resize(slot);
+        else
+            release(slot);
+        if (i % CHECK_EVERY == 0)
+            check();
+        if (i % 50000 == 49999)
+            cell_trim(0);
+    }
+    for (size_t i = 0; i < SLOTS; i++)
+        if (slots[i].block != NULL)
+            release(&slots[i]);
+    check();
+    cell_trim(0);
+    check();
+}
+
+/* In a process of its own, so that tunables of the start apply and a crash is one failure. */
+static void run_with(const char *settings[][2])
+{
+    pid_t child = fork();
+    int status;
+
+    assert_true(child >= 0);
+    if (child == 0) {
+        signal(SIGABRT, SIG_DFL);           /* not cmocka's handlers, which would go on with the tests here */
+        signal(SIGSEGV, SIG_DFL);
+        for (size_t i = 0; settings[i][0] != NULL; i++)
+            if (cell_option_set(settings[i][0], strtoull(settings[i][1], NULL, 10)) != 0)
+                _exit(2);
+        run_model(88172645463325252u);
+        run_model(1234567);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+#define MODEL(name, ...)                                                    \
+    static void name(void **state)                                          \
+    {                                                                       \
+        static const char *settings[][2] = { __VA_ARGS__ { NULL, NULL } };  \
+        (void)state;                                                        \
+        run_with(settings);                                                 \
+    }
+
+MODEL(defaults, )
+MODEL(every_block_has_a_header, { "small_limit", "0" },)
+MODEL(large_cells, { "small_limit", "240" },)
+MODEL(small_cells, { "small_limit", "16" },)
+MODEL(no_caches, { "cache_bytes", "0" },)
+MODEL(tiny_caches, { "cache_bytes", "1000" }, { "batch", "1" },)
+MODEL(wide_caches, { "cache_limit", "1000" }, { "cache_share", "1" },)
+MODEL(nothing_cached_but_cells, { "cache_limit", "0" },)
+MODEL(early_mapping, { "mmap_threshold", "4096" },)
+MODEL(no_mapping, { "mmap_max", "0" },)
+MODEL(mappings_given_back, { "map_cache_share", "0" }, { "mmap_dynamic", "0" },)
+MODEL(eager_purge, { "purge_share", "1024" }, { "purge_min", "0" },)
+MODEL(no_purge, { "purge_share", "0" },)
+MODEL(pages_by_faults, { "populate_share", "0" },)
+MODEL(huge_pages_early, { "huge_min", "2097152" },)
+MODEL(top_pad, { "top_pad", "1000000" },)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults), cmocka_unit_test(every_block_has_a_header), cmocka_unit_test(large_cells),
+        cmocka_unit_test(small_cells), cmocka_unit_test(no_caches), cmocka_unit_test(tiny_caches),
+        cmocka_unit_test(wide_caches), cmocka_unit_test(nothing_cached_but_cells), cmocka_unit_test(early_mapping),
+        cmocka_unit_test(no_mapping), cmocka_unit_test(mappings_given_back), cmocka_unit_test(eager_purge),
+        cmocka_unit_test(no_purge), cmocka_unit_test(pages_by_faults), cmocka_unit_test(huge_pages_early),
+        cmocka_unit_test(top_pad),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
