@@ -123,8 +123,7 @@ def median_interval(samples, confidence=CONFIDENCE):
     """Median with bounds from order statistics; with too few samples the bounds are the range."""
     ordered = numpy.sort(numpy.asarray(samples, dtype=float))
     count = len(ordered)
-    rank = int(scipy.stats.binom.ppf((1 - confidence) / 2, count, 0.5))
-    rank = min(rank, (count - 1) // 2)
+    rank = max(0, int(scipy.stats.binom.ppf((1 - confidence) / 2, count, 0.5)) - 1)
     return float(numpy.median(ordered)), float(ordered[rank]), float(ordered[count - 1 - rank])
 
 

@@ -1,0 +1,205 @@
+"""From a document to words, tables and pages; bad documents end in one line and exit 3."""
+import json
+import re
+
+import fixture
+import pytest
+
+import advise
+import compare
+import report
+from heaplay_report import load, schema, text, verdict
+
+SMALL = {"python-json": (24, 4000), "gcc-cc1": (31, 8000), "larson-handoff": (60, 1600)}
+
+
+@pytest.fixture
+def run():
+    return load.Run(fixture.document(traces=SMALL))
+
+
+def write(tmp_path, document, name="results.json"):
+    path = tmp_path / name
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_fixture_keeps_the_schema():
+    schema.check(fixture.fail(fixture.document(traces=SMALL), "gcc-cc1", "jemalloc"), "fixture")
+
+
+@pytest.mark.parametrize("damage, place", [
+    (lambda doc: doc.pop("rows"), "rows"),
+    (lambda doc: doc.update(schema_version=2), "schema_version 2 is newer"),
+    (lambda doc: doc["rows"][1].update(status="fine"), "rows/1"),
+    (lambda doc: doc["rows"][0]["ns_per_op"].update(samples=[]), "rows/0/ns_per_op"),
+    (lambda doc: doc["rows"][0]["ns_per_op"]["samples"].pop(), "7 samples for 8 blocks"),
+    (lambda doc: doc["rows"][0]["blocks"].__setitem__(0, 1), "occurs twice"),
+    (lambda doc: doc["rows"][2].update(status="crashed"), "rows/2"),
+    (lambda doc: doc["environment"].pop("cpu"), "environment"),
+])
+def test_schema_violations_name_the_place(tmp_path, capsys, damage, place):
+    document = fixture.document(traces=SMALL)
+    damage(document)
+    assert report.main([str(write(tmp_path, document))]) == 3
+    said = capsys.readouterr().err
+    assert place in said and said.count("\n") == 1 and "results.json" in said
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "3", '{"schema_version": 1'])
+def test_what_is_no_results_document(tmp_path, capsys, content):
+    path = tmp_path / "results.json"
+    path.write_text(content)
+    assert report.main([str(path)]) == 3
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_missing_file(tmp_path, capsys):
+    assert report.main([str(tmp_path / "none.json")]) == 3
+    assert "cannot be read" in capsys.readouterr().err
+
+
+def test_known_difference_is_said_in_words(run):
+    found = verdict.compare_overall(run, verdict.MEMORY, "cellmalloc", "glibc")
+    assert verdict.phrase(found).startswith("leaner by 7.0") or verdict.phrase(found).startswith("leaner by 6.9")
+    found = verdict.compare_overall(run, verdict.TIME, "glibc#again", "glibc")
+    assert re.match(r"no difference shown; the smallest effect this run could show is [\d.]+ %", verdict.phrase(found))
+
+
+def test_twice_as_much_is_said_in_times(run):
+    found = verdict.compare_on_trace(run, "gcc-cc1", verdict.MEMORY, "bump", "glibc")
+    assert verdict.phrase(found) == "larger: 6.0 times as much peak RSS"
+
+
+def test_floor_of_the_control_holds_back_a_claim(run):
+    found = verdict.compare_on_trace(run, "gcc-cc1", verdict.MEMORY, "cellmalloc", "glibc", floor=0.10)
+    assert found.claimed == 0 and "the A/A control shows" in verdict.phrase(found)
+    assert verdict.compare_on_trace(run, "gcc-cc1", verdict.MEMORY, "cellmalloc", "glibc", floor=0.02).claimed == -1
+
+
+def test_uneven_control_is_reported():
+    run = load.Run(fixture.document(traces=SMALL, speed={"glibc#again": 1.10}))
+    assert "differs on 3 of 3 traces" in verdict.control_words(verdict.control(run))[0]
+    run = load.Run(fixture.document(traces=SMALL, allocators=["cellmalloc", "glibc"]))
+    assert "no A/A control" in verdict.control_words(verdict.control(run))[0]
+
+
+def test_span_prints_bounds_once_when_equal():
+    assert verdict.span(0.118, 0.152) == "12-15 %"
+    assert verdict.span(0.1201, 0.1203) == "12 %"
+    assert verdict.span(0.021, 0.034) == "2.1-3.4 %"
+    assert verdict.percent(0.0183) == "1.8 %"
+
+
+def test_losses_come_largest_first_and_failures_before(run):
+    lines = text.loss_lines(run)
+    assert lines and "mimalloc" in lines[0]
+    failed = load.Run(fixture.fail(fixture.document(traces=SMALL), "gcc-cc1", "cellmalloc"))
+    assert text.loss_lines(failed)[0] == "gcc-cc1: crashed (ended by signal 11)"
+
+
+def test_failed_rows_stay_rows(tmp_path):
+    document = fixture.fail(fixture.document(traces=SMALL), "gcc-cc1", "jemalloc", "wrong", "overlap at operation 17")
+    assert report.main([str(write(tmp_path, document))]) == 0
+    page = (tmp_path / "report.md").read_text()
+    assert "gcc-cc1 under jemalloc: wrong (overlap at operation 17)" in page
+    line = next(line for line in page.splitlines() if line.startswith("| gcc-cc1 |"))
+    assert "wrong" in line
+    assert "gcc-cc1,jemalloc,recorded,page,flat,1,wrong" in (tmp_path / "results.csv").read_text()
+
+
+def test_report_can_be_found_again_in_the_results(tmp_path):
+    document = fixture.document(traces=SMALL)
+    assert report.main([str(write(tmp_path, document))]) == 0
+    page = (tmp_path / "report.md").read_text()
+    row = next(row for row in document["rows"] if (row["trace"], row["allocator"]) == ("gcc-cc1", "glibc"))
+    assert text.number(row["ns_per_op"]["median"]) in page
+    assert "larson-handoff (synthetic)" in page
+    html = (tmp_path / "report.html").read_text()
+    assert not re.search(r'(src|href)="(?!data:)', html)
+    assert html.count("data:image/svg+xml") == 4 + len(SMALL)
+    for name in ("speed-against-memory", "throughput", "peak-rss", "fragmentation", "memory-gcc-cc1"):
+        assert (tmp_path / "plots" / f"{name}.png").stat().st_size > 5000
+        assert "<svg" in (tmp_path / "plots" / f"{name}.svg").read_text()
+
+
+def test_html_escapes_what_traces_say(tmp_path):
+    document = fixture.document(traces=SMALL)
+    document["traces"]["gcc-cc1"]["command"] = "<script>alert(1)</script>"
+    assert report.main([str(write(tmp_path, document))]) == 0
+    assert "<script>" not in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("allocators", [["glibc"], ["cellmalloc", "glibc"], ["null"], ["mine", "other"]])
+def test_reports_of_few_or_strange_allocators(tmp_path, allocators):
+    extra = {"mine": 1.1, "other": 0.9}
+    document = fixture.document(traces=SMALL, speed=extra, space=extra, allocators=allocators)
+    assert report.main([str(write(tmp_path, document))]) == 0
+
+
+def test_a_run_in_which_everything_failed(tmp_path):
+    document = fixture.document(traces=SMALL, allocators=["cellmalloc", "glibc"])
+    for trace in SMALL:
+        for name in ("cellmalloc", "glibc"):
+            fixture.fail(document, trace, name)
+    assert report.main([str(write(tmp_path, document))]) == 0
+    assert "Nothing to compare" in (tmp_path / "report.md").read_text()
+
+
+def test_rows_of_other_conditions_stay_apart():
+    document = fixture.document(traces=SMALL)
+    other = json.loads(json.dumps(document["rows"][0]))
+    other["touch"] = "all"
+    other["ns_per_op"]["median"] = 1e6
+    document["rows"].append(other)
+    run = load.Run(document)
+    assert run.other_rows == [other] and run.row(other["trace"], other["allocator"])["touch"] == "page"
+
+
+def test_compare_finds_a_regression_and_nothing_else(tmp_path, capsys):
+    old = write(tmp_path, fixture.document(seed=1, traces=SMALL), "old.json")
+    same = write(tmp_path, fixture.document(seed=2, traces=SMALL), "same.json")
+    worse = write(tmp_path, fixture.document(seed=3, traces=SMALL, speed={"cellmalloc": 1.10}), "worse.json")
+    assert compare.main([str(old), str(same)]) == 0
+    assert compare.main([str(old), str(worse)]) == 1
+    said = capsys.readouterr().out
+    assert re.search(r"REGRESSION +gcc-cc1, cellmalloc, time per operation: slower by", said)
+    assert compare.main([str(old), str(worse), "--alloc", "jemalloc"]) == 0
+    assert compare.main([str(old), str(worse), "--threshold", "60"]) == 0
+
+
+def test_a_slow_day_is_no_regression(tmp_path):
+    old = write(tmp_path, fixture.document(seed=1, traces=SMALL), "old.json")
+    slow = {name: (time * 1.3, live) for name, (time, live) in SMALL.items()}
+    new = write(tmp_path, fixture.document(seed=4, traces=slow), "new.json")
+    assert compare.main([str(old), str(new), "--alloc", "cellmalloc"]) == 0
+
+
+def test_compare_refuses_unlike_machines(tmp_path, capsys):
+    old = write(tmp_path, fixture.document(traces=SMALL), "old.json")
+    document = fixture.document(traces=SMALL)
+    document["environment"]["cpu"] = "Another CPU"
+    new = write(tmp_path, document, "new.json")
+    assert compare.main([str(old), str(new)]) == 2
+    assert "cpu: Example CPU then Another CPU" in capsys.readouterr().err
+    assert compare.main([str(old), str(new), "--any-machine"]) == 0
+
+
+def test_compare_counts_a_new_failure(tmp_path):
+    old = write(tmp_path, fixture.document(traces=SMALL), "old.json")
+    new = write(tmp_path, fixture.fail(fixture.document(traces=SMALL), "gcc-cc1", "cellmalloc"), "new.json")
+    assert compare.main([str(old), str(new)]) == 1
+
+
+def test_advice_names_the_right_allocator(tmp_path, capsys):
+    path = write(tmp_path, fixture.document(traces=SMALL))
+    assert advise.main([str(path)]) == 0
+    said = capsys.readouterr().out
+    assert "throughput: mimalloc" in said and "memory: cellmalloc" in said
+
+
+def test_advice_leaves_out_who_failed(tmp_path, capsys):
+    path = write(tmp_path, fixture.fail(fixture.document(traces=SMALL), "gcc-cc1", "mimalloc"))
+    assert advise.main([str(path), "--aim", "throughput"]) == 0
+    said = capsys.readouterr().out
+    assert "left out, because they failed on a trace: mimalloc" in said and "throughput: tcmalloc" in said
