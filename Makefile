@@ -45,6 +45,7 @@ ARTIFACTS  :=
 
 include allocator/build.mk
 include replay/build.mk
+include replay/bench/build.mk
 include scripts/build.mk
 
 .PHONY: help build clean artifacts
