@@ -1,0 +1,70 @@
+/* collector.h - the process that drains the rings of a recorded program and writes its traces.
+ *
+ * collector.c: the loop. merge.c: one order from many rings. lineage.c: processes as they come, fork, exec and go. launch.c: starts the
+ * program. cli/cmd_record.c is the only caller.
+ */
+#ifndef HP_RECORD_COLLECTOR_H
+#define HP_RECORD_COLLECTOR_H
+
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "record/resolve.h"
+
+struct hp_record_options {
+    const char *output;         /* f.hpt; children go to f.1.hpt, f.2.hpt, ... */
+    const char *library;        /* libheaplay-record.so */
+    bool children;
+    bool touch;
+    char *const *argv;          /* of the program, NULL at the end */
+};
+
+/* The live blocks of a process at the moment of a fork, kept until the child asks for them. */
+struct hp_snapshot {
+    struct hp_snapshot *next;
+    uint64_t serial, fork_number;
+    size_t count;
+    struct hp_block *blocks;
+};
+
+struct hp_collector {
+    const struct hp_record_options *options;
+    struct hp_shared *shared;
+    int fd;
+    double ns_per_tick;
+    uint64_t ticks_per_ms;
+    pid_t program;              /* its pid */
+    pid_t child;                /* the same; 0 once it was waited for */
+    int exit_status;            /* of the program, as of wait(2) */
+    struct hp_process *processes;
+    struct hp_snapshot *snapshots;
+    unsigned files;
+    uint64_t processes_seen;
+    uint64_t lost;              /* of all finished traces */
+    bool failed;                /* a trace could not be written */
+    bool own_malloc;            /* the program brings its own */
+    struct hp_stream streams[HP_RING_COUNT];
+};
+
+struct hp_collector *hp_collector_open(const struct hp_record_options *options, char *error, size_t error_size);
+int  hp_collector_run(struct hp_collector *c);          /* until the program and its children are gone */
+void hp_collector_close(struct hp_collector *c);
+uint64_t hp_collector_ticks(const struct hp_collector *c);
+void hp_collector_stop_on_signal(int number);
+
+uint64_t hp_merge_process(struct hp_collector *c, struct hp_process *p);     /* number of records consumed */
+
+void hp_lineage_adopt(struct hp_collector *c);          /* new processes */
+void hp_lineage_watch(struct hp_collector *c);          /* which are gone? */
+void hp_lineage_fork(struct hp_collector *c, struct hp_process *p, uint64_t fork_number);
+bool hp_lineage_ready(struct hp_collector *c, struct hp_process *p);
+void hp_lineage_finish(struct hp_collector *c, struct hp_process *p);
+struct hp_process *hp_lineage_find(struct hp_collector *c, uint64_t serial);
+void hp_lineage_forget(struct hp_collector *c);         /* all snapshots */
+
+/* 0, or an exit code of commands.h with one line in error. *path is the program to execute, to be freed. */
+int hp_launch_check(const char *program, char **path, char *error, size_t error_size);
+int hp_launch_library(const char *library, char *error, size_t error_size);
+int hp_launch_start(struct hp_collector *c, const char *path, char *error, size_t error_size);
+
+#endif

@@ -1,0 +1,189 @@
+/* merge.c - the records of a process's rings in the order of their stamps, up to the horizon. Called by collector.c.
+ *
+ * A stream whose next record hands out an address that is still live is parked until some other stream frees it.
+ */
+#include "record/collector.h"
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum {
+    BATCH_SLOTS = 512,          /* consumed before the producer is told */
+    LOOKAHEAD = 12,             /* slots ahead whose table entry is fetched */
+    PATIENCE_MS = 2,            /* of trace time, for a free that should have come */
+    MARGIN_DIVISOR = 50,        /* the horizon stays 1/50 ms behind: a reservation may sit in a store buffer */
+};
+
+struct entry {
+    uint64_t stamp;
+    struct hp_stream *stream;
+};
+
+/* A heap of streams, the one with the oldest head first. */
+struct heap {
+    size_t count;
+    struct entry at[HP_RING_COUNT];
+};
+
+struct merge {
+    struct hp_collector *collector;
+    struct hp_process *process;
+    uint64_t horizon;
+    uint64_t consumed;
+    struct heap heap;
+};
+
+static uint64_t head_stamp(const struct hp_stream *s)
+{
+    return atomic_load_explicit(&s->slots[s->position % HP_RING_SLOTS].stamp, memory_order_relaxed) >> HP_STAMP_SHIFT;
+}
+
+static void push(struct merge *m, struct hp_stream *s)
+{
+    struct heap *h = &m->heap;
+    uint64_t stamp;
+    size_t i = h->count;
+
+    if (s->position == s->checked || s->parked || (stamp = head_stamp(s)) > m->horizon)
+        return;
+    for (h->count++; i > 0 && h->at[(i - 1) / 2].stamp > stamp; i = (i - 1) / 2)
+        h->at[i] = h->at[(i - 1) / 2];
+    h->at[i] = (struct entry){stamp, s};
+}
+
+static struct hp_stream *pop(struct heap *h)
+{
+    struct hp_stream *first = h->at[0].stream;
+    struct entry last = h->at[--h->count];
+    size_t i = 0;
+
+    for (size_t child = 1; child < h->count; child = 2 * i + 1) {
+        if (child + 1 < h->count && h->at[child + 1].stamp < h->at[child].stamp)
+            child++;
+        if (last.stamp <= h->at[child].stamp)
+            break;
+        h->at[i] = h->at[child];
+        i = child;
+    }
+    h->at[i] = last;
+    return first;
+}
+
+static void tell_producer(struct hp_stream *s)
+{
+    struct hp_ring *ring = s->ring;
+
+    atomic_store(&ring->consumed, s->position);
+    if (atomic_load(&ring->waiting)) {
+        atomic_store(&ring->waiting, 0);
+        atomic_fetch_add(&ring->wake, 1);
+        syscall(SYS_futex, &ring->wake, FUTEX_WAKE, 1, NULL, NULL, 0);
+    }
+}
+
+static void park(struct hp_stream *s, uint64_t address)
+{
+    s->parked = true;
+    s->parked_address = address;
+    s->parked_since = head_stamp(s);
+    s->process->parked++;
+}
+
+static void unpark(struct merge *m, struct hp_stream *s)
+{
+    s->parked = false;
+    m->process->parked--;
+    push(m, s);
+}
+
+static void unpark_waiting_for(struct merge *m, uint64_t address)
+{
+    for (uint32_t i = 0; i < HP_RING_COUNT; i++) {
+        struct hp_stream *s = &m->collector->streams[i];
+
+        if (s->process == m->process && s->parked && s->parked_address == address) {
+            m->process->counts.inversions++;
+            unpark(m, s);
+        }
+    }
+}
+
+/* Consumes one stream until another one is older. */
+static void run_stream(struct merge *m, struct hp_stream *s, bool patient)
+{
+    uint64_t start = s->position, told = start;
+
+    while (s->position < s->checked && head_stamp(s) <= m->horizon) {
+        const struct hp_slot *slot = &s->slots[s->position % HP_RING_SLOTS];
+        uint64_t freed = 0;
+
+        if (m->heap.count && m->heap.at[0].stamp < head_stamp(s))
+            break;
+        if (s->position + LOOKAHEAD < s->checked)
+            hp_table_prefetch(&s->process->live, s->slots[(s->position + LOOKAHEAD) % HP_RING_SLOTS].a);
+        if ((slot->stamp & HP_STAMP_KIND_MASK) == HP_RAW_FORK)
+            hp_lineage_fork(m->collector, s->process, slot->a);
+        if (hp_resolve_record(s, slot, patient, &freed) == HP_PARKED) {
+            park(s, slot->a);
+            break;
+        }
+        patient = true;
+        if (++s->position - told >= BATCH_SLOTS) {
+            tell_producer(s);
+            told = s->position;
+        }
+        if (freed && m->process->parked)
+            unpark_waiting_for(m, freed);
+    }
+    if (s->position != told)
+        tell_producer(s);
+    m->consumed += s->position - start;
+    push(m, s);
+}
+
+/* The oldest parked stream whose free did not come although everything around it has been seen. */
+static struct hp_stream *overdue(const struct merge *m)
+{
+    uint64_t patience = PATIENCE_MS * m->collector->ticks_per_ms;
+    struct hp_stream *oldest = NULL;
+
+    for (uint32_t i = 0; i < HP_RING_COUNT; i++) {
+        struct hp_stream *s = &m->collector->streams[i];
+
+        if (s->process == m->process && s->parked && (!oldest || s->parked_since < oldest->parked_since))
+            oldest = s;
+    }
+    return oldest && (m->process->gone || m->horizon > oldest->parked_since + patience) ? oldest : NULL;
+}
+
+uint64_t hp_merge_process(struct hp_collector *c, struct hp_process *p)
+{
+    static struct merge merge;
+    struct merge *m = &merge;
+    uint64_t margin = c->ticks_per_ms / MARGIN_DIVISOR;
+    struct hp_stream *s;
+
+    m->collector = c;
+    m->process = p;
+    m->horizon = UINT64_MAX;
+    m->consumed = 0;
+    m->heap.count = 0;
+    for (uint32_t i = 0; i < HP_RING_COUNT && !p->gone; i++)
+        if (c->streams[i].process == p && c->streams[i].safe_until < m->horizon)
+            m->horizon = c->streams[i].safe_until;
+    if (!p->gone && m->horizon != UINT64_MAX)
+        m->horizon = m->horizon > margin ? m->horizon - margin : 0;
+    for (uint32_t i = 0; i < HP_RING_COUNT; i++)
+        if (c->streams[i].process == p)
+            push(m, &c->streams[i]);
+    for (;;) {
+        while (m->heap.count)
+            run_stream(m, pop(&m->heap), true);
+        if (!p->parked || !(s = overdue(m)))
+            return m->consumed;
+        s->parked = false;
+        p->parked--;
+        run_stream(m, s, false);
+    }
+}

@@ -1,0 +1,112 @@
+/* preload.h - inside the recorded program: the next allocator's functions, a thread's state, and the fast path of logging.
+ *
+ * Runs in programs it knows nothing of: it allocates nothing, takes no lock on the fast path, keeps errno, and calls
+ * the system directly and only on slow paths.
+ */
+#ifndef HP_PRELOAD_H
+#define HP_PRELOAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "record/shared.h"
+#include "trace/trace.h"
+
+#define HP_EXPORT     __attribute__((visibility("default")))
+#define HP_LIKELY(x)  __builtin_expect(!!(x), 1)
+#define HP_UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+/* The functions that the program would have called. */
+struct hp_next {
+    void *(*malloc)(size_t);
+    void *(*calloc)(size_t, size_t);
+    void *(*realloc)(void *, size_t);
+    void *(*reallocarray)(void *, size_t, size_t);
+    void (*free)(void *);
+    void (*free_sized)(void *, size_t);
+    void (*free_aligned_sized)(void *, size_t, size_t);
+    void *(*aligned_alloc)(size_t, size_t);
+    int (*posix_memalign)(void **, size_t, size_t);
+    void *(*memalign)(size_t, size_t);
+    void *(*valloc)(size_t);
+    void *(*pvalloc)(size_t);
+    size_t (*malloc_usable_size)(void *);
+};
+extern struct hp_next hp_next;
+
+/* A thread's state. `epoch` differs from the process's when the thread has no ring yet, or after a fork. */
+struct hp_self {
+    uint64_t epoch;
+    struct hp_ring *ring;
+    struct hp_slot *slots;
+    uintptr_t guard;        /* stack address of the call in progress: calls from deeper frames are the allocator's own */
+    const void *deleting;   /* operator delete has logged this address; the free inside it is the same call */
+    uint64_t new_size;      /* operator new in progress: the malloc inside it is logged as this call */
+    uint64_t new_alignment;
+    uint32_t new_kind;      /* 0: none */
+    uint32_t busy;          /* in the slow path */
+    uint64_t fork_number;
+    uint32_t end_rounds;    /* of thread-specific destructors seen */
+};
+extern __thread struct hp_self hp_self;
+
+/* One page that the kernel wipes in a forked child, however it was forked. */
+struct hp_wiped {
+    uint64_t epoch;             /* 0: this process has not registered itself */
+    _Atomic uint32_t lock;
+};
+extern struct hp_wiped *hp_wiped;
+extern struct hp_shared *hp_shared;
+extern bool hp_use_tsc;
+
+bool  hp_preload_ready(struct hp_self *self);       /* slow path: attach, register, find a ring, wait for room */
+void  hp_preload_resolve(void);
+void *hp_preload_arena(size_t size, size_t alignment);
+bool  hp_preload_in_arena(const void *p);
+size_t hp_preload_arena_size(const void *p);
+uint64_t hp_preload_resident(const void *p);
+
+static inline uint64_t hp_preload_clock(void)
+{
+    struct timespec t;
+
+    if (HP_HAVE_TSC && HP_LIKELY(hp_use_tsc))
+        return hp_shared_tsc();
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* One instruction, so that a signal handler in between gets another slot. */
+static inline uint64_t hp_preload_reserve(struct hp_ring *ring)
+{
+#if defined(__x86_64__)
+    uint64_t one = 1;
+
+    __asm__ volatile("xaddq %0, %1" : "+r"(one), "+m"(ring->reserved) : : "memory", "cc");
+    return one;
+#else
+    return __atomic_fetch_add(&ring->reserved, 1, __ATOMIC_SEQ_CST);
+#endif
+}
+
+static inline void hp_preload_log(unsigned kind, const void *a, uint64_t b, uint64_t c)
+{
+    struct hp_self *self = &hp_self;
+    struct hp_slot *slot;
+    uint64_t position, now;
+
+    if (HP_UNLIKELY(self->epoch != hp_wiped->epoch) || HP_UNLIKELY(self->ring->reserved >= self->ring->limit))
+        if (!hp_preload_ready(self))
+            return;
+    position = hp_preload_reserve(self->ring);
+    slot = &self->slots[position % HP_RING_SLOTS];
+    now = hp_preload_clock() - hp_shared->epoch_ticks;
+    slot->a = (uint64_t)(uintptr_t)a;
+    slot->b = b;
+    slot->c = c;
+    atomic_store_explicit(&slot->stamp, now << HP_STAMP_SHIFT | hp_shared_phase(position) | kind, memory_order_release);
+}
+
+#endif
