@@ -15,4 +15,4 @@ $(OUT)/micro: replay/bench/micro.cc
 	@mkdir -p $(@D)
 	$(CXX) -std=c++17 $(CXXWARN) -O2 -g -fno-builtin -o $@ $< -lbenchmark -lpthread
 
-ARTIFACTS += $(OUT)/launcher $(BENCH_THREADS)
+ARTIFACTS += $(OUT)/launcher $(BENCH_THREADS) $(OUT)/micro

@@ -1,0 +1,319 @@
+// micro.cc - micro-benchmarks of malloc with Google Benchmark; scripts/micro.py runs it once per allocator, preloaded.
+//
+// Each benchmark is one pattern of calls whose cost is known to separate allocators: see the tables at the end of this
+// file. The allocator is whatever malloc resolves to; "malloc_from" in the context of the JSON output names its
+// file. Memory is the growth of the kernel's high-water mark over a benchmark's memory pass (benchmark::MemoryManager).
+#include <benchmark/benchmark.h>
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+// A small generator: its cost is the same everywhere and far below a call of malloc.
+class Random {
+public:
+    explicit Random(uint64_t seed) : state_(seed * 2 + 1) {}
+    uint32_t below(uint32_t limit)
+    {
+        state_ ^= state_ << 13;
+        state_ ^= state_ >> 7;
+        state_ ^= state_ << 17;
+        return static_cast<uint32_t>((state_ >> 32) * limit >> 32);
+    }
+
+private:
+    uint64_t state_;
+};
+
+// Small sizes are frequent, large ones rare, as in programs.
+size_t mixed_size(Random &random)
+{
+    uint32_t kind = random.below(100);
+    if (kind < 60)
+        return 8 + random.below(57);
+    if (kind < 90)
+        return 65 + random.below(448);
+    if (kind < 99)
+        return 513 + random.below(7680);
+    return 8193 + random.below(57344);
+}
+
+void *checked(void *block)
+{
+    if (!block) {
+        std::fputs("micro: out of memory\n", stderr);
+        std::abort();
+    }
+    *static_cast<volatile char *>(block) = 1;
+    return block;
+}
+
+void count_calls(benchmark::State &state, int64_t pairs_per_iteration)
+{
+    state.SetItemsProcessed(state.iterations() * pairs_per_iteration);
+}
+
+void pair(benchmark::State &state)
+{
+    size_t size = static_cast<size_t>(state.range(0));
+    for (auto _ : state)
+        std::free(checked(std::malloc(size)));
+    count_calls(state, 1);
+}
+
+void calloc_pair(benchmark::State &state)
+{
+    size_t size = static_cast<size_t>(state.range(0));
+    for (auto _ : state)
+        std::free(checked(std::calloc(1, size)));
+    count_calls(state, 1);
+}
+
+void aligned_pair(benchmark::State &state)
+{
+    size_t alignment = static_cast<size_t>(state.range(0));
+    for (auto _ : state)
+        std::free(checked(std::aligned_alloc(alignment, 2 * alignment)));
+    count_calls(state, 1);
+}
+
+constexpr int kDepth = 256;
+
+void lifo(benchmark::State &state)
+{
+    size_t size = static_cast<size_t>(state.range(0));
+    void *blocks[kDepth];
+    for (auto _ : state) {
+        for (int i = 0; i < kDepth; i++)
+            blocks[i] = checked(std::malloc(size));
+        for (int i = kDepth - 1; i >= 0; i--)
+            std::free(blocks[i]);
+    }
+    count_calls(state, kDepth);
+}
+
+void fifo(benchmark::State &state)
+{
+    size_t size = static_cast<size_t>(state.range(0));
+    std::vector<void *> ring(kDepth, nullptr);
+    for (auto _ : state)
+        for (void *&slot : ring) {
+            std::free(slot);
+            slot = checked(std::malloc(size));
+        }
+    for (void *block : ring)
+        std::free(block);
+    count_calls(state, kDepth);
+}
+
+void random_replacement(benchmark::State &state)
+{
+    uint32_t slots = static_cast<uint32_t>(state.range(0));
+    Random random(7 + static_cast<uint64_t>(state.thread_index()));
+    std::vector<void *> table(slots, nullptr);
+    for (auto _ : state) {
+        void *&slot = table[random.below(slots)];
+        std::free(slot);
+        slot = checked(std::malloc(mixed_size(random)));
+    }
+    for (void *block : table)
+        std::free(block);
+    count_calls(state, 1);
+}
+
+void batch(benchmark::State &state)
+{
+    Random random(11);
+    std::vector<void *> blocks(static_cast<size_t>(state.range(0)));
+    for (auto _ : state) {
+        for (void *&block : blocks)
+            block = checked(std::malloc(mixed_size(random)));
+        for (void *block : blocks)
+            std::free(block);
+    }
+    count_calls(state, state.range(0));
+}
+
+void realloc_growth(benchmark::State &state)
+{
+    size_t limit = static_cast<size_t>(state.range(0));
+    int64_t calls = 0;
+    for (auto _ : state) {
+        void *block = checked(std::malloc(16));
+        for (size_t size = 32; size <= limit; size += size / 2, calls++)
+            block = checked(std::realloc(block, size));
+        std::free(block);
+    }
+    state.SetItemsProcessed(calls);
+}
+
+// One thread allocates, the next one in the ring frees: single-slot mailboxes of whole batches.
+struct alignas(64) Mailbox {
+    std::atomic<std::vector<void *> *> held{nullptr};
+};
+Mailbox mailboxes[64];
+
+void hand_off(benchmark::State &state)
+{
+    constexpr size_t kBatch = 128;
+    size_t self = static_cast<size_t>(state.thread_index());
+    size_t next = (self + 1) % static_cast<size_t>(state.threads());
+    std::vector<void *> *mine = new std::vector<void *>(kBatch);
+    for (auto _ : state) {
+        for (void *&block : *mine)
+            block = checked(std::malloc(64));
+        std::vector<void *> *swapped = mailboxes[next].held.exchange(mine);
+        mine = swapped ? swapped : new std::vector<void *>();
+        for (void *block : *mine)
+            std::free(block);
+        mine->resize(kBatch);
+    }
+    delete mine;
+    if (std::vector<void *> *left = mailboxes[self].held.exchange(nullptr)) {
+        for (void *block : *left)
+            std::free(block);
+        delete left;
+    }
+    count_calls(state, kBatch);
+}
+
+// larson: each thread replaces blocks in a table that it shares with the thread after it.
+constexpr size_t kLarsonSlots = 1024;
+std::atomic<void *> larson_table[64 * kLarsonSlots];
+
+void larson(benchmark::State &state)
+{
+    Random random(3 + static_cast<uint64_t>(state.thread_index()));
+    size_t threads = static_cast<size_t>(state.threads()), turn = static_cast<size_t>(state.thread_index());
+    for (auto _ : state) {
+        size_t part = random.below(16) == 0 ? (turn + 1) % threads : turn;
+        std::atomic<void *> &slot = larson_table[part * kLarsonSlots + random.below(kLarsonSlots)];
+        std::free(slot.exchange(checked(std::malloc(16 + random.below(497)))));
+    }
+    for (size_t i = 0; i < kLarsonSlots; i++)
+        std::free(larson_table[turn * kLarsonSlots + i].exchange(nullptr));
+    count_calls(state, 1);
+}
+
+// Threads write to their own small blocks: slow when the allocator gives one line to two threads.
+void false_sharing(benchmark::State &state)
+{
+    for (auto _ : state) {
+        volatile char *block = static_cast<volatile char *>(checked(std::malloc(8)));
+        for (int i = 0; i < 200; i++)
+            block[i & 7] = static_cast<char>(block[i & 7] + 1);
+        std::free(const_cast<char *>(block));
+    }
+    count_calls(state, 1);
+}
+
+void *short_life(void *)
+{
+    void *blocks[16];
+    for (int i = 0; i < 16; i++)
+        blocks[i] = checked(std::malloc(static_cast<size_t>(24 + i * 40)));
+    for (void *block : blocks)
+        std::free(block);
+    return nullptr;
+}
+
+void thread_start_stop(benchmark::State &state)
+{
+    for (auto _ : state) {
+        pthread_t thread;
+        if (pthread_create(&thread, nullptr, short_life, nullptr) != 0) {
+            state.SkipWithError("pthread_create failed");
+            break;
+        }
+        pthread_join(thread, nullptr);
+    }
+    count_calls(state, 16);
+}
+
+BENCHMARK(pair)->Arg(8)->Arg(16)->Arg(64)->Arg(256)->Arg(1024)->Arg(4096)->Arg(32768)->Arg(262144);
+BENCHMARK(pair)->Arg(64)->ThreadRange(2, 8)->UseRealTime();
+BENCHMARK(calloc_pair)->Arg(64)->Arg(4096)->Arg(262144);
+BENCHMARK(aligned_pair)->Arg(64)->Arg(512)->Arg(4096);
+BENCHMARK(lifo)->Arg(16)->Arg(64)->Arg(512)->Arg(4096);
+BENCHMARK(fifo)->Arg(16)->Arg(64)->Arg(512)->Arg(4096);
+BENCHMARK(random_replacement)->Arg(1000)->Arg(50000);
+BENCHMARK(random_replacement)->Arg(5000)->ThreadRange(2, 8)->UseRealTime();
+BENCHMARK(batch)->Arg(100)->Arg(10000);
+BENCHMARK(realloc_growth)->Arg(4096)->Arg(1 << 20);
+BENCHMARK(hand_off)->ThreadRange(2, 8)->UseRealTime();
+BENCHMARK(larson)->ThreadRange(1, 8)->UseRealTime();
+BENCHMARK(false_sharing)->ThreadRange(1, 8)->UseRealTime();
+BENCHMARK(thread_start_stop)->UseRealTime();
+
+long status_kib(const char *name)
+{
+    char text[4096];
+    int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
+    if (length <= 0)
+        return 0;
+    text[length] = 0;
+    const char *found = std::strstr(text, name);
+    return found ? std::strtol(found + std::strlen(name), nullptr, 10) : 0;
+}
+
+// Peak RSS of the extra pass that the library makes for memory, over what was resident when it began.
+class HighWater : public benchmark::MemoryManager {
+public:
+    void Start() override
+    {
+        int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+        if (fd >= 0) {
+            if (write(fd, "5", 1) != 1)
+                std::fputs("micro: cannot reset the high-water mark\n", stderr);
+            close(fd);
+        }
+        start_kib_ = status_kib("VmRSS:");
+    }
+    void Stop(Result &result) override
+    {
+        result.num_allocs = 0;
+        result.max_bytes_used = (status_kib("VmHWM:") - start_kib_) * 1024;
+    }
+    void Stop(Result *result) override { Stop(*result); }
+
+private:
+    long start_kib_ = 0;
+};
+
+std::string provider_of_malloc()
+{
+    Dl_info info;
+    void *symbol = dlsym(RTLD_DEFAULT, "malloc");
+    return symbol && dladdr(symbol, &info) && info.dli_fname ? info.dli_fname : "unknown";
+}
+
+}  // namespace
+
+int main(int argc, char **argv)
+{
+    HighWater high_water;
+    benchmark::Initialize(&argc, argv);
+    if (benchmark::ReportUnrecognizedArguments(argc, argv))
+        return 2;
+    benchmark::AddCustomContext("malloc_from", provider_of_malloc());
+    benchmark::RegisterMemoryManager(&high_water);
+    benchmark::RunSpecifiedBenchmarks();
+    benchmark::RegisterMemoryManager(nullptr);
+    benchmark::Shutdown();
+    return 0;
+}
