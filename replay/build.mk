@@ -38,3 +38,15 @@ $(HP_TEST_BIN): $(OUT)/%: $(OUT)/%.o $(HP_LIB_OBJ)
 	$(CC) -o $@ $^ $(LDFLAGS_ALL) $(HP_LIBS) -lcmocka
 
 TESTS += $(HP_TEST_BIN) $(wildcard replay/tests/test_*.sh)
+
+# Allocators with one fault each, for `heaplay verify` and the identity proof to find.
+BROKEN_LIBS := $(patsubst replay/tests/broken/%.c,$(OUT)/broken/lib%.so,$(wildcard replay/tests/broken/*.c))
+$(OUT)/broken/lib%.so: replay/tests/broken/%.c replay/tests/broken/broken.h
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 $(WARN) -O1 -g -fPIC -fno-builtin -fvisibility=hidden -shared -o $@ $<
+
+# Writes the small traces of the shell tests.
+$(OUT)/replay/tests/make_kinds: $(OUT)/replay/tests/make_kinds.o $(HP_LIB_OBJ)
+	$(CC) -o $@ $^ $(LDFLAGS_ALL) $(HP_LIBS)
+
+ARTIFACTS += $(BROKEN_LIBS) $(OUT)/replay/tests/make_kinds
