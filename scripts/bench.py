@@ -175,10 +175,12 @@ def verify(heaplay, path, allocators, display):
 
 
 def save(document, directory):
-    """results.json, replaced as a whole."""
+    """results.json, replaced as a whole; one row a line."""
     directory.mkdir(parents=True, exist_ok=True)
     partial = directory / "results.json.partial"
-    partial.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    head = {key: value for key, value in document.items() if key != "rows"}
+    rows = ",\n  ".join(json.dumps(row, separators=(",", ":")) for row in document["rows"])
+    partial.write_text(json.dumps(head, indent=1)[:-2] + f',\n "rows": [\n  {rows}\n ]\n}}\n', encoding="utf-8")
     partial.replace(directory / "results.json")
 
 
@@ -290,7 +292,7 @@ def run_bench(options):
     if options.trace:
         show(run, console)
     for line in [*notes, *verdict.summary(run), *verdict.control_words(verdict.control(run))]:
-        console.print(line, highlight=False, markup=False)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     losses = text.loss_lines(run)
     console.print(f"{run.subject()} loses in {len(losses)} comparisons; the report lists each.", highlight=False)
     print(f"\n{directory / 'report.html'}\n{directory / 'report.md'}\n{directory / 'results.json'}"

@@ -265,7 +265,7 @@ def curve(run, trace):
                       arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.7, "shrinkA": 1, "shrinkB": 0})
     head(figure, f"Memory over time: {run.label(trace)}",
          "Resident memory above the harness's own, against the bytes the program had in use (grey)",
-         foot(run, "one sample's time line"))
+         foot(run, "one run in recorded order"))
     return figure
 
 
@@ -319,17 +319,31 @@ def speed_against_memory(run):
     return figure
 
 
+def overlap(first, second):
+    """Area that two boxes (left, bottom, width, height) share."""
+    width = min(first[0] + first[2], second[0] + second[2]) - max(first[0], second[0])
+    height = min(first[1] + first[3], second[1] + second[3]) - max(first[1], second[1])
+    return max(0.0, width) * max(0.0, height)
+
+
 def place_labels(axes, run, labels):
-    """Names beside their marks, moved apart vertically (in axes coordinates) where they would overlap."""
+    """Names beside their marks, each on the side (in axes coordinates) where it covers the least."""
     to_axes = axes.transAxes.inverted()
     spots = [to_axes.transform(axes.transData.transform((x, y))) for _, x, y, _ in labels]
-    heights = spread_labels([spot[1] + 0.03 for spot in spots], 0.042)
-    for (name, x, y, colour), spot, height in zip(labels, spots, heights):
-        right = spot[0] < 0.8
-        axes.annotate(name, xy=(x, y), xytext=(spot[0] + (0.022 if right else -0.022), height),
-                      textcoords="axes fraction", ha="left" if right else "right", va="center", color=colour,
-                      fontsize=11, fontweight="bold" if name == run.subject() else "normal", zorder=6,
-                      bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8})
+    taken = [(x - 0.018, y - 0.022, 0.036, 0.044) for x, y in spots]
+    for (name, _, _, colour), (x, y) in zip(labels, spots):
+        width, height = 0.0165 * len(name), 0.04
+        sides = [(x + 0.024, y), (x + 0.02, y + 0.042), (x - 0.024 - width, y), (x - width / 2, y + 0.052),
+                 (x - width / 2, y - 0.052), (x + 0.02, y - 0.042), (x - 0.02 - width, y + 0.042),
+                 (x - 0.02 - width, y - 0.042), (x + 0.07, y + 0.08), (x - width - 0.07, y - 0.08)]
+        boxes = [(left, middle - height / 2, width, height) for left, middle in sides]
+        cost = [sum(overlap(box, other) for other in taken) + 10 * (box[2] * box[3] - overlap(box, (0, 0, 1, 1)))
+                for box in boxes]
+        best = boxes[cost.index(min(cost))]
+        taken.append(best)
+        axes.annotate(name, xy=(x, y), xycoords="axes fraction", xytext=(best[0], best[1] + height / 2),
+                      textcoords="axes fraction", ha="left", va="center", color=colour, fontsize=11, zorder=6,
+                      fontweight="bold" if name == run.subject() else "normal")
 
 
 def draw_all(run, directory):
