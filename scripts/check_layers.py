@@ -17,8 +17,8 @@ REPLAY = {
     "import": {"import", "trace/trace.h"},
     "allocs": {"allocs"},
     "measure": {"measure"},
-    "result": {"result", "measure", "trace/trace.h"},
-    "engine": {"engine", "allocs", "measure", "result", "trace/compile.h", "trace/trace.h"},
+    "result": {"result", "measure", "engine", "allocs", "trace/trace.h"},
+    "engine": {"engine", "allocs", "measure", "trace/compile.h", "trace/trace.h"},
     "bench": {"bench", "allocs", "measure"},
     "cli": {"cli", "trace", "record", "import", "allocs", "measure", "result", "engine"},
 }

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "engine/plan.h"
+#include "allocs/backend.h"
 
 /* To add an allocator, add a row. Files are tried in order: "@/x" lies beside the heaplay executable. */
 static const struct row {

@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "result/figure.h"
+#include "measure/figure.h"
 
 const char *const hp_measure_key[HP_MEASURES] = {
     "ns_per_op", "net_ns_per_op", "warm_ns_per_op", "ops_per_s", "cpu_ns_per_op", "user_ns_per_op",

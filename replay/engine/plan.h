@@ -13,6 +13,8 @@
 #define HP_PLAN_H
 
 #include <stdint.h>
+#include "allocs/backend.h"
+#include "measure/resident.h"
 
 enum hp_op_code {
     OP_MALLOC = 0, OP_CALLOC, OP_CALLOC_ONE, OP_REALLOC, OP_REALLOC_NEW, OP_REALLOC_FREE, OP_REALLOCARRAY,
@@ -76,7 +78,6 @@ struct hp_plan {
 };
 
 enum hp_mode    { HP_MODE_TIMED = 0, HP_MODE_ACCOUNT, HP_MODE_VERIFY, HP_MODE_LATENCY, HP_MODE_IDENTITY };
-enum hp_backend { HP_BACKEND_LIBRARY = 0, HP_BACKEND_NULL, HP_BACKEND_BUMP };
 enum hp_touch   { HP_TOUCH_NONE = 0, HP_TOUCH_FIRST, HP_TOUCH_PAGE, HP_TOUCH_LINE, HP_TOUCH_ALL, HP_TOUCH_COUNT };
 
 enum hp_worker_state {
@@ -88,7 +89,6 @@ enum hp_worker_state {
 };
 
 #define HP_DRAIN_POINTS 5   /* RSS after drain at 0, 0.1, 1 and 5 s, then after malloc_trim */
-#define HP_MISSING      INT64_MIN
 
 struct hp_job {
     /* filled by the parent */

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
-#include "engine/plan.h"
 
 int64_t hp_resident_field_kib(const char *path, const char *field)
 {

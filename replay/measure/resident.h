@@ -6,7 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* All in KiB; HP_MISSING (engine/plan.h) when the kernel does not tell. */
+#define HP_MISSING INT64_MIN
+
+/* All in KiB; HP_MISSING when the kernel does not tell. */
 int64_t hp_resident_now_kib(void);      /* exact: smaps_rollup, walks the page tables */
 int64_t hp_resident_peak_kib(void);     /* VmHWM since the last reset */
 bool    hp_resident_reset_peak(void);   /* 5 > clear_refs */

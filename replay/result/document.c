@@ -8,7 +8,7 @@
 #include <time.h>
 
 #include "measure/environment.h"
-#include "result/figure.h"
+#include "measure/figure.h"
 
 void hp_document_trace_name(const char *path, char *name, size_t size)
 {

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "result/figure.h"
+#include "measure/figure.h"
 
 static void print_interval(FILE *out, const struct hp_entry *e, int measure, const char *format, double unit, int width)
 {

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "allocs/allocs.h"
-#include "result/figure.h"
+#include "measure/figure.h"
 
 static void ranks_are_the_textbook_ones(void **state)
 {

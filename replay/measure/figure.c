@@ -2,7 +2,7 @@
  *
  * The number of samples below the true median is binomial(n, 1/2), whatever the distribution: the interval from the
  * k-th smallest to the k-th largest sample misses it with probability 2 P(X < k). */
-#include "result/figure.h"
+#include "measure/figure.h"
 
 #include <math.h>
 #include <stdlib.h>
