@@ -150,6 +150,9 @@ HP_EXPORT void free(void *p)
         hp_next.free(p);
         return;
     }
+    /* libc calls free(NULL) after a thread's last destructor: that must not make a thread of its own. */
+    if (HP_UNLIKELY(!p && self->end_rounds && !self->ring))
+        return;
     hp_preload_log(HP_FREE, p, 0, resident(p));
     self->guard = FRAME();
     hp_next.free(p);
