@@ -1,0 +1,142 @@
+/* source.c - bytes and lines of a file or of stdin, unpacked by libarchive. Used by every importer. */
+#include "import/import.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHUNK (1u << 18)
+
+struct hp_source {
+    struct archive *archive;
+    unsigned char *buffer;              /* room for what was peeked and one chunk */
+    size_t begin, end, room;
+    uint64_t offset, lines;
+    bool ended;
+    char line[HP_LINE_MAX + 1];
+    char error[400];
+};
+
+hp_source *hp_source_open(const char *path, char *error, size_t error_size)
+{
+    struct hp_source *s = calloc(1, sizeof *s);
+    struct archive_entry *entry;
+    int got;
+
+    if (!s || !(s->archive = archive_read_new()) || !(s->buffer = malloc(s->room = HP_SOURCE_PEEK + CHUNK))) {
+        snprintf(error, error_size, "%s: out of memory", path);
+        hp_source_close(s);
+        return NULL;
+    }
+    archive_read_support_filter_all(s->archive);
+    archive_read_support_format_zip(s->archive);
+    archive_read_support_format_tar(s->archive);
+    archive_read_support_format_raw(s->archive);
+    archive_read_support_format_empty(s->archive);
+    got = archive_read_open_filename(s->archive, strcmp(path, "-") ? path : NULL, CHUNK);
+    if (got == ARCHIVE_OK)
+        got = archive_read_next_header(s->archive, &entry);
+    if (got == ARCHIVE_EOF)
+        s->ended = true;
+    else if (got < ARCHIVE_WARN) {
+        const char *why = archive_error_string(s->archive);
+        snprintf(error, error_size, "%s: cannot read: %s", path, why ? why : "unknown reason");
+        hp_source_close(s);
+        return NULL;
+    }
+    return s;
+}
+
+void hp_source_close(hp_source *s)
+{
+    if (!s)
+        return;
+    archive_read_free(s->archive);
+    free(s->buffer);
+    free(s);
+}
+
+/* Reads until `want` bytes are there, or the input ends. */
+static void fill(struct hp_source *s, size_t want)
+{
+    if (s->end - s->begin >= want || s->ended)
+        return;
+    memmove(s->buffer, s->buffer + s->begin, s->end - s->begin);
+    s->end -= s->begin;
+    s->begin = 0;
+    while (s->end < want && !s->ended) {
+        la_ssize_t n = archive_read_data(s->archive, s->buffer + s->end, s->room - s->end);
+        if (n < 0 && n != ARCHIVE_RETRY) {
+            const char *why = archive_error_string(s->archive);
+            snprintf(s->error, sizeof s->error, "cannot read on at byte %llu: %s",
+                     (unsigned long long)(s->offset + s->end), why ? why : "unknown reason");
+        }
+        if (n == 0 || s->error[0])
+            s->ended = true;
+        else if (n > 0)
+            s->end += (size_t)n;
+    }
+}
+
+size_t hp_source_peek(hp_source *s, const unsigned char **bytes, size_t want)
+{
+    fill(s, want);
+    *bytes = s->buffer + s->begin;
+    return s->end - s->begin < want ? s->end - s->begin : want;
+}
+
+void hp_source_skip(hp_source *s, size_t bytes)
+{
+    s->begin += bytes;
+    s->offset += bytes;
+}
+
+char *hp_source_line(hp_source *s)
+{
+    size_t used = 0;
+    bool any = false;
+
+    for (;;) {
+        const unsigned char *bytes, *newline;
+        size_t n, keep;
+        if (s->begin == s->end)
+            fill(s, 1);
+        bytes = s->buffer + s->begin;
+        if (!(n = s->end - s->begin))
+            break;
+        any = true;
+        newline = memchr(bytes, '\n', n);
+        if (newline)
+            n = (size_t)(newline - bytes);
+        keep = n < HP_LINE_MAX - used ? n : HP_LINE_MAX - used;
+        memcpy(s->line + used, bytes, keep);
+        used += keep;
+        hp_source_skip(s, n + (newline != NULL));
+        if (newline)
+            break;
+    }
+    if (!any)
+        return NULL;
+    if (used && s->line[used - 1] == '\r')
+        used--;
+    s->line[used] = 0;
+    s->lines++;
+    return s->line;
+}
+
+uint64_t hp_source_offset(const hp_source *s)
+{
+    return s->offset;
+}
+
+uint64_t hp_source_lines(const hp_source *s)
+{
+    return s->lines;
+}
+
+const char *hp_source_error(const hp_source *s)
+{
+    return s->error;
+}
