@@ -110,11 +110,13 @@ class Display:
         self.task = self.bar.add_task("starting", total=total_s, left="")
 
     def __enter__(self):
-        self.bar.start()
+        if self.live:
+            self.bar.start()
         return self
 
     def __exit__(self, *unused):
-        self.bar.stop()
+        if self.live:
+            self.bar.stop()
 
     def say(self, line):
         if not self.live:

@@ -299,7 +299,7 @@ def speed_against_memory(run):
         axes.plot([time.ratio] * 2, [memory.low, memory.high], color=colour, linewidth=1.6, zorder=4)
         axes.plot(time.ratio, memory.ratio, marker, color=colour, markersize=14 if name == run.subject() else 11,
                   markeredgecolor="white", markeredgewidth=1.2, zorder=5)
-        labels.append((name, time.ratio, memory.ratio, colour))
+        labels.append((name, time, memory, colour))
     for axis in (axes.xaxis, axes.yaxis):
         low, high = axis.get_view_interval()
         low, high = min(low, 0.9), max(high, 1.12)
@@ -329,16 +329,23 @@ def overlap(first, second):
 def place_labels(axes, run, labels):
     """Names beside their marks, each on the side (in axes coordinates) where it covers the least."""
     to_axes = axes.transAxes.inverted()
-    spots = [to_axes.transform(axes.transData.transform((x, y))) for _, x, y, _ in labels]
+
+    def place(x, y):
+        return to_axes.transform(axes.transData.transform((x, y)))
+
+    spots = [place(time.ratio, memory.ratio) for _, time, memory, _ in labels]
     taken = [(x - 0.018, y - 0.022, 0.036, 0.044) for x, y in spots]
+    for _, time, memory, _ in labels:
+        (left, middle), (right, _) = place(time.low, memory.ratio), place(time.high, memory.ratio)
+        taken.append((left, middle - 0.006, right - left, 0.012))
     for (name, _, _, colour), (x, y) in zip(labels, spots):
         width, height = 0.0165 * len(name), 0.04
         sides = [(x + 0.024, y), (x + 0.02, y + 0.042), (x - 0.024 - width, y), (x - width / 2, y + 0.052),
                  (x - width / 2, y - 0.052), (x + 0.02, y - 0.042), (x - 0.02 - width, y + 0.042),
                  (x - 0.02 - width, y - 0.042), (x + 0.07, y + 0.08), (x - width - 0.07, y - 0.08)]
         boxes = [(left, middle - height / 2, width, height) for left, middle in sides]
-        cost = [sum(overlap(box, other) for other in taken) + 10 * (box[2] * box[3] - overlap(box, (0, 0, 1, 1)))
-                for box in boxes]
+        outside = [10 * (box[2] * box[3] - overlap(box, (0, 0, 1, 1))) for box in boxes]
+        cost = [round(sum(overlap(box, other) for other in taken) + beyond, 6) for box, beyond in zip(boxes, outside)]
         best = boxes[cost.index(min(cost))]
         taken.append(best)
         axes.annotate(name, xy=(x, y), xycoords="axes fraction", xytext=(best[0], best[1] + height / 2),

@@ -1,0 +1,94 @@
+"""make bench's script on small synthetic traces with the built program: a whole run, its failures, ^C."""
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import bench
+from heaplay_report import load, schema
+
+SCRIPTS = Path(__file__).resolve().parent.parent
+OUT = Path(os.environ.get("OUT", SCRIPTS.parent / "build" / "release"))
+HEAPLAY = OUT / "heaplay"
+pytestmark = pytest.mark.skipif(not HEAPLAY.exists(), reason=f"{HEAPLAY} is not built")
+
+
+def generate(path, operations="20000"):
+    subprocess.run([HEAPLAY, "generate", "mix", "-o", path, "--ops", operations], check=True, capture_output=True)
+    return path
+
+
+def run_bench(tmp_path, *arguments, **options):
+    return subprocess.run([sys.executable, SCRIPTS / "bench.py", "--heaplay", HEAPLAY, "--results", tmp_path / "results",
+                           "--minutes", "0.25", "--samples", "4", *arguments], text=True, capture_output=True,
+                          check=False, **options)
+
+
+def test_a_run_leaves_everything(tmp_path):
+    trace = generate(tmp_path / "small.hpt")
+    done = run_bench(tmp_path, "--trace", trace, "--allocs", "glibc jemalloc")
+    assert done.returncode == 0, done.stderr
+    directory = (tmp_path / "results" / "latest").resolve()
+    for name in ("results.json", "results.csv", "report.md", "report.html", "plots/speed-against-memory.png",
+                 "plots/memory-small.svg"):
+        assert (directory / name).stat().st_size > 100, name
+    run = load.Run(schema.read(directory))
+    assert run.allocators == ["glibc", "jemalloc"] and "glibc#again" in run.all_allocators
+    assert {"null", "bump"} <= set(run.all_allocators)
+    assert run.document["allocators"]["jemalloc"]["verified"] is True
+    assert load.newest(tmp_path / "results") == directory
+
+
+@pytest.mark.parametrize("arguments, status, said", [
+    (["--trace", "/none.hpt"], 3, "no such trace"),
+    (["--suite", "huge"], 2, "suite 'huge' is unknown"),
+    (["--minutes", "0"], 2, "give 0.2 to 1440"),
+    (["--samples", "1"], 2, "give 3 to 10000"),
+    (["--heaplay", "/none", "--trace", "x"], 2, "make build"),
+])
+def test_bad_arguments(tmp_path, arguments, status, said):
+    done = run_bench(tmp_path, *arguments)
+    assert done.returncode == status and said in done.stderr
+
+
+def test_bad_trace_and_bad_allocator(tmp_path):
+    broken = tmp_path / "broken.hpt"
+    broken.write_bytes(b"not a trace at all")
+    done = run_bench(tmp_path, "--trace", broken, "--allocs", "glibc")
+    assert done.returncode == 3 and "broken.hpt" in done.stderr and done.stderr.count("\n") == 1
+    done = run_bench(tmp_path, "--trace", generate(tmp_path / "t.hpt"), "--allocs", "nosuch")
+    assert done.returncode == 4 and "nosuch" in done.stderr
+
+
+def test_interrupted_run_keeps_what_is_complete(tmp_path):
+    small, large = generate(tmp_path / "a.hpt", "2000"), generate(tmp_path / "b.hpt", "400000")
+    child = subprocess.Popen([sys.executable, SCRIPTS / "bench.py", "--heaplay", HEAPLAY, "--results",
+                              tmp_path / "results", "--minutes", "1", "--samples", "10000", "--no-verify",
+                              "--trace", small, "--trace", large, "--allocs", "glibc"],
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in child.stderr:
+        if "2 of 2" in line:
+            break
+    time.sleep(0.5)
+    child.send_signal(signal.SIGINT)
+    said, _ = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert "Interrupted: complete for 1 of 2 traces" in said
+    document = schema.read((tmp_path / "results" / "latest").resolve())
+    assert {row["trace"] for row in document["rows"]} == {"a"}
+    assert "Interrupted" in json.dumps(document["notes"])
+
+
+def test_suites(tmp_path):
+    (tmp_path / "suites.json").write_text(json.dumps({"suites": {"one": ["a.hpt"], "all": ["*.hpt"], "gone": ["x.hpt"]}}))
+    (tmp_path / "a.hpt").write_text("")
+    (tmp_path / "b.hpt").write_text("")
+    assert [path.name for path in bench.suite_traces("one", tmp_path)] == ["a.hpt"]
+    assert [path.name for path in bench.suite_traces("all", tmp_path)] == ["a.hpt", "b.hpt"]
+    with pytest.raises(bench.BenchError, match="x.hpt"):
+        bench.suite_traces("gone", tmp_path)
