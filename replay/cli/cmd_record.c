@@ -135,11 +135,19 @@ static int record(const struct hp_record_options *options, const char *path, cha
     if (!c)
         return HP_EXIT_FAILED;
     catch_signals();
+    if (!hp_drain_start(c)) {
+        snprintf(error, error_size, "cannot start a thread: %s", strerror(errno));
+        hp_collector_close(c);
+        return HP_EXIT_FAILED;
+    }
     code = hp_launch_start(c, path, error, error_size);
     if (code == HP_EXIT_OK) {
         hp_collector_run(c);
+        hp_drain_stop(c);
         code = report(c);
         error[0] = '\0';
+    } else {
+        hp_drain_stop(c);
     }
     hp_collector_close(c);
     return code;

@@ -1,18 +1,14 @@
-/* collector.c - drains the rings, merges them into one order per process, and sleeps when there is little to do.
- *
- * Order: a ring without an open reservation when it was looked at, at time T, will bring no stamp before T (shared.h,
- * invariant 3). A process's records are taken in the order of their stamps up to the earliest such T of its rings.
+/* collector.c - the loop: adopts processes, merges what the drain brought, closes traces, sleeps when there is little to do.
  */
 #include "record/collector.h"
 
 #include <errno.h>
-#include <linux/futex.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,11 +16,11 @@
 enum {
     BUSY_EVENTS = 2048,         /* a round with fewer is followed by a sleep */
     SLEEP_NS = 1000000,
-    IDLE_NS = 10000000,
-    STUCK_MS = 20,              /* an open reservation may hold others up for so long */
+    IDLE_NS = 5000000,
     WATCH_MS = 4,
     THREAD_CHECK_MS = 200,
     NOTE_MS = 2000,
+    MERGE_NICE = 10,
 };
 
 static volatile sig_atomic_t stop_requested;
@@ -110,6 +106,7 @@ struct hp_collector *hp_collector_open(const struct hp_record_options *options, 
     c->shared->touch = options->touch;
     c->shared->collector_pid = (uint32_t)getpid();
     c->shared->pid_namespace = stat("/proc/self/ns/pid", &st) == 0 ? (uint64_t)st.st_ino : 0;
+    pthread_mutex_init(&c->lock, NULL);
     calibrate(c);
     c->shared->magic = HP_SHARED_MAGIC;
     return c;
@@ -118,85 +115,20 @@ struct hp_collector *hp_collector_open(const struct hp_record_options *options, 
 void hp_collector_close(struct hp_collector *c)
 {
     hp_lineage_forget(c);
+    for (struct hp_chunk *chunk = c->spare, *next; chunk; chunk = next) {
+        next = chunk->next;
+        free(chunk);
+    }
     munmap(c->shared, sizeof *c->shared);
     close(c->fd);
     free(c);
 }
 
-static bool committed(const struct hp_stream *s, uint64_t position)
+void hp_collector_gone(struct hp_collector *c, struct hp_process *p)
 {
-    uint64_t stamp = atomic_load_explicit(&s->slots[position % HP_RING_SLOTS].stamp, memory_order_acquire);
-
-    return (stamp & HP_STAMP_PHASE) == hp_shared_phase(position) && stamp != 0;
-}
-
-/* A reservation that nobody will commit: its thread died (no loss, the call never came to its end), or left a signal
- * handler by longjmp. */
-static void skip_slot(struct hp_stream *s, uint64_t lost)
-{
-    struct hp_slot *slot = &s->slots[s->checked % HP_RING_SLOTS];
-    uint64_t stale = atomic_load(&slot->stamp);
-    uint64_t stamp = s->last << HP_STAMP_SHIFT | hp_shared_phase(s->checked) | HP_RAW_SKIPPED;
-
-    if (!committed(s, s->checked) && atomic_compare_exchange_strong(&slot->stamp, &stale, stamp))
-        slot->b = lost;
-}
-
-/* How far has the ring been committed, and until when is its past complete? */
-static void look_at(struct hp_stream *s, uint64_t now, uint64_t patience)
-{
-    uint64_t reserved = __atomic_load_n(&s->ring->reserved, __ATOMIC_ACQUIRE);
-    bool full = reserved - s->position >= HP_RING_SLOTS - HP_RING_SLACK;
-    bool stuck = now > s->safe_until + patience;
-
-    while (s->checked < reserved) {
-        if (committed(s, s->checked))
-            s->checked++;
-        else if (s->process->gone)
-            skip_slot(s, 0);
-        else if (full && stuck && s->checked == s->position)
-            skip_slot(s, 1);
-        else
-            break;
-    }
-    if (s->checked == reserved)
-        s->safe_until = now;
-    else if (stuck)
-        s->safe_until = now - patience;
-}
-
-static void begin_stream(struct hp_stream *s, struct hp_collector *c, uint32_t index, struct hp_process *p)
-{
-    memset(s, 0, sizeof *s);
-    s->ring = &c->shared->rings[index];
-    s->slots = c->shared->slots[index];
-    s->process = p;
-    s->position = s->checked = atomic_load(&s->ring->consumed);
-    s->thread = s->ring->thread;
-    s->last = p->start_ticks;
-    s->safe_until = p->start_ticks;
-}
-
-static void scan(struct hp_collector *c)
-{
-    uint64_t now = hp_collector_ticks(c);
-    uint32_t used = atomic_load(&c->shared->rings_used);
-
-    for (uint32_t i = 0; i < used; i++) {
-        struct hp_stream *s = &c->streams[i];
-        uint32_t state = atomic_load(&c->shared->rings[i].state);
-
-        if (state != HP_RING_ACTIVE && state != HP_RING_CLOSED)
-            continue;
-        if (!s->process) {
-            struct hp_process *p = hp_lineage_find(c, c->shared->rings[i].serial);
-            if (!p)
-                continue;
-            begin_stream(s, c, i, p);
-        }
-        s->ended |= state == HP_RING_CLOSED || s->process->gone;
-        look_at(s, now, STUCK_MS * c->ticks_per_ms);
-    }
+    if (!p->gone)
+        p->gone_at_scan = c->scans;
+    p->gone = true;
 }
 
 /* A thread that ended without its destructors (a raw clone, or events after them) is known by its missing task. */
@@ -225,11 +157,17 @@ static void release(struct hp_collector *c)
             continue;
         hp_resolve_thread_end(s);
         s->process = NULL;
+        if (s->head)
+            hp_drain_recycle(c, s->head);
         atomic_store(&s->ring->waiting, 0);
         atomic_store(&s->ring->state, HP_RING_FREE);
     }
+}
+
+static void finish_processes(struct hp_collector *c)
+{
     for (struct hp_process *p = c->processes, *next; p; p = next) {
-        bool open = p->waits_for_parent;
+        bool open = p->waits_for_parent || c->scans <= p->gone_at_scan + 1;
 
         next = p->next;
         for (uint32_t i = 0; i < HP_RING_COUNT && p->gone && !open; i++)
@@ -252,28 +190,21 @@ static uint64_t round_of(struct hp_collector *c, bool watch)
 {
     uint64_t events = 0;
 
-    atomic_fetch_add(&c->shared->heartbeat, 1);
+    pthread_mutex_lock(&c->lock);
     if (watch)
         hp_lineage_watch(c);
     hp_lineage_adopt(c);
-    scan(c);
+    pthread_mutex_unlock(&c->lock);
     for (struct hp_process *p = c->processes; p; p = p->next)
         if (hp_lineage_ready(c, p))
             events += hp_merge_process(c, p);
+    pthread_mutex_lock(&c->lock);
     release(c);
+    finish_processes(c);
+    pthread_mutex_unlock(&c->lock);
     if (writer_failed(c))
         atomic_store(&c->shared->control, HP_CONTROL_STOP);
     return events;
-}
-
-static void sleep_until_rung(struct hp_collector *c, long ns)
-{
-    const struct timespec timeout = {.tv_nsec = ns};
-    uint32_t bell = atomic_load(&c->shared->doorbell);
-
-    atomic_store(&c->shared->sleeping, 1);
-    syscall(SYS_futex, &c->shared->doorbell, FUTEX_WAIT, bell, &timeout, NULL, 0);
-    atomic_store(&c->shared->sleeping, 0);
 }
 
 static void reap(struct hp_collector *c)
@@ -281,26 +212,25 @@ static void reap(struct hp_collector *c)
     if (c->child && waitpid(c->child, &c->exit_status, WNOHANG) == c->child) {
         for (struct hp_process *p = c->processes; p; p = p->next)
             if (p->pid == (uint32_t)c->child && !p->gone)
-                p->exit_status = c->exit_status, p->gone = true;
+                p->exit_status = c->exit_status, hp_collector_gone(c, p);
         c->child = 0;
     }
 }
 
 /* Children may outlive the program; an interrupt ends the wait for them and the recording. */
-static bool give_up_children(struct hp_collector *c, uint64_t ended_ns, bool *noted)
+static void give_up_children(struct hp_collector *c, uint64_t ended_ns, bool *noted)
 {
     if (stop_requested) {
         atomic_store(&c->shared->control, HP_CONTROL_STOP);
         for (struct hp_process *p = c->processes; p; p = p->next)
-            p->gone = true;
-        return true;
+            hp_collector_gone(c, p);
+        return;
     }
     if (!*noted && monotonic_ns() > ended_ns + NOTE_MS * 1000000ull) {
         *noted = true;
         fprintf(stderr, "heaplay: the program has ended, its child %u is still running and recorded; "
                 "interrupt (Ctrl-C) to stop\n", c->processes->pid);
     }
-    return false;
 }
 
 static void forward_signal(struct hp_collector *c)
@@ -315,8 +245,11 @@ static void forward_signal(struct hp_collector *c)
 int hp_collector_run(struct hp_collector *c)
 {
     uint64_t now, watched = 0, checked = 0, ended_ns = 0, events;
+    const struct timespec busy = {.tv_nsec = SLEEP_NS}, idle = {.tv_nsec = IDLE_NS};
     bool noted = false;
 
+    /* The program and the drain come first: chunks can wait. */
+    setpriority(PRIO_PROCESS, (id_t)gettid(), MERGE_NICE);
     for (;;) {
         bool watch;
 
@@ -329,6 +262,7 @@ int hp_collector_run(struct hp_collector *c)
             check_threads(c);
         }
         forward_signal(c);
+        pthread_mutex_lock(&c->lock);
         hp_lineage_adopt(c);
         if (c->child)
             reap(c);
@@ -336,10 +270,11 @@ int hp_collector_run(struct hp_collector *c)
             ended_ns = now;
         if (!c->child && c->processes)
             give_up_children(c, ended_ns, &noted);
+        pthread_mutex_unlock(&c->lock);
         events = round_of(c, watch);
         if (!c->child && !c->processes && !events)
             return 0;
         if (events < BUSY_EVENTS)
-            sleep_until_rung(c, c->child == 0 || events ? SLEEP_NS : IDLE_NS);
+            nanosleep(c->child == 0 || events ? &busy : &idle, NULL);
     }
 }

@@ -1,11 +1,12 @@
 /* collector.h - the process that drains the rings of a recorded program and writes its traces.
  *
- * collector.c: the loop. merge.c: one order from many rings. lineage.c: processes as they come, fork, exec and go. launch.c: starts the
+ * collector.c: the loop. drain.c: copies the rings. merge.c: one order from many rings. lineage.c: processes as they come, fork, exec and go. launch.c: starts the
  * program. cli/cmd_record.c is the only caller.
  */
 #ifndef HP_RECORD_COLLECTOR_H
 #define HP_RECORD_COLLECTOR_H
 
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/types.h>
 
@@ -43,6 +44,12 @@ struct hp_collector {
     uint64_t lost;              /* of all finished traces */
     bool failed;                /* a trace could not be written */
     bool own_malloc;            /* the program brings its own */
+    pthread_mutex_t lock;       /* between drain and merge: streams, the list of processes, `gone` */
+    pthread_t drain;
+    _Atomic bool drain_ends;
+    uint64_t scans;
+    _Atomic uint64_t chunks;    /* in use */
+    _Atomic(struct hp_chunk *) spare;   /* one thread pops (drain), one pushes (merge) */
     struct hp_stream streams[HP_RING_COUNT];
 };
 
@@ -50,7 +57,13 @@ struct hp_collector *hp_collector_open(const struct hp_record_options *options, 
 int  hp_collector_run(struct hp_collector *c);          /* until the program and its children are gone */
 void hp_collector_close(struct hp_collector *c);
 uint64_t hp_collector_ticks(const struct hp_collector *c);
+void hp_collector_gone(struct hp_collector *c, struct hp_process *p);
 void hp_collector_stop_on_signal(int number);
+
+/* The drain: a thread that copies rings to chunks, so that producers do not wait while events are compressed. */
+void hp_drain_recycle(struct hp_collector *c, struct hp_chunk *chunk);
+bool hp_drain_start(struct hp_collector *c);
+void hp_drain_stop(struct hp_collector *c);
 
 uint64_t hp_merge_process(struct hp_collector *c, struct hp_process *p);     /* number of records consumed */
 

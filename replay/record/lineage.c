@@ -87,10 +87,10 @@ static void adopt(struct hp_collector *c, struct hp_process_slot *slot)
     p->waits_for_parent = slot->parent_serial != 0;
     p->pidfd = (int)syscall(SYS_pidfd_open, p->pid, 0);
     if (p->pidfd < 0 && errno == ESRCH)
-        p->gone = true;
+        hp_collector_gone(c, p);
     for (struct hp_process *old = c->processes; old; old = old->next)
         if (old->pid == p->pid)
-            old->gone = true;           /* replaced by exec */
+            hp_collector_gone(c, old);           /* replaced by exec */
     c->own_malloc |= slot->own_malloc && p->first;
     c->processes_seen++;
     p->next = c->processes;
@@ -127,7 +127,7 @@ void hp_lineage_watch(struct hp_collector *c)
         if (p->gone || p->pid == (uint32_t)c->child)
             continue;
         if (p->pidfd >= 0 ? poll(&fd, 1, 0) > 0 : kill((pid_t)p->pid, 0) != 0 && errno == ESRCH)
-            p->gone = true;
+            hp_collector_gone(c, p);
     }
 }
 

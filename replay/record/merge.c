@@ -4,12 +4,7 @@
  */
 #include "record/collector.h"
 
-#include <linux/futex.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 enum {
-    BATCH_SLOTS = 512,          /* consumed before the producer is told */
     LOOKAHEAD = 12,             /* slots ahead whose table entry is fetched */
     PATIENCE_MS = 2,            /* of trace time, for a free that should have come */
     MARGIN_DIVISOR = 50,        /* the horizon stays 1/50 ms behind: a reservation may sit in a store buffer */
@@ -31,12 +26,39 @@ struct merge {
     struct hp_process *process;
     uint64_t horizon;
     uint64_t consumed;
+    bool all_seen;              /* the process is gone and its rings are empty: no horizon */
     struct heap heap;
 };
 
+static const struct hp_slot *head_slot(const struct hp_stream *s)
+{
+    return &s->head->slots[(s->position - s->begin) % HP_CHUNK_SLOTS];
+}
+
 static uint64_t head_stamp(const struct hp_stream *s)
 {
-    return atomic_load_explicit(&s->slots[s->position % HP_RING_SLOTS].stamp, memory_order_relaxed) >> HP_STAMP_SHIFT;
+    return atomic_load_explicit(&head_slot(s)->stamp, memory_order_relaxed) >> HP_STAMP_SHIFT;
+}
+
+/* The last chunk stays: the drain may still append to it. Only called when a further slot is ready. */
+static void leave_chunk(struct hp_collector *c, struct hp_stream *s)
+{
+    struct hp_chunk *done = s->head;
+
+    s->head = done->next;
+    hp_drain_recycle(c, done);
+}
+
+/* Moves on; a chunk is given back when the next one has begun. */
+static void step(struct hp_collector *c, struct hp_stream *s)
+{
+    s->position++;
+    if ((s->position - s->begin) % HP_CHUNK_SLOTS == 0)
+        s->at_boundary = true;
+    if (s->at_boundary && s->position < s->ready) {
+        leave_chunk(c, s);
+        s->at_boundary = false;
+    }
 }
 
 static void push(struct merge *m, struct hp_stream *s)
@@ -45,7 +67,7 @@ static void push(struct merge *m, struct hp_stream *s)
     uint64_t stamp;
     size_t i = h->count;
 
-    if (s->position == s->checked || s->parked || (stamp = head_stamp(s)) > m->horizon)
+    if (s->position == s->ready || s->parked || (stamp = head_stamp(s)) > m->horizon)
         return;
     for (h->count++; i > 0 && h->at[(i - 1) / 2].stamp > stamp; i = (i - 1) / 2)
         h->at[i] = h->at[(i - 1) / 2];
@@ -68,18 +90,6 @@ static struct hp_stream *pop(struct heap *h)
     }
     h->at[i] = last;
     return first;
-}
-
-static void tell_producer(struct hp_stream *s)
-{
-    struct hp_ring *ring = s->ring;
-
-    atomic_store(&ring->consumed, s->position);
-    if (atomic_load(&ring->waiting)) {
-        atomic_store(&ring->waiting, 0);
-        atomic_fetch_add(&ring->wake, 1);
-        syscall(SYS_futex, &ring->wake, FUTEX_WAKE, 1, NULL, NULL, 0);
-    }
 }
 
 static void park(struct hp_stream *s, uint64_t address)
@@ -112,16 +122,16 @@ static void unpark_waiting_for(struct merge *m, uint64_t address)
 /* Consumes one stream until another one is older. */
 static void run_stream(struct merge *m, struct hp_stream *s, bool patient)
 {
-    uint64_t start = s->position, told = start;
+    uint64_t start = s->position;
 
-    while (s->position < s->checked && head_stamp(s) <= m->horizon) {
-        const struct hp_slot *slot = &s->slots[s->position % HP_RING_SLOTS];
-        uint64_t freed = 0;
+    while (s->position < s->ready && head_stamp(s) <= m->horizon) {
+        const struct hp_slot *slot = head_slot(s);
+        uint64_t freed = 0, index = (s->position - s->begin) % HP_CHUNK_SLOTS;
 
         if (m->heap.count && m->heap.at[0].stamp < head_stamp(s))
             break;
-        if (s->position + LOOKAHEAD < s->checked)
-            hp_table_prefetch(&s->process->live, s->slots[(s->position + LOOKAHEAD) % HP_RING_SLOTS].a);
+        if (s->position + LOOKAHEAD < s->ready && index + LOOKAHEAD < HP_CHUNK_SLOTS)
+            hp_table_prefetch(&s->process->live, slot[LOOKAHEAD].a);
         if ((slot->stamp & HP_STAMP_KIND_MASK) == HP_RAW_FORK)
             hp_lineage_fork(m->collector, s->process, slot->a);
         if (hp_resolve_record(s, slot, patient, &freed) == HP_PARKED) {
@@ -129,15 +139,10 @@ static void run_stream(struct merge *m, struct hp_stream *s, bool patient)
             break;
         }
         patient = true;
-        if (++s->position - told >= BATCH_SLOTS) {
-            tell_producer(s);
-            told = s->position;
-        }
+        step(m->collector, s);
         if (freed && m->process->parked)
             unpark_waiting_for(m, freed);
     }
-    if (s->position != told)
-        tell_producer(s);
     m->consumed += s->position - start;
     push(m, s);
 }
@@ -154,26 +159,47 @@ static struct hp_stream *overdue(const struct merge *m)
         if (s->process == m->process && s->parked && (!oldest || s->parked_since < oldest->parked_since))
             oldest = s;
     }
-    return oldest && (m->process->gone || m->horizon > oldest->parked_since + patience) ? oldest : NULL;
+    return oldest && (m->all_seen || m->horizon > oldest->parked_since + patience) ? oldest : NULL;
+}
+
+/* One consistent look at the streams: how far each may be merged, and up to which stamp. */
+static void take_snapshot(struct merge *m)
+{
+    struct hp_collector *c = m->collector;
+    uint64_t margin = c->ticks_per_ms / MARGIN_DIVISOR;
+
+    m->horizon = UINT64_MAX;
+    pthread_mutex_lock(&c->lock);
+    for (uint32_t i = 0; i < HP_RING_COUNT; i++) {
+        struct hp_stream *s = &c->streams[i];
+
+        if (s->process != m->process)
+            continue;
+        s->ready = s->checked;
+        if (s->at_boundary && s->position < s->ready) {
+            leave_chunk(c, s);
+            s->at_boundary = false;
+        }
+        if (!m->all_seen && s->safe_until < m->horizon)
+            m->horizon = s->safe_until;
+    }
+    pthread_mutex_unlock(&c->lock);
+    if (m->horizon != UINT64_MAX)
+        m->horizon = m->horizon > margin ? m->horizon - margin : 0;
 }
 
 uint64_t hp_merge_process(struct hp_collector *c, struct hp_process *p)
 {
     static struct merge merge;
     struct merge *m = &merge;
-    uint64_t margin = c->ticks_per_ms / MARGIN_DIVISOR;
     struct hp_stream *s;
 
     m->collector = c;
     m->process = p;
-    m->horizon = UINT64_MAX;
     m->consumed = 0;
     m->heap.count = 0;
-    for (uint32_t i = 0; i < HP_RING_COUNT && !p->gone; i++)
-        if (c->streams[i].process == p && c->streams[i].safe_until < m->horizon)
-            m->horizon = c->streams[i].safe_until;
-    if (!p->gone && m->horizon != UINT64_MAX)
-        m->horizon = m->horizon > margin ? m->horizon - margin : 0;
+    m->all_seen = p->gone && c->scans > p->gone_at_scan + 1;
+    take_snapshot(m);
     for (uint32_t i = 0; i < HP_RING_COUNT; i++)
         if (c->streams[i].process == p)
             push(m, &c->streams[i]);

@@ -17,19 +17,32 @@
 
 enum { HP_NESTED_REALLOCS = 4 };
 
-/* One thread's ring, as seen by the collector. */
+enum { HP_CHUNK_SLOTS = 4096 };
+
+/* Records copied out of a ring, waiting to be merged. The drain appends, the merge consumes from the other end. */
+struct hp_chunk {
+    struct hp_chunk *next;
+    struct hp_slot slots[HP_CHUNK_SLOTS];
+};
+
+/* One thread's ring, as seen by the collector. The drain writes `checked` and what follows it, under the lock. */
 struct hp_stream {
     struct hp_ring *ring;
     struct hp_slot *slots;
     struct hp_process *process;
-    uint64_t position;          /* next slot to consume */
-    uint64_t checked;           /* slots before it are committed */
+    struct hp_chunk *head;      /* holds the slot at `position`, or the one before it */
+    uint64_t begin;             /* position of the first slot of this stream */
+    uint64_t position;          /* next slot to merge */
+    uint64_t ready;             /* slots before it may be merged: `checked` at the last look */
+    uint64_t checked;           /* slots before it are committed and copied */
+    struct hp_chunk *tail;
     uint64_t safe_until;        /* ticks: no slot with an earlier stamp will still come */
     uint64_t last;              /* ticks: newest stamp consumed */
     uint64_t parked_address;    /* the next slot hands out this live address: wait for its free */
     uint64_t parked_since;      /* stamp of that slot */
     uint32_t thread;
     bool parked;
+    bool at_boundary;           /* all of `head` is merged */
     bool ended;                 /* the ring was CLOSED, or its thread is gone: free it once it is drained */
     bool end_written;
     unsigned depth;             /* reallocs begun */
@@ -60,6 +73,7 @@ struct hp_process {
     unsigned parked;            /* streams */
     bool first;                 /* of the recording: the program that was started */
     bool gone;                  /* dead, or replaced by exec: nothing more will come */
+    uint64_t gone_at_scan;      /* a later scan has seen all of its rings */
     bool waits_for_parent;      /* for the snapshot of a fork */
     bool write_failed;
     int32_t exit_status;

@@ -22,7 +22,7 @@
 
 #define HP_SHARED_MAGIC    0x31305952414c5048ull   /* "HPLARY01" */
 #define HP_SHARED_ENV      "HEAPLAY_RECORD"        /* fd:inode:path */
-#define HP_RING_SLOTS      8192u
+#define HP_RING_SLOTS      16384u
 #define HP_RING_COUNT      1024u
 #define HP_RING_SLACK      256u                    /* slots kept back for nested signal handlers */
 #define HP_PROCESS_COUNT   1024u
