@@ -7,18 +7,6 @@
 
 #define HP_VERSION "0.1.0"
 
-#pragma weak hp_cmd_record
-#pragma weak hp_cmd_replay
-#pragma weak hp_cmd_verify
-#pragma weak hp_cmd_list
-#pragma weak hp_cmd_info
-#pragma weak hp_cmd_check
-#pragma weak hp_cmd_cat
-#pragma weak hp_cmd_generate
-#pragma weak hp_cmd_import
-#pragma weak hp_cmd_export
-#pragma weak hp_cmd_script
-
 static const struct command {
     const char *name;
     int       (*run)(int argc, char **argv);
@@ -111,9 +99,5 @@ int main(int argc, char **argv)
     }
     if (!command)
         return refuse(name);
-    if (!command->run) {
-        fprintf(stderr, "heaplay: this program was linked without '%s'\n", name);
-        return HP_EXIT_USAGE;
-    }
     return command->run(argc - 1, argv + 1);
 }
