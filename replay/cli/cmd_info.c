@@ -206,7 +206,7 @@ static void print_counts(const struct card *card)
     const struct hp_analysis *a = &card->a;
     char text[4][32];
 
-    printf("  operations    %" PRIu64 " by %" PRIu32 " threads in %.3f s\n", a->operations, a->threads,
+    printf("  operations    %" PRIu64 " by %" PRIu32 " thread%s in %.3f s\n", a->operations, a->threads, a->threads == 1 ? "" : "s",
            (double)a->duration_ns / 1e9);
     printf("  calls        ");
     for (unsigned kind = 0; kind < HP_KIND_COUNT; kind++)

@@ -105,9 +105,13 @@ static int check_trailer(struct hp_validation *r, const struct hp_threads *threa
         { "allocations", t->allocations, r->allocations },
         { "frees", t->frees, r->frees },
         { "threads", t->threads, threads->count },
-        { "dense thread numbers", threads->count, threads->limit },
     };
 
+    if (threads->count != threads->limit) {
+        snprintf(r->text, sizeof r->text, "thread numbers are not dense: the highest is %" PRIu32 ", but there are only %"
+                 PRIu32 " threads; the program that wrote the trace is at fault", threads->limit - 1, threads->count);
+        return HP_E_INVALID;
+    }
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
         if (counts[i].said == counts[i].found)
             continue;

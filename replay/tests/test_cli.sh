@@ -1,0 +1,59 @@
+#!/bin/bash
+# The commands that look at traces, as a user types them: output, exit codes, and one clear line for bad input.
+SRC=${SRC:-$(cd "$(dirname "$0")/../.." && pwd)}
+OUT=${OUT:-$SRC/build/release}
+case $OUT in /*) ;; *) OUT=$SRC/$OUT ;; esac
+. "$SRC/scripts/tests/tap.sh"
+H=$OUT/heaplay
+cd "$TAP_TMP" || exit 1
+
+one_line() { [ "$(printf '%s\n' "$1" | wc -l)" -eq 1 ] && [ -n "$1" ]; }
+bad() { # NAME CODE REGEX COMMAND...: exit code, and one line that matches
+    local name=$1 code=$2 regex=$3 said status
+    shift 3
+    said=$("$@" 2>&1 >/dev/null </dev/null); status=$?
+    is "$name: exit code" "$status" "$code"
+    ok "$name: one line" one_line "$said"
+    like "$name: says what" "$said" "$regex"
+}
+
+like "help lists the commands" "$("$H" help)" '^  import '
+ok "no argument prints the help" "$H"
+like "version" "$("$H" --version)" '^heaplay [0-9]+\.[0-9]+'
+bad "unknown command" 2 "nearest is 'record'" "$H" recrod
+
+for kind in larson producer phases ramp mix ladder; do
+    ok "generate $kind" "$H" generate $kind --ops 20000 -o $kind.hpt
+    like "check $kind" "$("$H" check $kind.hpt 2>&1)" 'ok, 20000 operations'
+    like "$kind is marked synthetic" "$("$H" info --json $kind.hpt)" "\"origin\": \"synthetic:$kind\""
+done
+"$H" generate mix --ops 20000 -o again.hpt
+ok "the same arguments give the same trace" cmp mix.hpt again.hpt
+"$H" generate mix --ops 20000 --seed 2 -o other.hpt
+not_ok "another seed gives another" cmp mix.hpt other.hpt
+is "cat prints each event" "$("$H" cat larson.hpt | wc -l)" 20004
+is "cat --limit" "$("$H" cat --limit 7 larson.hpt | wc -l)" 7
+is "check reads a pipe" "$("$H" check - < mix.hpt | cut -d, -f1)" "-: ok"
+ok "generate writes to a pipe" bash -c "'$H' generate ramp --ops 100 -o - | '$H' check -"
+is "sha256 in info" "$("$H" info --json mix.hpt | sed -n 's/.*"sha256": "\(.*\)".*/\1/p')" "$(sha256sum mix.hpt | cut -d' ' -f1)"
+
+# The peak, computed again from the text.
+peak=$("$H" cat larson.hpt | awk '
+    match($0, /malloc\([0-9]+\)/) { s = substr($0, RSTART + 7, RLENGTH - 8); size[$NF] = s; live += s; if (live > peak) peak = live }
+    match($0, /free\(#[0-9]+\)/) { live -= size[substr($0, RSTART + 5, RLENGTH - 6)] } END { print peak }')
+like "peak_live_bytes" "$("$H" info --json larson.hpt)" "\"peak_live_bytes\": $peak,"
+
+head -c 3000 mix.hpt > cut.hpt
+: > empty.hpt
+echo "no trace" > text.hpt
+cp mix.hpt broken.hpt && printf 'X' | dd of=broken.hpt bs=1 seek=2000 conv=notrunc 2>/dev/null
+cp mix.hpt newer.hpt && printf '\x07' | dd of=newer.hpt bs=1 seek=8 conv=notrunc 2>/dev/null
+for command in check info cat; do
+    bad "$command of an empty file" 3 'empty' "$H" $command empty.hpt
+    bad "$command of another file" 3 'not a .hpt trace' "$H" $command text.hpt
+    bad "$command of a cut file" 3 'cut off at byte 3000' "$H" $command cut.hpt
+    bad "$command of a corrupt file" 3 'corrupt at byte [0-9]+' "$H" $command broken.hpt
+    bad "$command of a newer version" 3 'version 7' "$H" $command newer.hpt
+    bad "$command of no file" 3 'No such file' "$H" $command absent.hpt
+done
+tap_end

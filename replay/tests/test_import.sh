@@ -1,0 +1,106 @@
+#!/bin/bash
+# Importers and exporters: round trips, known input of each format, offences located, compression, damage.
+SRC=${SRC:-$(cd "$(dirname "$0")/../.." && pwd)}
+OUT=${OUT:-$SRC/build/release}
+case $OUT in /*) ;; *) OUT=$SRC/$OUT ;; esac
+. "$SRC/scripts/tests/tap.sh"
+H=$OUT/heaplay
+cd "$TAP_TMP" || exit 1
+
+calls() { "$H" cat "$1" | sed 's/^ *[0-9]* *[0-9.]* //'; }
+reads() { # NAME FILE OPTIONS WANTED: imports the file and compares its calls
+    "$H" import $3 "$2" -o out.hpt 2>said || cat said >&2
+    is "$1" "$(calls out.hpt)" "$4"
+    ok "$1: consistent" "$H" check out.hpt
+}
+
+"$H" generate larson --ops 20000 -o a.hpt
+for format in android csv rep; do
+    "$H" export --to $format a.hpt -o a.$format 2>/dev/null
+    ok "$format: imported again" "$H" import --strict a.$format -o b.hpt
+    "$H" export --to $format b.hpt -o b.$format 2>/dev/null
+    ok "$format: the same after a round trip" cmp a.$format b.$format
+done
+"$H" import a.csv -o c.hpt 2>/dev/null
+is "csv keeps everything" "$("$H" cat c.hpt | sha256sum)" "$("$H" cat a.hpt | sha256sum)"
+gzip -k a.android && xz -k a.csv
+ok "gz is unpacked" "$H" import a.android.gz -o d.hpt
+ok "xz is unpacked" "$H" import a.csv.xz -o d.hpt
+ok "standard input" bash -c "'$H' import --from android - -o d.hpt < a.android"
+
+printf '%s\n' '7: malloc 0x1000 100 10 20' '7: calloc 0x2000 3 7 100 120' '8: realloc 0x3000 0x1000 50 200 210' \
+    '8: memalign 0x4000 64 9 300 310' '7: free 0x0 400 410' '7: free 0x2000 500 510 -1' '7: thread_done 0x0 600' \
+    '7: free 0x3000 700 710' > t.android
+reads "android" t.android "" 't0   thread_start()
+t0   malloc(100) = #1
+t0   calloc(3, 7) = #2
+t1   thread_start()
+t1   realloc(#1, 50) = #3
+t1   memalign(align 64, 9) = #4
+t0   free(NULL)
+t0   free(#2)
+t0   thread_end()
+t2   thread_start()
+t2   free(#3)'
+
+printf '%s\n' 200 2 5 1 'a 0 512' 'a 1 128' 'r 0 640' 'f 1' 'f 0' > t.rep
+reads "rep" t.rep "" 't0   malloc(512) = #1
+t0   malloc(128) = #2
+t0   realloc(#1, 640) = #3
+t0   free(#2)
+t0   free(#3)'
+
+printf '%s\n' '= Start' '@ ./t:[0x11b0] + 0x10 0x64' '@ ./t:(main+0x1)[0x11d8] < 0x10' '@ ./t:(main+0x1)[0x11d8] > 0x20 0x1388' \
+    '! 0x20 0xfff' '+ (nil) 0x5' '- 0x20' '= End' > t.mtrace
+reads "mtrace" t.mtrace "" 't0   malloc(100) = #1
+t0   realloc(#1, 5000) = #2
+t0   malloc(5) = NULL
+t0   free(#2)'
+
+printf '%s\n' '==5== Memcheck, a memory error detector' '--5-- malloc(100) = 0x10' '--5-- realloc(0x0,7)malloc(7) = 0x20' \
+    '--5-- memalign(al 64, size 200) = 0x30' '--5-- _Znwm(8) = 0x40' '--5-- _ZdlPvm(0x40)' '--5-- free(0x30)' > t.valgrind
+reads "valgrind" t.valgrind "" 't0   malloc(100) = #1
+t0   realloc(NULL, 7) = #2
+t0   memalign(align 64, 200) = #3
+t0   new(8) = #4
+t0   delete(#4)
+t0   free(#3)'
+
+printf '%s\n' 'v 10400 3' 'x 5 ./prg' 'c 0' '+ 64 1 7f10' 'c a' '+ 20 1 7f20' '- 7f10' > t.heaptrack
+reads "heaptrack" t.heaptrack "" 't0   malloc(100) = #1
+t0   malloc(32) = #2
+t0   free(#1)'
+like "heaptrack: times" "$("$H" cat out.hpt | tail -1)" '0\.0(10000000|099999)'
+
+printf '%s\n' '1: malloc 0x10 8' '1: free 0x99' '1: bogus 0x1' '1: malloc 0x20 99999999999999999999999' '1: malloc 0x10 9' \
+    '1: memalign 0x50 3 9' 'garbage' > t.bad
+"$H" import t.bad -o out.hpt 2>said
+is "offences do not stop an import" $? 0
+like "they are counted" "$(cat said)" 'skipped or mended: 6 \(1 of unknown blocks, 1 onto live blocks\)'
+like "the first is located" "$(cat said)" 'line 2 .*not live'
+ok "what remains is consistent" "$H" check out.hpt
+exits "--strict makes them exit 3" 3 "$H" import --strict t.bad -o out.hpt
+exits "an unknown format" 2 "$H" import --from nonsense t.bad -o out.hpt
+exits "input of no known format" 3 "$H" import "$SRC/Makefile" -o out.hpt
+exits "absent input" 3 "$H" import absent -o out.hpt
+exits "no output named" 2 "$H" import t.bad
+
+# Damage at random places: any exit but a crash, and never an inconsistent trace.
+damage=0
+for file in t.android t.rep t.mtrace t.valgrind t.heaptrack a.android.gz; do
+    size=$(stat -c %s $file)
+    for round in 1 2 3 4 5 6; do
+        cp $file d.in
+        for hit in 1 2 3; do
+            printf "\\x$(printf %x $((RANDOM % 256)))" | dd of=d.in bs=1 seek=$((RANDOM % size)) conv=notrunc 2>/dev/null
+        done
+        from=${file#t.}
+        [ "$from" = "$file" ] && from=android
+        timeout 10 "$H" import --from "$from" d.in -o d.hpt >/dev/null 2>&1
+        status=$?
+        [ $status -eq 0 ] || [ $status -eq 3 ] || { damage=1; echo "# exit $status of $from"; }
+        [ $status -eq 3 ] || "$H" check d.hpt >/dev/null 2>&1 || { damage=1; echo "# inconsistent: $from"; }
+    done
+done
+is "damaged input ends in 0 or 3" $damage 0
+tap_end
