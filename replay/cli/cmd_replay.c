@@ -31,6 +31,8 @@ static const char usage[] =
     "  --pace flat|K          the recorded times divided by K instead of flat out; idle:K cuts gaps above 10 ms\n"
     "  --window N             how many operations threads may run ahead (0: no limit; default 16384)\n"
     "  --drain-waits          also look at memory 0.1, 1 and 5 s after the last free, and after malloc_trim\n"
+    "  --verify               check every block first; an allocator that fails is marked, exit status 4\n"
+    "  --latency              further runs in which one call in 16 is timed: percentiles and the worst call\n"
     "  --seed N               of order, environment size and stack offset\n"
     "  --timeout SECONDS      per sample (default 300)\n"
     "  --json FILE            the document of results/SCHEMA.md ('-': stdout)\n"
@@ -51,6 +53,7 @@ static const struct option options[] = {
     { "pace", required_argument, NULL, 'p' },  { "window", required_argument, NULL, 'w' },
     { "drain-waits", no_argument, NULL, 'd' }, { "seed", required_argument, NULL, 'r' },
     { "timeout", required_argument, NULL, 'o' }, { "json", required_argument, NULL, 'j' },
+    { "latency", no_argument, NULL, 'y' }, { "verify", no_argument, NULL, 'v' },
     { "progress", no_argument, NULL, 'g' },    { "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 },
 };
 
@@ -116,6 +119,8 @@ static int take_option(struct arguments *a, int option, const char *value)
             return refuse("--timeout", value, "seconds from 1 to 86400");
         o->timeout_s = (unsigned)n;
         return HP_EXIT_OK;
+    case 'v': o->verify = true; return HP_EXIT_OK;
+    case 'y': o->latency = true; return HP_EXIT_OK;
     case 'd': o->drain_waits = true; return HP_EXIT_OK;
     case 'g': o->progress = true; return HP_EXIT_OK;
     case 'j': a->json = value; return HP_EXIT_OK;
@@ -231,6 +236,8 @@ static int report(const struct hp_campaign *c, const struct arguments *a, int ar
     }
     for (unsigned i = 0; i < c->entries; i++) {
         const struct hp_entry *e = &c->entry[i];
+        if (e->violation[0])
+            code = HP_EXIT_BAD_ALLOCATOR;
         if (e->status == HP_RUN_OK || e->allocator.backend == HP_BACKEND_BUMP)
             continue;
         fprintf(stderr, "heaplay replay: %s: %s: %s\n", e->allocator.name, hp_run_status_name(e->status),

@@ -19,7 +19,7 @@ const char *const hp_measure_key[HP_MEASURES] = {
     "major_faults", "rss_after_drain_kib", "stall_share",
 };
 
-enum { MIN_BLOCKS = 3 };
+enum { MIN_BLOCKS = 3, LATENCY_RUNS = 3, LATENCY_STRIDE = 16 };
 
 static double now_s(void)
 {
@@ -135,6 +135,9 @@ static void fill_job(const struct hp_campaign *c, struct hp_job *job, int mode)
     job->touch = (uint32_t)c->conditions.touch;
     job->touch_lines = c->conditions.touch_lines;
     job->loops = mode == HP_MODE_TIMED ? c->conditions.loops : 1;
+    /* Dense enough for a tail, thin enough to fit and to leave the run what it is. */
+    job->latency_seed = c->conditions.seed;
+    job->latency_stride = LATENCY_STRIDE + c->plan->plan->calls / (HP_LATENCY_ROOM / 2);
     job->drain_waits = mode == HP_MODE_ACCOUNT && c->conditions.drain_waits;
 }
 
@@ -206,6 +209,42 @@ static int run_account(struct hp_campaign *c, struct hp_run *run, struct hp_entr
     return 0;
 }
 
+static void run_verify(struct hp_campaign *c, struct hp_run *run, struct hp_entry *e)
+{
+    e->verified = -1;
+    if (!c->conditions.verify || e->allocator.backend != HP_BACKEND_LIBRARY)
+        return;
+    run->allocator = &e->allocator;
+    run->plan_fd = c->serial->fd;
+    fill_job(c, run->job, HP_MODE_VERIFY);
+    enum hp_run_status status = hp_run_worker(run);
+    e->verified = status == HP_RUN_OK;
+    if (status != HP_RUN_OK)
+        snprintf(e->violation, sizeof e->violation, "%s: %.900s", hp_run_status_name(status), run->text);
+}
+
+static int run_latency(struct hp_campaign *c, struct hp_run *run, struct hp_entry *e)
+{
+    for (int i = 0; i < LATENCY_RUNS && e->status == HP_RUN_OK && e->allocator.backend == HP_BACKEND_LIBRARY; i++) {
+        run->allocator = &e->allocator;
+        run->plan_fd = c->plan->fd;
+        fill_job(c, run->job, HP_MODE_LATENCY);
+        enum hp_run_status status = hp_run_worker(run);
+        if (status != HP_RUN_OK) {
+            fail_entry(e, status, run->text);
+            return 0;
+        }
+        size_t n = run->job->latency_taken < HP_LATENCY_ROOM ? run->job->latency_taken : HP_LATENCY_ROOM;
+        struct hp_latency *all = realloc(e->latency, (e->latencies + n + 1) * sizeof *all);
+        if (!all)
+            return -1;
+        memcpy(all + e->latencies, run->job + 1, n * sizeof *all);
+        e->latency = all;
+        e->latencies += n;
+    }
+    return 0;
+}
+
 double hp_campaign_share(const struct hp_campaign *c, const struct hp_entry *e)
 {
     struct hp_figure mine, null;
@@ -258,8 +297,11 @@ static bool enough(const struct hp_campaign *c, unsigned blocks, double started)
 static int run_blocks(struct hp_campaign *c, struct hp_run *run, unsigned *order)
 {
     uint64_t random = c->conditions.seed;
-    double started = now_s();
+    double started;
 
+    for (unsigned i = 0; i < c->entries; i++)
+        run_verify(c, run, &c->entry[i]);
+    started = now_s();
     for (unsigned block = 0; !enough(c, block, started); block++) {
         for (unsigned i = 0; i < c->entries; i++) {
             unsigned j = (unsigned)(next_random(&random) % (i + 1));
@@ -275,7 +317,8 @@ static int run_blocks(struct hp_campaign *c, struct hp_run *run, unsigned *order
         show_progress(c, block, started);
     }
     for (unsigned i = 0; i < c->entries; i++)
-        if (run_account(c, run, &c->entry[i]) != 0)
+        if (run_account(c, run, &c->entry[i]) != 0 ||
+            (c->conditions.latency && run_latency(c, run, &c->entry[i]) != 0))
             return -1;
     if (c->conditions.progress)
         fputs("\r                                                        \r", stderr);
@@ -317,6 +360,7 @@ void hp_campaign_release(struct hp_campaign *c)
         free(e->block);
         free(e->usable_bytes);
         free(e->rss_kib);
+        free(e->latency);
         hp_alloc_release(&e->allocator);
     }
     free(c->entry);

@@ -19,7 +19,7 @@ struct hp_conditions {
     int      touch;             /* enum hp_touch */
     uint64_t touch_lines;
     uint32_t loops;
-    bool     serial, drain_waits, progress;
+    bool     serial, drain_waits, progress, latency, verify;
     double   pace;              /* 0: flat out */
     uint64_t idle_limit_ns;
     unsigned samples;           /* at most; 0: as many as the time allows */
@@ -41,12 +41,16 @@ struct hp_entry {
     double **pass_end_kib;      /* per sample, loops values: resident minus baseline after each pass */
     uint32_t *block;
     unsigned samples;
+    int      verified;          /* -1: not looked at */
+    char     violation[1024];
     bool     has_account;
     uint64_t usable_at_peak;
     uint32_t points;
     uint64_t *usable_bytes;     /* [points]; with the plan's live_bytes the memory curve */
     int64_t  *rss_kib;
     int64_t  drain_kib[HP_DRAIN_POINTS];
+    struct hp_latency *latency; /* pooled over the latency runs */
+    size_t   latencies;
 };
 
 struct hp_campaign {

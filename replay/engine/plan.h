@@ -95,7 +95,7 @@ struct hp_job {
     uint32_t magic, mode, backend, touch;
     uint32_t loops, stack_offset, carry_survivors, drain_waits;
     uint64_t touch_lines;
-    uint64_t latency_seed, latency_stride;  /* every stride-th call on average, chosen by a hash of its number */
+    uint64_t latency_seed, latency_stride;  /* one call in stride on average, by a hash of seed and position */
     char     library[4096];                 /* real path of the library that must answer; empty: the C library */
 
     /* filled by the worker */
@@ -113,10 +113,20 @@ struct hp_job {
     uint64_t violation_call;                /* HP_WORKER_WRONG: number of the call, from 0; UINT64_MAX: none */
     uint64_t stall_ns[HP_MAX_THREADS];
     uint64_t thread_ns[HP_MAX_THREADS];     /* from the gate to the thread's end */
-    uint32_t points, latency_samples;
+    uint32_t points;
+    uint32_t latency_taken;                 /* may exceed HP_LATENCY_ROOM: the rest was not kept */
     int64_t  rss_kib[HP_MAX_POINTS];        /* aligned with live_bytes of the plan */
     uint64_t usable_bytes[HP_MAX_POINTS];
 };
+
+/* One timed call; an array of HP_LATENCY_ROOM follows the job page. */
+struct hp_latency {
+    uint32_t thread, position;      /* of the operation in the plan */
+    uint32_t ns;
+    uint32_t control_ns;            /* the clock read twice with nothing between, just before */
+};
+#define HP_LATENCY_ROOM  (1u << 20)
+#define HP_JOB_PAGES     (sizeof(struct hp_job) + HP_LATENCY_ROOM * sizeof(struct hp_latency))
 #define HP_JOB_MAGIC 0x626f4a32u
 
 #endif

@@ -24,8 +24,8 @@ extern char **environ;
 int hp_run_init(struct hp_run *r, char *error, size_t error_size)
 {
     r->job_fd = memfd_create("heaplay-job", 0);
-    if (r->job_fd >= 0 && ftruncate(r->job_fd, sizeof *r->job) == 0)
-        r->job = mmap(NULL, sizeof *r->job, PROT_READ | PROT_WRITE, MAP_SHARED, r->job_fd, 0);
+    if (r->job_fd >= 0 && ftruncate(r->job_fd, HP_JOB_PAGES) == 0)
+        r->job = mmap(NULL, HP_JOB_PAGES, PROT_READ | PROT_WRITE, MAP_SHARED, r->job_fd, 0);
     if (r->job_fd < 0 || !r->job || r->job == MAP_FAILED) {
         snprintf(error, error_size, "cannot make the job page: %s", strerror(errno));
         return -1;
@@ -36,7 +36,7 @@ int hp_run_init(struct hp_run *r, char *error, size_t error_size)
 void hp_run_release(struct hp_run *r)
 {
     if (r->job)
-        munmap(r->job, sizeof *r->job);
+        munmap(r->job, HP_JOB_PAGES);
     if (r->job_fd >= 0)
         close(r->job_fd);
     r->job = NULL;

@@ -82,8 +82,12 @@ void hp_bump_init(struct hp_calls *f, uint64_t bytes);
 
 /* worker_loop.c */
 void hp_loop_run(struct hp_lane *me);                       /* the stream of this lane, as job and plan say */
+void hp_loop_order(struct hp_lane *me, const struct hp_op *op);  /* a wait, an epoch, a pace */
 void hp_loop_drain(void);
 void hp_loop_step(const struct hp_op *op);                  /* one call, untimed */
+
+/* worker_latency.c: as hp_loop_run, with the clock read around some calls */
+void hp_latency_run(struct hp_lane *me);
 
 /* worker_timed.c, worker_account.c, worker_verify.c: one mode each */
 void hp_worker_timed(void);

@@ -56,7 +56,7 @@ static void pace(uint64_t at_ns)
         clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
 }
 
-static void order(struct hp_lane *me, const struct hp_op *op)
+void hp_loop_order(struct hp_lane *me, const struct hp_op *op)
 {
     struct hp_worker *w = &hp_worker;
 
@@ -79,7 +79,7 @@ HP_INLINE void run(struct hp_lane *me, const int touch, const bool null, const b
 
     for (; op < end; op++) {
         if (ordered && (op->code & ~OP_PUBLISH) >= OP_CODE_CALLS) {
-            order(me, op);
+            hp_loop_order(me, op);
             continue;
         }
         if (null)
@@ -114,7 +114,10 @@ void hp_loop_run(struct hp_lane *me)
     int ordered = w->plan->threads > 1 || w->plan->paced;
     int null = w->job->backend == HP_BACKEND_NULL;
 
-    loop_of[w->job->touch][ordered + 2 * null](me);
+    if (w->job->mode == HP_MODE_LATENCY)
+        hp_latency_run(me);
+    else
+        loop_of[w->job->touch][ordered + 2 * null](me);
 }
 
 void hp_loop_drain(void)

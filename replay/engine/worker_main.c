@@ -50,7 +50,7 @@ static void map_inputs(int plan_fd, int job_fd)
     struct hp_worker *w = &hp_worker;
     struct hp_plan head;
 
-    w->job = mmap(NULL, sizeof *w->job, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, job_fd, 0);
+    w->job = mmap(NULL, HP_JOB_PAGES, PROT_READ | PROT_WRITE, MAP_SHARED, job_fd, 0);
     if (w->job == MAP_FAILED || w->job->magic != HP_JOB_MAGIC)
         _exit(2);
     if (pread(plan_fd, &head, sizeof head, 0) != (ssize_t)sizeof head || head.magic != HP_PLAN_MAGIC ||
@@ -66,6 +66,16 @@ static void map_inputs(int plan_fd, int job_fd)
         (void)*(const volatile char *)((const char *)plan + at);
 }
 
+/* What the worker writes during a run must be mapped and writable before it. */
+static void touch_results(void)
+{
+    size_t bytes = hp_worker.job->mode == HP_MODE_LATENCY ? HP_JOB_PAGES : sizeof *hp_worker.job;
+    volatile char *result = (volatile char *)hp_worker.job;
+
+    for (size_t at = 0; at < bytes; at += 4096)
+        result[at] = result[at];
+}
+
 static void prepare(void)
 {
     struct hp_worker *w = &hp_worker;
@@ -74,7 +84,7 @@ static void prepare(void)
     w->lane = hp_worker_map(w->plan->threads * sizeof *w->lane);
     w->epoch_left = hp_worker_map((w->plan->epochs + 1) * sizeof *w->epoch_left);
     w->null_buffer = hp_worker_map(HP_NULL_CLIP + (size_t)HP_NULL_BLOCKS * HP_NULL_STEP);
-    memset(w->job->message, 0, sizeof w->job->message);     /* the job page: mapped and writable */
+    touch_results();
     if (w->job->backend == HP_BACKEND_LIBRARY)
         hp_worker_find_calls(&w->calls, w->job, w->job->substituted, sizeof w->job->substituted);
     w->job->has_trim = w->calls.trim != NULL;
@@ -85,7 +95,8 @@ static void prepare(void)
 static void run_mode(void)
 {
     switch (hp_worker.job->mode) {
-    case HP_MODE_TIMED:   hp_worker_timed(); break;
+    case HP_MODE_TIMED:
+    case HP_MODE_LATENCY: hp_worker_timed(); break;
     case HP_MODE_ACCOUNT: hp_worker_account(); break;
     case HP_MODE_VERIFY:  hp_worker_verify(); break;
     default:              break;        /* identity: done by prepare */

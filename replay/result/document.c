@@ -122,6 +122,8 @@ static json_t *row_json(const struct hp_campaign *c, const struct hp_entry *e, c
     json_object_set_new(row, "blocks", blocks);
     if (e->has_account)
         add_account(row, c, e);
+    if (e->latencies)
+        json_object_set_new(row, "latency", hp_latency_json(c, e));
     return row;
 }
 
@@ -145,7 +147,9 @@ static json_t *allocator_json(const struct hp_entry *e)
     json_object_set_new(o, "version", string_or_null(a->version));
     json_object_set_new(o, "variables", variables);
     json_object_set_new(o, "identity", json_string(e->identity[0] ? e->identity : e->status_text));
-    json_object_set_new(o, "verified", json_null());
+    json_object_set_new(o, "verified", e->verified < 0 ? json_null() : json_boolean(e->verified));
+    if (e->violation[0])
+        json_object_set_new(o, "violation", json_string(e->violation));
     json_object_set_new(o, "substituted", stand_ins);
     return o;
 }

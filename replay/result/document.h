@@ -11,4 +11,8 @@ int     hp_document_write(const json_t *document, const char *path, char *error,
 void    hp_document_print(FILE *out, const struct hp_campaign *c, const char *trace_path);     /* table.c */
 void    hp_document_trace_name(const char *path, char *name, size_t size);      /* file name without .hpt */
 
+/* latency.c: percentiles of the calls that were timed, by kind and size class. */
+json_t *hp_latency_json(const struct hp_campaign *c, const struct hp_entry *e);
+void    hp_latency_print(FILE *out, const struct hp_campaign *c);
+
 #endif

@@ -107,6 +107,9 @@ static void print_limits(FILE *out, const struct hp_campaign *c)
         fprintf(out, "  %u threads, %llu waits for blocks of other threads, none more than %llu operations ahead\n",
                 p->threads, (unsigned long long)p->edges, 2 * (unsigned long long)p->epoch_calls);
     for (unsigned i = 0; i < c->entries; i++)
+        if (c->entry[i].violation[0])
+            fprintf(out, "  %s BREAKS THE CONTRACT: %s\n", c->entry[i].allocator.name, c->entry[i].violation);
+    for (unsigned i = 0; i < c->entries; i++)
         if (c->entry[i].substituted[0])
             fprintf(out, "  %s has no own: %s\n", c->entry[i].allocator.name, c->entry[i].substituted);
 }
@@ -122,6 +125,7 @@ void hp_document_print(FILE *out, const struct hp_campaign *c, const char *trace
             "peak RSS MiB [95 %]", "peak/live", "internal", "faults", "drain MiB", p->threads > 1 ? "  stall" : "");
     for (unsigned i = 0; i < c->entries; i++)
         print_row(out, c, &c->entry[i]);
+    hp_latency_print(out, c);
     print_verdicts(out, c);
     print_limits(out, c);
 }

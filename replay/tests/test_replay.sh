@@ -55,6 +55,27 @@ ok "touch all" "$heaplay" replay "$kinds" --alloc glibc --samples 3 --touch all 
 less=$(json "$none" 'r["glibc"]["peak_rss_kib"]["median"]') more=$(json "$all" 'r["glibc"]["peak_rss_kib"]["median"]')
 ok "memory that is not touched costs less" $python -c "import sys; sys.exit(not $less < $more)"
 
+# Latency
+doc=$TAP_TMP/latency.json
+ok "latency runs" "$heaplay" replay "$four" --alloc glibc --samples 2 --latency --seed 5 --json "$doc"
+is "about one call in 16 is timed, three times over" \
+    "$(json "$doc" '400 < r["glibc"]["latency"]["all"]["count"] < 1100')" True
+is "the clock has a distribution of its own" \
+    "$(json "$doc" 'r["glibc"]["latency"]["control"]["count"] == r["glibc"]["latency"]["all"]["count"]')" True
+is "kinds add up to all" "$(json "$doc" '
+    sum(k["all"]["count"] for k in r["glibc"]["latency"]["by_kind"].values()) - r["glibc"]["latency"]["all"]["count"]')" 0
+is "the worst call is the maximum" \
+    "$(json "$doc" 'r["glibc"]["latency"]["worst"]["ns"] == r["glibc"]["latency"]["all"]["max"]')" True
+is "no tail is claimed from too few calls" "$(json "$doc" '"p99.99" in r["glibc"]["latency"]["all"]')" False
+
+# The gate
+doc=$TAP_TMP/gate.json
+exits "--verify marks an allocator that breaks the contract" 4 "$heaplay" replay "$kinds" --samples 2 --verify \
+    --alloc glibc --alloc "x=$OUT/broken/liberrno.so" --json "$doc"
+is "in the document" "$(json "$doc" '[d["allocators"][a]["verified"] for a in ("glibc", "x", "null")]')" \
+    "[True, False, None]"
+is "and keeps its figures" "$(json "$doc" 'r["x"]["status"], "ns_per_op" in r["x"]')" "ok True"
+
 # Threads
 for trace in "$four" "$many"; do
     doc=$TAP_TMP/threads.json
