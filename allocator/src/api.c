@@ -50,7 +50,7 @@ static void free_chunk(struct cell_tcache *cache, void *block)
     cell_heap_check_inuse(c);
     size = cell_chunk_size(c);
     if (size > cell_option.cache_limit + CELL_WORD + CELL_ALIGN - 1)
-        cell_heap_free(&cell_heap_main, block);
+        cell_heap_give(&cell_heap_main, block);
     else if (!cell_tcache_push(cell_tcache_bin(cache, size), block))
         cell_tcache_free_slow(cache, size, block);
 }
@@ -59,7 +59,7 @@ static void free_elsewhere(void *block) __attribute__((noinline));
 static void free_elsewhere(void *block)
 {
     if (block != NULL)
-        cell_heap_free(&cell_heap_main, block);
+        cell_heap_give(&cell_heap_main, block);
 }
 
 void cell_free(void *block)

@@ -247,10 +247,6 @@ static bool top_is_absent(const struct cell_heap *heap, size_t size)
 
 static bool grow(struct cell_heap *heap, size_t need)
 {
-    size_t limit = cell_option.footprint_limit;
-
-    if (limit != 0 && cell_heap_footprint(heap) + need > limit)
-        return false;
     heap->counts.grows++;
     return cell_segment_grow(&heap->segment, need + cell_option.top_pad) ||
            (cell_option.top_pad != 0 && cell_segment_grow(&heap->segment, need));
@@ -263,8 +259,11 @@ static struct cell_chunk *take_from_top(struct cell_heap *heap, size_t size, siz
     size_t lead = lead_for(c, alignment);
     size_t need = lead + size + TOP_KEEP;
 
-    if (top_is_absent(heap, lead + size))
+    if (top_is_absent(heap, lead + size)) {
         purge_before_growth(heap, lead + size);
+        if (!cell_heap_may_take(heap, size))
+            return NULL;
+    }
     if (need > top_bytes(heap) && !grow(heap, need - top_bytes(heap)))
         return NULL;
 
@@ -488,7 +487,7 @@ static bool is_aligned(const void *block)
     return ((uintptr_t)block & (CELL_ALIGN - 1)) == 0;
 }
 
-void cell_heap_free(struct cell_heap *heap, void *block)
+void cell_heap_give(struct cell_heap *heap, void *block)
 {
     CELL_CHECK(is_aligned(block), CELL_FATAL_BAD_POINTER);
     if (!cell_segment_holds(&heap->segment, block)) {
@@ -618,6 +617,14 @@ bool cell_heap_trim(struct cell_heap *heap, size_t keep)
     any |= dropped.bytes != 0;
     cell_mapped_unmap_all(&dropped);
     return any;
+}
+
+bool cell_heap_may_take(const struct cell_heap *heap, size_t bytes)
+{
+    size_t after = cell_heap_footprint(heap) + bytes;
+
+    return (cell_option.footprint_limit == 0 || after <= cell_option.footprint_limit) &&
+           (heap->footprint_limit == 0 || after <= heap->footprint_limit);
 }
 
 size_t cell_heap_footprint(const struct cell_heap *heap)

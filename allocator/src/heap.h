@@ -45,6 +45,7 @@ struct cell_heap {
     bool ready;
     struct cell_chunk *top;
     size_t top_dirty;               /* bytes above top that were in use once and not purged since */
+    size_t footprint_limit;         /* of this heap alone; 0: none */
     size_t dirty_bytes;             /* of the dirty list and the top */
     size_t resident_peak;           /* pages */
     struct cell_link dirty;
@@ -79,7 +80,7 @@ void *cell_heap_alloc_aligned(struct cell_heap *heap, size_t request, size_t ali
 void *cell_heap_resize(struct cell_heap *heap, void *block, size_t request);
 
 /* One block, or a stack of them, whatever serves them. Ends the program when a block is not one of this heap's. */
-void cell_heap_free(struct cell_heap *heap, void *block);
+void cell_heap_give(struct cell_heap *heap, void *block);
 void cell_heap_free_stack(struct cell_heap *heap, struct cell_freed *stack);
 
 /* Bytes that the program may use in a block; and the size that its bin goes by: of the cell, or of the whole chunk. */
@@ -98,6 +99,8 @@ static inline void cell_heap_check_inuse(const struct cell_chunk *c)
 bool cell_heap_trim(struct cell_heap *heap, size_t keep);
 /* Bytes that the heap has from the system now. */
 size_t cell_heap_footprint(const struct cell_heap *heap);
+/* Whether `bytes` more are within the limits of the footprint. */
+bool cell_heap_may_take(const struct cell_heap *heap, size_t bytes);
 /* Why the heap is not sound, or NULL. Takes time proportional to the heap. */
 const char *cell_heap_defect(struct cell_heap *heap);
 

@@ -163,15 +163,13 @@ static void write_header(struct cell_mapped *m, char *start, size_t size)
 static bool admit(struct cell_heap *heap, size_t size, bool reusable, char **start, size_t *found)
 {
     struct cell_map_cache dropped = { .bytes = 0 };
-    size_t limit = cell_option.footprint_limit;
 
     cell_lock_acquire(&heap->lock);
     count_churn(&heap->map_cache, size);
     *start = reusable ? take_from_cache(heap, size, found) : NULL;
     if (*start == NULL && heap->mapped_bytes + heap->map_cache.bytes + size > heap->mapped_peak)
         dropped = cell_mapped_empty_cache(heap);
-    bool admitted = heap->mapped_count < cell_option.mmap_max &&
-                    (limit == 0 || cell_heap_footprint(heap) + size <= limit);
+    bool admitted = heap->mapped_count < cell_option.mmap_max && cell_heap_may_take(heap, size);
     cell_lock_release(&heap->lock);
     if (dropped.bytes != 0)
         cell_mapped_unmap_all(&dropped);
@@ -245,8 +243,7 @@ void *cell_mapped_resize(struct cell_heap *heap, void *block, size_t request)
     size = round_to_page(offset + request);
     if (size == old_size)
         return block;
-    if (size > old_size && cell_option.footprint_limit != 0 &&
-        cell_heap_footprint(heap) + (size - old_size) > cell_option.footprint_limit)
+    if (size > old_size && !cell_heap_may_take(heap, size - old_size))
         return NULL;
 
     /* The list must not lead here while the system moves the mapping. */

@@ -104,6 +104,22 @@ static bool start(void)
     return true;
 }
 
+bool cell_tcache_start(void)
+{
+    return cell_tcache_mine->state != CELL_TCACHE_NONE || start();
+}
+
+void cell_tcache_retire(void)
+{
+    struct cell_tcache *cache = cell_tcache_mine;
+
+    if (cache->state != CELL_TCACHE_LIVE)
+        return;
+    if (registry.key_made)
+        pthread_setspecific(registry.key, NULL);
+    retire(cache);
+}
+
 /* ---- filling and emptying bins ----------------------------------------------------------------------------------- */
 
 static size_t held(const struct cell_bin *bin)
@@ -250,7 +266,7 @@ static void *refill(struct cell_tcache *cache, size_t size)
 
 void *cell_tcache_alloc_large(size_t request, struct cell_zero_run *zero)
 {
-    if (cell_tcache_mine->state == CELL_TCACHE_NONE && !start())
+    if (!cell_tcache_start())
         return NULL;
 
     void *block = cell_heap_alloc_without_growing(&cell_heap_main, request, zero);
@@ -261,17 +277,19 @@ void *cell_tcache_alloc_large(size_t request, struct cell_zero_run *zero)
 
 void *cell_tcache_alloc_aligned(size_t request, size_t alignment)
 {
-    if (cell_tcache_mine->state == CELL_TCACHE_NONE && !start())
+    if (!cell_tcache_start())
         return NULL;
     return cell_heap_alloc_aligned(&cell_heap_main, request, alignment);
 }
 
 void *cell_tcache_alloc_slow(size_t request)
 {
-    if (cell_tcache_mine->state == CELL_TCACHE_NONE && !start())
+    if (!cell_tcache_start())
         return NULL;
     if (request > CELL_REQUEST_MAX)
         return NULL;
+    if (cell_option.cache_bytes == 0)
+        cell_tcache_retire();
 
     bool cell = cell_size_is_cell(request);
     size_t size = cell ? cell_size_of_cell(request) : cell_size_of_chunk(request);
@@ -288,12 +306,12 @@ void *cell_tcache_alloc_slow(size_t request)
 
 void cell_tcache_free_slow(struct cell_tcache *cache, size_t size, void *block)
 {
-    if (cache->state == CELL_TCACHE_NONE) {
-        start();
-        cache = cell_tcache_mine;
-    }
+    cell_tcache_start();
+    if (cell_option.cache_bytes == 0)
+        cell_tcache_retire();
+    cache = cell_tcache_mine;
     if (cache->state != CELL_TCACHE_LIVE) {
-        cell_heap_free(&cell_heap_main, block);
+        cell_heap_give(&cell_heap_main, block);
         return;
     }
     struct cell_bin *bin = cell_tcache_bin(cache, size);
@@ -302,7 +320,7 @@ void cell_tcache_free_slow(struct cell_tcache *cache, size_t size, void *block)
         flush_bin(bin, bin->limit / 2);
     }
     if (!cell_tcache_push(bin, block))
-        cell_heap_free(&cell_heap_main, block);
+        cell_heap_give(&cell_heap_main, block);
 }
 
 /* ---- looking inside ------------------------------------------------------------------------------------------------- */

@@ -73,6 +73,11 @@ static inline int cell_tcache_push(struct cell_bin *bin, void *block)
     return 1;
 }
 
+/* Before anything else: sets the heap up, and gives the calling thread its cache. False: no memory. */
+bool cell_tcache_start(void);
+/* Gives the calling thread's cache up for good: every call of it takes the slow path from here on. */
+void cell_tcache_retire(void);
+
 /* When the bin is empty or full, or the request is not for a cache. NULL: no memory. */
 void *cell_tcache_alloc_slow(size_t request);
 /* A block of at least `request` bytes from the heap itself; `zero` as in heap.h. */
