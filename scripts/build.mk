@@ -44,7 +44,7 @@ scoreboard: ## this version against the earlier ones
 
 traces: ## record the bundled traces again (LONG=1: the long ones too)
 	@$(call ready,build scripts traces)
-	@py=$(PY) && OUT=$(OUT) LONG=$(LONG) $$py scripts/traces.py $(TRACES_ARGS)
+	@py=$(PY) && OUT=$(OUT) LONG=$(LONG) $$py scripts/make_traces.py $(TRACES_ARGS)
 
 # Tests. TESTS holds programs and scripts that print TAP; programs run under the sanitizers too, unless a fragment
 # narrows TESTS_VARIANT. test-list builds one variant's programs and leaves their names for scripts/run_tests.py.

@@ -31,12 +31,12 @@ ALLOCATOR = {
     "chunk": {"sizeclass"},
     "sizeclass": {"chunk"},
     "bins": {"chunk", "sizeclass"},
-    "fit": {"chunk", "sizeclass"},
-    "pool": {"chunk", "sizeclass"},
+    "fit": {"bins", "chunk", "sizeclass"},              # shares the ring of equal chunks with bins
+    "pool": {"chunk", "sizeclass", "segment"},          # its descriptors are the segment's page table
     "segment": {"os", "chunk"},
     "heap": {"pool", "bins", "fit", "chunk", "sizeclass", "segment", "lock", "os", "check"},
     "tcache": {"heap", "chunk", "sizeclass", "lock", "os"},
-    "api": {"tcache", "heap", "chunk", "sizeclass"},
+    "api": {"tcache", "heap", "chunk", "sizeclass", "override", "os"},      # os: the size of a page
     "override": {"api", "tcache", "heap", "lock"},
 }
 
