@@ -5,6 +5,7 @@ OUT=${OUT:-$SRC/build/release}
 case $OUT in /*) ;; *) OUT=$SRC/$OUT ;; esac
 . "$SRC/scripts/tests/tap.sh"
 H=$OUT/heaplay
+[ -x "$H" ] || { echo "Bail out! $H is not built"; exit 1; }
 cd "$TAP_TMP" || exit 1
 
 calls() { "$H" cat "$1" | sed 's/^ *[0-9]* *[0-9.]* //'; }
