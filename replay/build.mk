@@ -50,3 +50,23 @@ $(OUT)/replay/tests/make_kinds: $(OUT)/replay/tests/make_kinds.o $(HP_LIB_OBJ)
 	$(CC) -o $@ $^ $(LDFLAGS_ALL) $(HP_LIBS)
 
 ARTIFACTS += $(BROKEN_LIBS) $(OUT)/replay/tests/make_kinds
+
+# Recorder: programs that its tests record, and what recording costs.
+RECORD_TARGETS := $(patsubst replay/%.c,$(OUT)/replay/%,$(wildcard replay/tests/targets/record_*.c)) \
+                  $(OUT)/replay/tests/targets/record_cxx $(OUT)/replay/tests/targets/record_static
+$(OUT)/replay/tests/targets/record_static: replay/tests/targets/record_calls.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O1 -fno-builtin -static -o $@ $<
+$(OUT)/replay/tests/targets/record_%: replay/tests/targets/record_%.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 $(WARN) -O1 -g -fno-builtin -o $@ $< -lpthread -ldl
+$(OUT)/replay/tests/targets/record_cxx: replay/tests/targets/record_cxx.cpp
+	@mkdir -p $(@D)
+	$(CXX) -std=c++17 $(CXXWARN) -O1 -g -fno-builtin -o $@ $<
+$(OUT)/replay/bench/record_overhead: replay/bench/record_overhead.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 $(WARN) -O2 -g -fno-builtin -o $@ $<
+ARTIFACTS += $(RECORD_TARGETS) $(OUT)/replay/bench/record_overhead
+.PHONY: record-overhead
+record-overhead: $(OUT)/heaplay $(OUT)/libheaplay-record.so $(OUT)/replay/bench/record_overhead ## measure what recording costs the recorded program
+	OUT=$(OUT) replay/bench/record_overhead.sh

@@ -111,6 +111,7 @@ static int report(const struct hp_collector *c)
 {
     int status = c->exit_status, code;
 
+    hp_lineage_print_children(c);
     if (c->shared->refused)
         fprintf(stderr, "heaplay: %llu processes could not be recorded (another pid namespace, or too many at once)\n",
                 (unsigned long long)c->shared->refused);

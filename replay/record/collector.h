@@ -42,6 +42,8 @@ struct hp_collector {
     unsigned files;
     uint64_t processes_seen;
     uint64_t lost;              /* of all finished traces */
+    uint64_t child_operations, largest_operations;
+    char largest[HP_PATH_BYTES + 256];  /* the child with most operations */
     bool failed;                /* a trace could not be written */
     bool own_malloc;            /* the program brings its own */
     pthread_mutex_t lock;       /* between drain and merge: streams, the list of processes, `gone` */
@@ -73,6 +75,7 @@ void hp_lineage_fork(struct hp_collector *c, struct hp_process *p, uint64_t fork
 bool hp_lineage_ready(struct hp_collector *c, struct hp_process *p);
 void hp_lineage_finish(struct hp_collector *c, struct hp_process *p);
 struct hp_process *hp_lineage_find(struct hp_collector *c, uint64_t serial);
+void hp_lineage_print_children(const struct hp_collector *c);
 void hp_lineage_forget(struct hp_collector *c);         /* all snapshots */
 
 /* 0, or an exit code of commands.h with one line in error. *path is the program to execute, to be freed. */

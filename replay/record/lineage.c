@@ -239,6 +239,27 @@ static void print_summary(const struct hp_process *p, const struct hp_trailer *t
     fprintf(stderr, "\n");
 }
 
+/* One line for the program, one for all of its children together: make -j can have thousands. */
+static void note_summary(struct hp_collector *c, const struct hp_process *p, const struct hp_trailer *t)
+{
+    if (p->first || t->lost_events)
+        print_summary(p, t);
+    if (p->first)
+        return;
+    c->child_operations += p->counts.operations;
+    if (p->counts.operations <= c->largest_operations)
+        return;
+    c->largest_operations = p->counts.operations;
+    snprintf(c->largest, sizeof c->largest, "%s: %.200s", p->path, p->slot->command);
+}
+
+void hp_lineage_print_children(const struct hp_collector *c)
+{
+    if (c->files)
+        fprintf(stderr, "heaplay: %u more traces of children: %llu operations; the largest has %llu: %s\n", c->files,
+                (unsigned long long)c->child_operations, (unsigned long long)c->largest_operations, c->largest);
+}
+
 static void close_trace(struct hp_collector *c, struct hp_process *p)
 {
     struct hp_trailer t = {.exit_status = p->exit_status};
@@ -258,7 +279,7 @@ static void close_trace(struct hp_collector *c, struct hp_process *p)
         fprintf(stderr, "heaplay: the recording stopped: %s\n", p->error[0] ? p->error : "the trace could not be written");
         c->failed = true;
     } else if (p->writer) {
-        print_summary(p, &t);
+        note_summary(c, p, &t);
         c->lost += t.lost_events;
     }
 }

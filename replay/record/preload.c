@@ -146,7 +146,7 @@ HP_EXPORT void free(void *p)
         if (!hp_next.free)
             return;
     }
-    if (nested(self, FRAME()) || HP_UNLIKELY(p && p == self->deleting)) {
+    if (nested(self, FRAME()) || hp_preload_deleted(self, p)) {
         hp_next.free(p);
         return;
     }

@@ -50,6 +50,7 @@ struct hp_self {
     uint64_t fork_number;
     uint32_t end_rounds;    /* of thread-specific destructors seen */
 };
+#define HP_NULL_DELETED ((const void *)1)   /* `deleting` while operator delete(NULL) runs */
 extern __thread struct hp_self hp_self;
 
 /* One page that the kernel wipes in a forked child, however it was forked. */
@@ -67,6 +68,12 @@ void *hp_preload_arena(size_t size, size_t alignment);
 bool  hp_preload_in_arena(const void *p);
 size_t hp_preload_arena_size(const void *p);
 uint64_t hp_preload_resident(const void *p);
+
+/* Is this the free or delete that an operator delete has logged already? */
+static inline bool hp_preload_deleted(const struct hp_self *self, const void *p)
+{
+    return HP_UNLIKELY(self->deleting != NULL) && self->deleting == (p ? p : HP_NULL_DELETED);
+}
 
 static inline uint64_t hp_preload_clock(void)
 {

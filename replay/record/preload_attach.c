@@ -294,6 +294,7 @@ static bool make_room(struct hp_self *self)
         if (ring->reserved - atomic_load(&ring->consumed) >= room)
             futex(&ring->wake, FUTEX_WAIT, wake, &patience);
         if (collector_gone(&beat, &unchanged)) {
+            atomic_fetch_add(&process->lost, 1);
             off = true;
             return false;
         }
@@ -416,7 +417,7 @@ bool hp_preload_ready(struct hp_self *self)
 {
     int saved_errno = errno;
     uintptr_t guard = self->guard;
-    bool was_off = off, ok;
+    bool ok;
 
     if (off || (!hp_shared && !environ))
         return false;
@@ -432,8 +433,6 @@ bool hp_preload_ready(struct hp_self *self)
     ok = ready_locked(self);
     self->guard = guard;
     self->busy = 0;
-    if (off && !was_off && process && hp_shared)
-        atomic_fetch_add(&process->lost, 1);
     errno = saved_errno;
     return ok;
 }

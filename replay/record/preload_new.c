@@ -83,12 +83,12 @@ static void *resolve(const char *name, const void *caller)
         struct hp_self *self = &hp_self;                                    \
                                                                             \
         NEXT(next, #symbol);                                                \
-        if ((p && p == self->deleting) || (uintptr_t)__builtin_frame_address(0) < self->guard) { \
+        if (hp_preload_deleted(self, p) || (uintptr_t)__builtin_frame_address(0) < self->guard) { \
             next(p PARENTHESES arguments);                                  \
             return;                                                         \
         }                                                                   \
         hp_preload_log((kind), p, (size), (alignment));                     \
-        self->deleting = p;                                                 \
+        self->deleting = p ? p : HP_NULL_DELETED;                           \
         next(p PARENTHESES arguments);                                      \
         self->deleting = NULL;                                              \
     }

@@ -1,0 +1,185 @@
+/* record_modes.c MODE - programs that end, fork, signal and thread in every way the recorder must survive.
+ *
+ * Each allocates 1000 blocks of 424242 % 1000 + 200 bytes first, so that a test can count what arrived.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { MARKED = 1000, MARK = 442, ROUNDS = 20000, CHURN = 500 };
+
+static void *blocks[MARKED];
+static void *_Atomic hand_over[8];
+static volatile sig_atomic_t signals_left = 300;
+
+static void work(void)
+{
+    for (int i = 0; i < MARKED; i++)
+        blocks[i] = malloc(MARK);
+}
+
+static void *hand_to_next(void *argument)
+{
+    size_t self = (size_t)argument;
+
+    for (int i = 0; i < ROUNDS; i++)
+        free(__atomic_exchange_n(&hand_over[(self + 1) % 8], malloc(32 + self), __ATOMIC_ACQ_REL));
+    return NULL;
+}
+
+static void *touch_once(void *argument)
+{
+    free(malloc(64));
+    return argument;
+}
+
+static void threads(void)
+{
+    pthread_t t[8];
+
+    for (size_t i = 0; i < 8; i++)
+        pthread_create(&t[i], NULL, hand_to_next, (void *)i);
+    for (size_t i = 0; i < 8; i++)
+        pthread_join(t[i], NULL);
+}
+
+static void churn(void)
+{
+    pthread_t t;
+
+    for (int i = 0; i < CHURN; i++) {
+        pthread_create(&t, NULL, touch_once, NULL);
+        pthread_join(t, NULL);
+    }
+}
+
+static void fork_child(int depth)
+{
+    pid_t child = fork();
+
+    if (child == 0) {
+        free(blocks[depth]);
+        blocks[depth] = malloc(5000 + (size_t)depth);
+        if (depth)
+            fork_child(depth - 1);
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+}
+
+static void run_child(char *self, int use_vfork)
+{
+    char *argv[] = {self, (char *)"none", NULL};
+    pid_t child;
+
+    if (use_vfork) {
+        child = vfork();
+        if (child == 0) {
+            execv(self, argv);
+            _exit(127);
+        }
+    } else if (posix_spawn(&child, self, NULL, NULL, argv, environ) != 0) {
+        _exit(99);
+    }
+    waitpid(child, NULL, 0);
+    free(malloc(31));
+}
+
+static void on_signal(int number)
+{
+    (void)number;
+    signals_left--;
+}
+
+static void on_signal_allocating(int number)
+{
+    static void *held;
+
+    (void)number;
+    held = realloc(held, 100 + (size_t)(signals_left & 15));
+    signals_left--;
+}
+
+static volatile sig_atomic_t outside;
+
+/* The handler allocates only while the main thread is outside of malloc: legal enough, and often between two records. */
+static void on_signal_outside(int number)
+{
+    if (outside)
+        on_signal_allocating(number);
+    else
+        on_signal(number);
+}
+
+static void signals(void)
+{
+    struct itimerval every = {{0, 100}, {0, 100}};
+
+    signal(SIGALRM, on_signal_outside);
+    setitimer(ITIMER_REAL, &every, NULL);
+    while (signals_left > 0) {
+        void *p = malloc(48);
+
+        outside = 1;
+        for (volatile int i = 0; i < 100; i++)
+            continue;
+        outside = 0;
+        free(p);
+    }
+    memset(&every, 0, sizeof every);
+    setitimer(ITIMER_REAL, &every, NULL);
+}
+
+int main(int argc, char **argv)
+{
+    const char *mode = argc > 1 ? argv[1] : "none";
+    char *again[] = {argv[0], (char *)"none", NULL};
+
+    work();
+    if (!strcmp(mode, "crash")) {
+        signal(SIGSEGV, SIG_DFL);
+        *(volatile int *)8 = 0;
+    } else if (!strcmp(mode, "kill")) {
+        kill(getpid(), SIGKILL);
+    } else if (!strcmp(mode, "_exit")) {
+        _exit(42);
+    } else if (!strcmp(mode, "fork")) {
+        fork_child(0);
+    } else if (!strcmp(mode, "nested")) {
+        fork_child(2);
+    } else if (!strcmp(mode, "exec")) {
+        execv(argv[0], again);
+    } else if (!strcmp(mode, "exec-fails")) {
+        execv("/nonexistent", again);
+        free(malloc(99));
+    } else if (!strcmp(mode, "vfork")) {
+        run_child(argv[0], 1);
+    } else if (!strcmp(mode, "spawn")) {
+        run_child(argv[0], 0);
+    } else if (!strcmp(mode, "close")) {
+        closefrom(3);
+        fork_child(0);
+        run_child(argv[0], 0);
+    } else if (!strcmp(mode, "threads")) {
+        threads();
+    } else if (!strcmp(mode, "churn")) {
+        churn();
+    } else if (!strcmp(mode, "signals")) {
+        signals();
+    } else if (!strcmp(mode, "dlopen")) {
+        void *handle = dlopen("libzstd.so.1", RTLD_NOW | RTLD_LOCAL);
+
+        free(malloc(65));
+        if (handle)
+            dlclose(handle);
+    }
+    return 0;
+}

@@ -1,0 +1,159 @@
+#!/bin/bash
+# heaplay record on programs whose calls are known: what arrives, how programs may end, fork, exec, threads, errors.
+SRC=${SRC:-$(cd "$(dirname "$0")/../.." && pwd)}
+OUT=${OUT:-$SRC/build/release}
+. "$SRC/scripts/tests/tap.sh"
+HEAPLAY=$OUT/heaplay
+TARGETS=$OUT/replay/tests/targets
+cd "$TAP_TMP" || exit 1
+
+record() { timeout 30 "$HEAPLAY" record -o "$@" >out.txt 2>err.txt </dev/null; status=$?; }
+events() { "$HEAPLAY" cat "$1" | sed -E 's/^ *[0-9]+ +[0-9.]+ //'; }
+# The calls between the two marks, ids counted from the first mark's.
+between_marks() {
+    events "$1" | awk '/malloc\(777001\)/ { on = 1; match($0, /#[0-9]+/); base = substr($0, RSTART + 1) + 0; next }
+        /malloc\(777002\)/ { on = 0 }
+        on { line = ""; while (match($0, /#[0-9]+/)) { line = line substr($0, 1, RSTART) (substr($0, RSTART + 1, RLENGTH - 1) - base)
+             $0 = substr($0, RSTART + RLENGTH) } print line $0 }'
+}
+marked() { events "$1" | grep -c 'malloc(442)'; }
+whole() { # NAME FILE...: each trace passes the reader's check, and nothing was lost
+    local name=$1 f
+    shift
+    for f in "$@"; do ok "$name: $f passes heaplay check" "$HEAPLAY" check "$f"; done
+    is "$name: nothing lost" "$(grep -c 'heaplay:.* [1-9][0-9]* lost' err.txt)" 0
+}
+
+record calls.hpt -- "$TARGETS/record_calls" 'an argument'
+is "exit status is passed through" $status 7
+whole calls calls.hpt
+sizes=$(between_marks calls.hpt | sed -nE 's/.*malloc_usable_size\(#8\) = ([0-9]+)/\1/p')
+ok "usable size is the allocator's answer" test "${sizes:-0}" -ge 77
+is "every C call with its arguments" "$(between_marks calls.hpt)" "t0   malloc(100) = #1
+t0   calloc(3, 50) = #2
+t0   realloc(#1, 5000) = #3
+t0   reallocarray(#3, 10, 800) = #4
+t0   free(#2)
+t0   realloc(NULL, 33) = #5
+t0   free(#5)
+t0   aligned_alloc(align 64, 128) = #6
+t0   posix_memalign(align 4096, 300) = #7
+t0   free(#6)
+t0   free(#7)
+t0   memalign(align 256, 77) = #8
+t0   malloc_usable_size(#8) = $sizes
+t0   free(#8)
+t0   valloc(10) = #9
+t0   free(#9)
+t0   pvalloc(20) = #10
+t0   free(#10)
+t0   free(NULL)
+t0   calloc(9223372036854775807, 4) = NULL
+t0   realloc(#4, 9223372036854775807) = NULL
+t0   free(#4)"
+like "the command line is kept" "$("$HEAPLAY" info --json calls.hpt)" '"command": ".*record_calls an argument"'
+
+cxx_wanted="t0   new(11) = #1
+t0   delete(#1)
+t0   new(12) = #2
+t0   delete(#2)
+t0   new(13) = #3
+t0   delete(#3)
+t0   new(14) = #4
+t0   delete(#4)
+t0   new(15) = #5
+t0   delete_sized(#5, 15)
+t0   new(16) = #6
+t0   delete_sized(#6, 16)
+t0   new_aligned(align 64, 17) = #7
+t0   delete_aligned(#7, align 64, 0)
+t0   new_aligned(align 64, 18) = #8
+t0   delete_aligned(#8, align 64, 18)
+t0   new_aligned(align 64, 19) = #9
+t0   delete_aligned(#9, align 64, 0)
+t0   delete(NULL)"
+record cxx.hpt -- "$TARGETS/record_cxx"
+whole c++ cxx.hpt
+is "operator new and delete once each, with libstdc++" "$(between_marks cxx.hpt | head -19)" "$cxx_wanted"
+like "a new that throws is a failed new" "$(between_marks cxx.hpt)" 'new\(4611686018427387903\) = NULL'
+
+jemalloc=$(ldconfig -p | sed -n 's/.*libjemalloc\.so\.2 .* => //p' | head -1)
+if [ -n "$jemalloc" ]; then
+    LD_PRELOAD=$jemalloc record je.hpt -- "$TARGETS/record_cxx"
+    whole jemalloc je.hpt
+    is "operators of a preloaded jemalloc" "$(between_marks je.hpt | head -19)" "$cxx_wanted"
+    like "the allocator is named" "$("$HEAPLAY" info --json je.hpt)" 'allocator .*libjemalloc'
+else
+    skip "operators of a preloaded jemalloc" "libjemalloc2 is not installed"
+fi
+
+for mode in crash:139 kill:137 _exit:42 dlopen:0 exec-fails:0 signals:0; do
+    name=${mode%:*}
+    record "$name.hpt" -- "$TARGETS/record_modes" "$name"
+    is "$name: exit status" $status "${mode#*:}"
+    is "$name: every call until then" "$(marked "$name.hpt")" 1000
+    whole "$name" "$name.hpt"
+done
+like "signals: a handler's calls are there" "$(events signals.hpt)" 'realloc\(#[0-9]+, 1[01][0-9]\)'
+
+record fork.hpt -- "$TARGETS/record_modes" fork
+whole fork fork.hpt fork.1.hpt
+is "fork: the child begins with its parent's blocks" "$(marked fork.1.hpt)" 1000
+is "fork: and goes on by itself" "$(events fork.1.hpt | sed -nE '/5000/p' | sed 's/ = .*//')" "t0   malloc(5000)"
+is "fork: the parent's trace has none of it" "$(events fork.hpt | grep -c 'malloc(5000)')" 0
+record nested.hpt -- "$TARGETS/record_modes" nested
+whole nested nested.hpt nested.1.hpt nested.2.hpt nested.3.hpt
+is "nested forks: one trace for each" "$(echo nested*.hpt)" "nested.1.hpt nested.2.hpt nested.3.hpt nested.hpt"
+is "nested forks: blocks of parent and grandparent" "$(events nested.3.hpt | grep -cE 'malloc\(500[012]\)')" 3
+is "nested forks: blocks that an ancestor freed are not inherited" "$(marked nested.3.hpt)" 998
+for name in exec vfork spawn; do
+    record $name.hpt -- "$TARGETS/record_modes" $name
+    whole $name $name.hpt $name.1.hpt
+    is "$name: two images, two traces" "$(marked $name.hpt) $(marked $name.1.hpt)" "1000 1000"
+done
+record close.hpt -- "$TARGETS/record_modes" close
+whole close close.hpt close.1.hpt close.2.hpt
+record only.hpt --no-children -- "$TARGETS/record_modes" nested
+is "--no-children: one trace" "$(echo only*.hpt)" only.hpt
+whole --no-children only.hpt
+
+record threads.hpt -- "$TARGETS/record_modes" threads
+whole threads threads.hpt
+is "8 threads: every allocation" "$(events threads.hpt | grep -cE 't[1-8] +malloc\((3[2-9])\)')" 160000
+is "8 threads: every free finds its block" "$(events threads.hpt | grep -cE 't[1-8] +free\((#|NULL)')" 160000
+record churn.hpt -- "$TARGETS/record_modes" churn
+whole churn churn.hpt
+is "500 threads in turn, numbered" "$("$HEAPLAY" info --json churn.hpt | sed -nE 's/^ "threads": ([0-9]+),/\1/p')" 501
+is "500 threads: each begins and ends" "$(events churn.hpt | grep -c thread_) $(events churn.hpt | grep -c 'malloc(64)')" "1002 500"
+
+record python.hpt -- /usr/bin/python3 -c 'print(len([str(i) for i in range(10000)]))'
+is "python3: its output is untouched" "$(cat out.txt)" 10000
+whole python3 python.hpt
+record sh.hpt -- /bin/sh -c 'exit 5'
+is "a shell's exit status" $status 5
+
+refused() { # NAME CODE REGEX ARGUMENTS...
+    local name=$1 code=$2 regex=$3
+    shift 3
+    record "$@"
+    is "$name: exit code" $status "$code"
+    is "$name: one line" "$(wc -l <err.txt)" 1
+    like "$name: says why" "$(cat err.txt)" "$regex"
+}
+refused "program not found" 2 'nonsuch: program not found' no.hpt -- nonsuch
+ok "no trace is left behind" test ! -e no.hpt
+refused "unwritable output" 2 'nodir/x.hpt: cannot be written: No such file' nodir/x.hpt -- /bin/true
+refused "not executable" 2 'cannot be run: Permission denied' no.hpt -- "$SRC/Makefile"
+refused "static program" 3 'cannot be recorded because it is statically linked; ' no.hpt -- "$TARGETS/record_static"
+printf '#!%s\n' "$TARGETS/record_static" >script && chmod +x script
+refused "script of a static interpreter" 3 'script is a script, and its interpreter .* statically linked' no.hpt -- ./script
+cp "$TARGETS/record_calls" setuid && chmod 4755 setuid && chown 65534 setuid 2>/dev/null
+if [ "$(stat -c %u setuid)" != "$(id -u)" ] && chmod 4755 setuid; then
+    refused "setuid program" 3 'cannot be recorded because it is setuid' no.hpt -- ./setuid
+else
+    skip "setuid program" "not root"
+fi
+printf '\177ELF\001\001\001' >elf32 && head -c 100 /dev/zero >>elf32 && chmod +x elf32
+refused "32-bit program" 3 'cannot be recorded because it is a 32-bit program' no.hpt -- ./elf32
+exits "no program" 2 "$HEAPLAY" record -o x.hpt
+tap_end
