@@ -26,13 +26,35 @@ $(OUT)/libcellmalloc.a: $(CELL_A_OBJ)
 
 ARTIFACTS += $(OUT)/libcellmalloc.so $(OUT)/libcellmalloc.a
 
-# Tests: allocator/tests/test_NAME.c is a cmocka program linked with the archive; internal headers are open to it.
-CELL_TEST_SRC := $(wildcard allocator/tests/test_*.c)
-CELL_TEST_BIN := $(CELL_TEST_SRC:%.c=$(OUT)/%)
-$(OUT)/allocator/tests/%.o: allocator/tests/%.c
+# Tests: allocator/tests/DIR/test_NAME.c is a cmocka program linked with the archive; internal headers are open to it.
+# Other sources there are programs that the shell tests beside them run: in misuse/ linked with the archive, elsewhere
+# plain ones, run under the C library's allocator and under ours.
+CELL_TEST_SRC   := $(wildcard allocator/tests/*/test_*.c)
+CELL_TEST_BIN   := $(CELL_TEST_SRC:%.c=$(OUT)/%)
+CELL_MISUSE_BIN := $(patsubst %.c,$(OUT)/%,$(wildcard allocator/tests/misuse/*.c))
+CELL_PLAIN_BIN  := $(patsubst %.c,$(OUT)/%,$(wildcard allocator/tests/conformance/*.c)) \
+                   $(patsubst %.cpp,$(OUT)/%,$(wildcard allocator/tests/conformance/*.cpp))
+$(CELL_TEST_SRC:%.c=$(OUT)/%.o) $(CELL_MISUSE_BIN:%=%.o): $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) $(CELL_CPPFLAGS) -Iallocator/src -c -o $@ $<
+	$(CC) $(CFLAGS_ALL) $(CELL_CPPFLAGS) -Iallocator/src -Iallocator/tests -c -o $@ $<
 $(CELL_TEST_BIN): $(OUT)/%: $(OUT)/%.o $(OUT)/libcellmalloc.a
-	$(CC) -o $@ $^ $(LDFLAGS_ALL) -lcmocka -lpthread
+	$(CC) -o $@ $^ $(LDFLAGS_ALL) $(CELL_TEST_LDFLAGS) -lcmocka -lpthread
+$(CELL_MISUSE_BIN): $(OUT)/%: $(OUT)/%.o $(OUT)/libcellmalloc.a
+	$(CC) -o $@ $^ $(LDFLAGS_ALL) -lpthread
 
-TESTS += $(CELL_TEST_BIN) $(wildcard allocator/tests/test_*.sh)
+# The system calls of this one fail on command.
+$(OUT)/allocator/tests/oom/test_syscalls: CELL_TEST_LDFLAGS = -Wl,--wrap=mmap,--wrap=mprotect,--wrap=mremap,--wrap=madvise
+
+# No builtins: every call is to reach the allocator. Functions that glibc has no header for are looked up.
+CELL_PLAIN_FLAGS = -O1 -g -fno-builtin -Wall -Wextra -Wno-nonnull -D_GNU_SOURCE -MMD -MP
+$(OUT)/allocator/tests/conformance/%: allocator/tests/conformance/%.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 $(CELL_PLAIN_FLAGS) -o $@ $< -lpthread -ldl
+$(OUT)/allocator/tests/conformance/%: allocator/tests/conformance/%.cpp
+	@mkdir -p $(@D)
+	$(CXX) -std=c++17 $(CELL_PLAIN_FLAGS) -o $@ $< -lpthread
+
+TESTS += $(CELL_TEST_BIN) $(wildcard allocator/tests/*/test_*.sh)
+ifeq ($(BUILD),release)
+test-list: $(CELL_MISUSE_BIN) $(CELL_PLAIN_BIN)
+endif

@@ -1,22 +1,9 @@
 /* test_model.c - random operations against a table of what must be there: stamps, alignment, overlap by content, zeroed
  * calloc, copied realloc, and the heap's own check every so often. Runs over settings of the tunables, one process each. */
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "cellmalloc.h"
+#include "support.h"
 
 #define SLOTS       3000
-#define OPERATIONS  200000
+#define OPERATIONS  100000
 #define CHECK_EVERY 5000
 
 struct slot {
@@ -29,10 +16,7 @@ static uint64_t random_state;
 
 static uint64_t random_next(void)
 {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state;
+    return random_from(&random_state);
 }
 
 /* Sizes as programs have them: mostly small, sometimes large, now and then a mapping. */
@@ -64,9 +48,6 @@ static int is_intact(const struct slot *slot, size_t size)
             return 0;
     return 1;
 }
-
-#define REQUIRE(condition) \
-    do { if (!(condition)) { fprintf(stderr, "# line %d: %s\n", __LINE__, #condition); _exit(1); } } while (0)
 
 static void allocate(struct slot *slot)
 {
@@ -114,23 +95,13 @@ static void release(struct slot *slot)
     slot->block = NULL;
 }
 
-static void check(void)
-{
-    const char *why;
-
-    if (cell_check(&why) != 0) {
-        fprintf(stderr, "# cell_check: %s\n", why);
-        _exit(1);
-    }
-}
-
 static void run_model(uint64_t seed)
 {
     static struct slot slots[SLOTS];
 
     random_state = seed;
     for (int i = 0; i < OPERATIONS; i++) {
-        size_t range = (size_t)i / 40000 % 2 == 0 ? SLOTS : SLOTS / 10;     /* phases: grow, shrink */
+        size_t range = (size_t)i / 20000 % 2 == 0 ? SLOTS : SLOTS / 10;     /* phases: grow, shrink */
         struct slot *slot = &slots[random_next() % range];
         if (slot->block == NULL)
             allocate(slot);
@@ -139,45 +110,36 @@ static void run_model(uint64_t seed)
         else
             release(slot);
         if (i % CHECK_EVERY == 0)
-            check();
+            REQUIRE_SOUND_HEAP();
         if (i % 50000 == 49999)
             cell_trim(0);
     }
     for (size_t i = 0; i < SLOTS; i++)
         if (slots[i].block != NULL)
             release(&slots[i]);
-    check();
+    REQUIRE_SOUND_HEAP();
     cell_trim(0);
-    check();
+    REQUIRE_SOUND_HEAP();
 }
 
-/* In a process of its own, so that tunables of the start apply and a crash is one failure. */
-static void run_with(const char *settings[][2])
-{
-    pid_t child = fork();
-    int status;
+typedef const char *const setting[2];
 
-    assert_true(child >= 0);
-    if (child == 0) {
-        signal(SIGABRT, SIG_DFL);           /* not cmocka's handlers, which would go on with the tests here */
-        signal(SIGSEGV, SIG_DFL);
-        for (size_t i = 0; settings[i][0] != NULL; i++)
-            if (cell_option_set(settings[i][0], strtoull(settings[i][1], NULL, 10)) != 0)
-                _exit(2);
-        run_model(88172645463325252u);
-        run_model(1234567);
-        _exit(0);
-    }
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_int_equal(status, 0);
+static void run_settings(const void *argument)
+{
+    int rounds = is_long_run() ? 20 : 1;
+
+    for (setting *s = argument; (*s)[0] != NULL; s++)
+        REQUIRE(cell_option_set((*s)[0], strtoull((*s)[1], NULL, 10)) == 0);
+    for (int i = 0; i < rounds; i++)
+        run_model(88172645463325252u + (uint64_t)i);
 }
 
 #define MODEL(name, ...)                                                    \
     static void name(void **state)                                          \
     {                                                                       \
-        static const char *settings[][2] = { __VA_ARGS__ { NULL, NULL } };  \
+        static setting settings[] = { __VA_ARGS__ { NULL, NULL } };         \
         (void)state;                                                        \
-        run_with(settings);                                                 \
+        assert_int_equal(status_of_child(run_settings, settings), 0);       \
     }
 
 MODEL(defaults, )
