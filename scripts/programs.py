@@ -55,11 +55,13 @@ class Subject:
             self.identity["own"] = ", ".join(allocators.providers(bound)) or "itself"
         for allocator in chosen:
             wanted = allocator.path or libc
-            self.identity[allocator.name] = allocators.judge_bindings(self._bindings(self.environment(allocator)), wanted)
+            self.identity[allocator.name] = allocators.judge_bindings(self._bindings(self.environment(allocator)),
+                                                                      wanted)
 
     def _bindings(self, environment):
         if not self.workload.load:
-            return allocators.bindings_of(catalog.program(self.workload, self.work), environment, self.work, self.stdin)
+            return allocators.bindings_of(catalog.program(self.workload, self.work), environment, self.work,
+                                          self.stdin)
         prefix = self.work / ".bindings"
         run.run_server(self.out, self.workload, self.work,
                        {**environment, "LD_DEBUG": "bindings", "LD_DEBUG_OUTPUT": str(prefix)}, self.work / ".log")
@@ -166,7 +168,8 @@ def ratios(rows, base, names):
 def print_table(rows, names, base):
     table = {(row["trace"], row["allocator"]): row for row in rows}
     programs = list(dict.fromkeys(row["trace"] for row in rows))
-    for figure, title, scale, unit in (("elapsed_ns", "wall time", 1e6, "ms"), ("peak_rss_kib", "peak RSS", 1024, "MiB")):
+    for figure, title, scale, unit in (("elapsed_ns", "wall time", 1e6, "ms"),
+                                       ("peak_rss_kib", "peak RSS", 1024, "MiB")):
         print(f"\n{title}, {unit} under {base}, then ratios to it")
         print(f"{'program':16s}{base:>10s}" + "".join(f"{name[:11]:>12s}" for name in names if name != base))
         for program in programs:

@@ -102,13 +102,15 @@ def describe(allocator):
     """The allocator's entry in a results document; identity is filled in by the caller's proof."""
     path = allocator.path or libc_path()
     sha = hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else None
-    return {"path": path, "sha256": sha, "version": package_version(allocator), "variables": dict(allocator.variables),
+    return {"path": path, "sha256": sha, "version": package_version(allocator),
+            "variables": dict(allocator.variables),
             "identity": "not proved", "verified": None}
 
 
 def package_version(allocator):
     for package in PACKAGES.get(allocator.name, ()):
-        done = subprocess.run(["dpkg-query", "-W", "-f", "${Package} ${Version}", package], capture_output=True, text=True,
+        done = subprocess.run(["dpkg-query", "-W", "-f", "${Package} ${Version}", package], capture_output=True,
+                              text=True,
                               check=False)
         if done.returncode == 0:
             return done.stdout
@@ -120,7 +122,8 @@ BINDING = re.compile(r"binding file (\S+) \[\d+\] to (\S+) \[\d+\]: normal symbo
 
 def parse_bindings(text, calls=CALLS):
     """LD_DEBUG=bindings -> {(object that calls, object that provides, symbol)}, the linker's own calls left out."""
-    return {(os.path.realpath(asker), os.path.realpath(giver), symbol) for asker, giver, symbol in BINDING.findall(text)
+    return {(os.path.realpath(asker), os.path.realpath(giver), symbol) for asker, giver,
+            symbol in BINDING.findall(text)
             if symbol in calls and not re.search(r"/ld(-linux|-musl|-2|64)?[^/]*\.so", asker)}
 
 

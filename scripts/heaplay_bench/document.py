@@ -35,7 +35,8 @@ def number(text):
 
 def git_commit():
     """The commit, with + when the tree has changes."""
-    done = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--abbrev=10", "--dirty=+", "--match", "-"],
+    done = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--abbrev=10", "--dirty=+", "--match",
+                           "-"],
                           capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 and done.stdout.strip() else None
 

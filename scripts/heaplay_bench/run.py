@@ -26,7 +26,8 @@ def launcher(out):
 
 def launch_words(out, argv, environment, work, log, stdin=None, stdout=os.devnull, timeout_s=300):
     """The command line that runs argv through the launcher."""
-    words = [launcher(out), "-l", str(log), "-C", str(work), "-o", str(stdout), "-e", os.devnull, "-t", str(timeout_s),
+    words = [launcher(out), "-l", str(log), "-C", str(work), "-o", str(stdout), "-e", os.devnull, "-t",
+             str(timeout_s),
              "-i", str(stdin or os.devnull)]
     for name, value in environment.items():
         words += ["-E", f"{name}={value}"]

@@ -1,7 +1,8 @@
 """The catalogue: each real program with its generated input, for recording and for running under each allocator.
 
-A workload's `argv`, `prepare`, `environment` and `load` may hold {work} (the directory of its inputs), {here} (this
-directory), {port} and {cc1}, {cc1plus}; `inputs` maps a file to the generator call that fills it at scale 1.0.
+Programs run in a directory of their own that holds their inputs, and all names are relative to it. `argv`, `prepare`,
+`environment` and `load` may hold {work} (that directory), {port}, {cc1} and {cc1plus}; `inputs` maps a file to the
+generator call that fills it at scale 1.0; `scripts` are copied from beside this file.
 """
 
 import dataclasses
@@ -25,6 +26,7 @@ class Workload:
     licence: str
     what: str                           # one phrase for tables
     inputs: dict = dataclasses.field(default_factory=dict)      # file -> (generator, count at scale 1)
+    scripts: tuple = ()
     files: dict = dataclasses.field(default_factory=dict)       # file -> fixed content
     prepare: tuple = ()                 # commands that finish the inputs, run in {work}
     environment: dict = dataclasses.field(default_factory=dict)
@@ -38,7 +40,8 @@ class Workload:
 
 
 def _w(name, argv, packages, licence, what, **more):
-    return Workload(name, tuple(argv.split() if isinstance(argv, str) else argv), tuple(packages.split()), licence, what,
+    return Workload(name, tuple(argv.split() if isinstance(argv, str) else argv), tuple(packages.split()), licence,
+                    what,
                     **more)
 
 
@@ -52,50 +55,56 @@ GIT_ENVIRONMENT = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null",
 PYTHON = "PSF-2.0"
 
 WORKLOADS = [
-    _w("cc1", "{cc1} -quiet -O2 -fpreprocessed unit.i -o unit.s", "gcc-12 cpp-12", "GPL-3+", "gcc's C compiler proper, -O2",
+    _w("cc1", "{cc1} -quiet -O2 -fpreprocessed unit.i -o unit.s", "gcc-12 cpp-12", "GPL-3+",
+       "gcc's C compiler proper, -O2",
        inputs=C_INPUT, prepare=(("gcc-12", "-E", "-P", "unit.c", "-o", "unit.i"),), output="unit.s", size=0.2),
     _w("cc1plus", "{cc1plus} -quiet -O1 -fpreprocessed unit.ii -o unit.s", "g++-12", "GPL-3+",
        "gcc's C++ compiler proper, -O1", inputs={"unit.cc": (make.cxx_source, 12)},
        prepare=(("g++-12", "-E", "-P", "unit.cc", "-o", "unit.ii"),), output="unit.s", size=0.35),
     _w("clang", "clang-14 -O2 -c unit.c -o unit.o", "clang-14", "Apache-2.0 with LLVM exception", "clang -O2 on C",
        inputs=C_INPUT, output="unit.o", size=0.6),
-    _w("python-json", "/usr/bin/python3 {here}/dicts.py records.jsonl", "python3.11", PYTHON,
-       "json, dictionaries, regular expressions", inputs=JSON_INPUT, environment={"PYTHONHASHSEED": "0"}, size=6),
-    _w("python-malloc", "/usr/bin/python3 {here}/dicts.py records.jsonl", "python3.11", PYTHON,
-       "the same with PYTHONMALLOC=malloc", inputs=JSON_INPUT,
+    _w("python-json", "/usr/bin/python3 dicts.py records.jsonl", "python3.11", PYTHON,
+       "json, dictionaries, regular expressions", scripts=("dicts.py",), inputs=JSON_INPUT,
+       environment={"PYTHONHASHSEED": "0"}, size=6),
+    _w("python-malloc", "/usr/bin/python3 dicts.py records.jsonl", "python3.11", PYTHON,
+       "the same with PYTHONMALLOC=malloc", scripts=("dicts.py",), inputs=JSON_INPUT,
        environment={"PYTHONHASHSEED": "0", "PYTHONMALLOC": "malloc"}),
-    _w("python-threads", "/usr/bin/python3 {here}/threads.py records.jsonl", "python3.11", PYTHON,
-       "4 threads handing records on, PYTHONMALLOC=malloc", inputs=JSON_INPUT,
+    _w("python-threads", "/usr/bin/python3 threads.py records.jsonl", "python3.11", PYTHON,
+       "4 threads handing records on, PYTHONMALLOC=malloc", scripts=("threads.py",), inputs=JSON_INPUT,
        environment={"PYTHONHASHSEED": "0", "PYTHONMALLOC": "malloc"}, size=0.8),
-    _w("perl", "perl {here}/words.pl text.txt", "perl-base", "Artistic or GPL-1+", "hashes, sorting, substitutions",
-       inputs=TEXT_INPUT, environment={"PERL_HASH_SEED": "0"}, size=0.5),
-    _w("gawk", "gawk -f {here}/words.awk text.txt", "gawk", "GPL-3+", "associative arrays, substitutions",
-       inputs=TEXT_INPUT, size=0.6),
-    _w("lua", "lua5.4 {here}/tables.lua text.txt", "lua5.4", "MIT", "tables, closures, coroutines", inputs=TEXT_INPUT,
+    _w("perl", "perl words.pl text.txt", "perl-base", "Artistic or GPL-1+", "hashes, sorting, substitutions",
+       scripts=("words.pl",), inputs=TEXT_INPUT, environment={"PERL_HASH_SEED": "0"}, size=0.5),
+    _w("gawk", "gawk -f words.awk text.txt", "gawk", "GPL-3+", "associative arrays, substitutions",
+       scripts=("words.awk",), inputs=TEXT_INPUT, size=0.6),
+    _w("lua", "lua5.4 tables.lua text.txt", "lua5.4", "MIT", "tables, closures, coroutines", scripts=("tables.lua",),
+       inputs=TEXT_INPUT,
        size=0.3),
-    _w("ruby", "ruby --disable-gems {here}/objects.rb records.jsonl", "ruby3.1", "BSD-2-Clause or Ruby",
-       "objects, strings, JSON", inputs=JSON_INPUT, size=2),
-    _w("php", "php -n {here}/groups.php records.jsonl", "php8.2-cli", "PHP-3.01", "arrays, JSON; USE_ZEND_ALLOC=0",
-       inputs=JSON_INPUT, environment={"USE_ZEND_ALLOC": "0"}, size=2),
-    _w("node", "/usr/bin/node {here}/streams.js records.jsonl", "nodejs", "MIT", "JSON, buffers, zlib on the worker pool",
-       inputs=JSON_INPUT, size=0.7),
-    _w("java", "java -XX:+UseSerialGC {here}/Words.java text.txt", "openjdk-17-jre-headless", "GPL-2 with classpath exception",
-       "start of a JVM, source launcher", inputs=TEXT_INPUT, size=0.3),
+    _w("ruby", "ruby --disable-gems objects.rb records.jsonl", "ruby3.1", "BSD-2-Clause or Ruby",
+       "objects, strings, JSON", scripts=("objects.rb",), inputs=JSON_INPUT, size=2),
+    _w("php", "php -n groups.php records.jsonl", "php8.2-cli", "PHP-3.01", "arrays, JSON; USE_ZEND_ALLOC=0",
+       scripts=("groups.php",), inputs=JSON_INPUT, environment={"USE_ZEND_ALLOC": "0"}, size=2),
+    _w("node", "/usr/bin/node streams.js records.jsonl", "nodejs", "MIT", "JSON, buffers, zlib on the worker pool",
+       scripts=("streams.js",), inputs=JSON_INPUT, size=0.7),
+    _w("java", "java -XX:+UseSerialGC Words.java text.txt", "openjdk-17-jre-headless",
+       "GPL-2 with classpath exception",
+       "start of a JVM, source launcher", scripts=("Words.java",), inputs=TEXT_INPUT, size=0.3),
     _w("jq", ("jq", "-c", JQ, "records.jsonl"), "jq", "MIT", "filter over JSON lines", inputs=JSON_INPUT, size=1),
     _w("sqlite", "sqlite3 :memory:", "sqlite3", "public domain", "inserts, updates, joins in memory",
        inputs={"work.sql": (make.sql, 12000)}, stdin="work.sql"),
     _w("git-log", "git -C repo log -p --stat main", "git", "GPL-2", "log with patches", environment=GIT_ENVIRONMENT,
        inputs={"stream": (make.git_stream, 900)}, prepare=GIT),
     _w("git-pack", "git -C repo pack-objects --all --stdout --threads=2 --window=20 --no-reuse-delta", "git", "GPL-2",
-       "delta search on 2 threads", environment=GIT_ENVIRONMENT, inputs={"stream": (make.git_stream, 900)}, prepare=GIT,
+       "delta search on 2 threads", environment=GIT_ENVIRONMENT, inputs={"stream": (make.git_stream, 900)},
+       prepare=GIT,
        stdin="/dev/null", output="none"),
     _w("xsltproc", "xsltproc style.xsl records.xml", "xsltproc", "MIT", "XSLT over a catalogue",
        inputs={"records.xml": (make.xml, 4000)}, files={"style.xsl": make.XSLT}),
     _w("xmllint", "xmllint --c14n records.xml", "libxml2-utils", "MIT", "parse and canonicalise",
        inputs={"records.xml": (make.xml, 8000)}),
-    _w("dot", "dot -Tplain graph.dot", "graphviz", "EPL-1.0", "layered layout", inputs={"graph.dot": (make.dot_graph, 260)}),
+    _w("dot", "dot -Tplain graph.dot", "graphviz", "EPL-1.0", "layered layout",
+       inputs={"graph.dot": (make.dot_graph, 260)}),
     _w("gs", "gs -q -dBATCH -dNOPAUSE -dSAFER -sDEVICE=ppmraw -r40 -sOutputFile=- pages.ps", "ghostscript", "AGPL-3+",
-       "PostScript to pixels", inputs={"pages.ps": (make.postscript, 120)}),
+       "PostScript to pixels", inputs={"pages.ps": (make.postscript, 120)}, trace=False),
     _w("pdftoppm", "pdftoppm -r 40 pages.pdf", "poppler-utils", "GPL-2+", "PDF to pixels",
        inputs={"pages.ps": (make.postscript, 60)},
        prepare=(("gs", "-q", "-dBATCH", "-dNOPAUSE", "-sDEVICE=pdfwrite", "-o", "pages.pdf", "pages.ps"),)),
@@ -106,11 +115,13 @@ WORKLOADS = [
                "-ex", "info types s", "-ex", "info scope g7", "unit.so"), "gdb", "GPL-3+",
        "symbols and types of a library, index built on 2 threads", inputs={"unit.c": (make.c_source, 700)},
        prepare=(("gcc-12", "-g", "-O0", "-shared", "-fPIC", "-o", "unit.so", "unit.c"),)),
-    _w("ffmpeg", "ffmpeg -v error -f lavfi -i testsrc=size=320x240:rate=25:duration=20 -c:v mpeg4 -threads 2 -f framemd5 -",
+    _w("ffmpeg",
+       "ffmpeg -v error -f lavfi -i testsrc=size=320x240:rate=25:duration=20 -c:v mpeg4 -threads 2 -f framemd5 -",
        "ffmpeg", "GPL-2+", "encode a test picture on 2 threads", output="none"),
-    _w("redis", "redis-server --port {port} --bind 127.0.0.1 --save @ --appendonly no --dir {work} --loglevel warning "
+    _w("redis", "redis-server --port {port} --bind 127.0.0.1 --save @ --appendonly no --dir . --loglevel warning "
        "--lazyfree-lazy-user-del yes --lazyfree-lazy-user-flush yes",
-       "redis-server redis-tools", "BSD-3-Clause", "server under redis-benchmark, lazy frees on a thread", output="none",
+       "redis-server redis-tools", "BSD-3-Clause", "server under redis-benchmark, lazy frees on a thread",
+       output="none",
        load=("redis-benchmark -h 127.0.0.1 -p {port} -q -n 12000 -c 20 -P 8 -r 4000 -d 96 "
              "-t set,get,lpush,rpop,sadd,hset,zadd,spop,mset".split(),
              "redis-benchmark -h 127.0.0.1 -p {port} -q -n 8000 -c 20 -P 8 -r 4000 del key:__rand_int__".split(),
@@ -130,7 +141,8 @@ def compiler_part(name):
     driver = shutil.which("gcc-12") or shutil.which("gcc")
     if not driver:
         raise Unavailable(f"{name}: no gcc is installed (package gcc-12)")
-    return subprocess.run([driver, f"-print-prog-name={name}"], capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run([driver, f"-print-prog-name={name}"], capture_output=True, text=True,
+                          check=True).stdout.strip()
 
 
 def fill(word, work, port=0):
@@ -140,7 +152,7 @@ def fill(word, work, port=0):
     for name in ("cc1plus", "cc1"):
         if "{" + name + "}" in word:
             word = word.replace("{" + name + "}", compiler_part(name))
-    return word.replace("{work}", str(work)).replace("{here}", str(HERE)).replace("{port}", str(port))
+    return word.replace("{work}", str(work)).replace("{port}", str(port))
 
 
 def program(workload, work, port=0):
@@ -163,7 +175,9 @@ def environment(workload, work):
 def prepare(workload, root, scale=1.0):
     """Make the inputs below root, once; return their directory."""
     key = repr((workload.inputs and {f: (g.__name__, n) for f, (g, n) in workload.inputs.items()}, workload.files,
-                workload.prepare, round(scale, 6), hashlib.sha256((HERE / "inputs.py").read_bytes()).hexdigest()))
+                workload.prepare, round(scale, 6),
+                [hashlib.sha256((HERE / name).read_bytes()).hexdigest() for name in ("inputs.py",
+                                                                                     *workload.scripts)]))
     work = Path(root).resolve() / f"{workload.name}-{hashlib.sha256(key.encode()).hexdigest()[:10]}"
     if (work / ".complete").exists():
         return work
@@ -171,6 +185,8 @@ def prepare(workload, root, scale=1.0):
     work.mkdir(parents=True)
     for name, (generator, count) in workload.inputs.items():
         (work / name).write_text(generator(max(1, int(count * scale))), encoding="utf-8")
+    for name in workload.scripts:
+        shutil.copy(HERE / name, work / name)
     for name, content in workload.files.items():
         (work / name).write_text(content, encoding="utf-8")
     for command in workload.prepare:

@@ -56,7 +56,8 @@ def c_source(functions):
 
 def cxx_source(classes):
     random_ = rng("c++")
-    out = ["#include <algorithm>", "#include <functional>", "#include <map>", "#include <memory>", "#include <sstream>",
+    out = ["#include <algorithm>", "#include <functional>", "#include <map>", "#include <memory>",
+           "#include <sstream>",
            "#include <string>", "#include <unordered_map>", "#include <vector>", ""]
     for n in range(classes):
         kind = random_.choice(["std::map<std::string, int>", "std::unordered_map<int, std::string>",
