@@ -53,7 +53,7 @@ struct hp_worker {
     struct hp_job        *job;
     struct hp_calls       calls;
     void                **slot;
-    char                 *null_buffer;
+    char                 *null_buffer;  /* HP_NULL_BYTES per stream, so that null shares no cache lines either */
     struct hp_lane       *lane;
     _Atomic uint32_t     *epoch_left;   /* threads that have not left the epoch yet */
     _Atomic uint32_t      epochs_done, epoch_waiters;
@@ -63,7 +63,8 @@ struct hp_worker {
 
 enum {
     HP_NULL_BLOCKS = 1024, HP_NULL_STEP = 64,
-    HP_NULL_CLIP = 1 << 20              /* the null allocator's touching stays within its buffer */
+    HP_NULL_CLIP = 256 << 10,           /* the null allocator touches no more than this of a block */
+    HP_NULL_BYTES = HP_NULL_CLIP + HP_NULL_BLOCKS * HP_NULL_STEP
 };
 
 extern struct hp_worker hp_worker;
@@ -73,6 +74,7 @@ __attribute__((noreturn, cold, format(printf, 3, 4)))
 void hp_worker_stop(enum hp_worker_state state, uint64_t call, const char *format, ...);
 uint64_t hp_worker_now_ns(void);
 void *hp_worker_map(size_t bytes);      /* zeroed, resident; never returns NULL */
+void *hp_worker_map_stack(size_t bytes);    /* the same, but only its upper end is resident */
 
 /* worker_calls.c */
 void hp_worker_find_calls(struct hp_calls *f, const struct hp_job *job, char *substituted, size_t size);

@@ -104,7 +104,7 @@ HP_INLINE void hp_execute_null(char *buffer, void **slot, const struct hp_op *op
     default:              break;
     }
     char *p = buffer + (op->slot % HP_NULL_BLOCKS) * HP_NULL_STEP;
-    if (size > HP_NULL_CLIP) {      /* keep the number of touches, within the buffer */
+    if (size > HP_NULL_CLIP) {      /* only the end of a block that is larger than the buffer */
         from = from > size - HP_NULL_CLIP ? from - (size - HP_NULL_CLIP) : 0;
         size = HP_NULL_CLIP;
     }

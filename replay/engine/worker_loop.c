@@ -75,7 +75,7 @@ HP_INLINE void run(struct hp_lane *me, const int touch, const bool null, const b
     const struct hp_calls f = hp_worker.calls;
     const uint64_t lines = hp_worker.job->touch_lines;
     void **slot = hp_worker.slot;
-    char *buffer = hp_worker.null_buffer;
+    char *buffer = hp_worker.null_buffer + (size_t)me->index * HP_NULL_BYTES;
 
     for (; op < end; op++) {
         if (ordered && (op->code & ~OP_PUBLISH) >= OP_CODE_CALLS) {

@@ -45,6 +45,17 @@ void *hp_worker_map(size_t bytes)
     return p;
 }
 
+void *hp_worker_map_stack(size_t bytes)
+{
+    enum { RESIDENT = 32 << 10 };
+    char *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+
+    if (p == MAP_FAILED)
+        hp_worker_stop(HP_WORKER_SYSTEM, UINT64_MAX, "cannot map %zu bytes for a stack", bytes);
+    memset(p + bytes - RESIDENT, 0, RESIDENT);
+    return p;
+}
+
 static void map_inputs(int plan_fd, int job_fd)
 {
     struct hp_worker *w = &hp_worker;
@@ -83,7 +94,7 @@ static void prepare(void)
     w->slot = hp_worker_map((size_t)w->plan->slots * sizeof *w->slot);
     w->lane = hp_worker_map(w->plan->threads * sizeof *w->lane);
     w->epoch_left = hp_worker_map((w->plan->epochs + 1) * sizeof *w->epoch_left);
-    w->null_buffer = hp_worker_map(HP_NULL_CLIP + (size_t)HP_NULL_BLOCKS * HP_NULL_STEP);
+    w->null_buffer = hp_worker_map((size_t)w->plan->threads * HP_NULL_BYTES);
     touch_results();
     if (w->job->backend == HP_BACKEND_LIBRARY)
         hp_worker_find_calls(&w->calls, w->job, w->job->substituted, sizeof w->job->substituted);

@@ -12,7 +12,7 @@
 
 #include "measure/resident.h"
 
-enum { STACK_BYTES = 256 << 10 };
+enum { STACK_BYTES = 1 << 20 };
 
 static _Atomic uint32_t gate_waiters, finish_waiters;
 
@@ -49,7 +49,7 @@ static uint32_t start_threads(pthread_t *thread)
         if (t == 0 || w->plan->stream[t].count == 0)
             continue;
         pthread_attr_init(&attributes);
-        pthread_attr_setstack(&attributes, hp_worker_map(STACK_BYTES), STACK_BYTES);
+        pthread_attr_setstack(&attributes, hp_worker_map_stack(STACK_BYTES), STACK_BYTES);
         if (pthread_create(&thread[started], &attributes, thread_main, &w->lane[t]) != 0)
             hp_worker_stop(HP_WORKER_SYSTEM, UINT64_MAX, "cannot start thread %u of %u", t, w->plan->threads);
         pthread_attr_destroy(&attributes);
