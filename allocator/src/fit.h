@@ -30,8 +30,8 @@ struct cell_fit_node {
     struct cell_chunk chunk;            /* chunk.link is the ring */
     struct cell_fit_node *child[2];
     struct cell_fit_node **slot;        /* what points here in the trie; NULL: a younger member of a ring */
-    struct cell_link dirty;             /* heap.c: list of free chunks that hold resident pages, oldest first */
-    size_t dirty_bytes;                 /* 0: not in that list */
+    struct cell_link dirty;             /* heap.c: list of free chunks worth purging, oldest first; next NULL: not in it */
+    size_t dirty_bytes;                 /* estimate */
 };
 
 _Static_assert(sizeof(struct cell_fit_node) <= CELL_FIT_MIN, "a node must fit into the smallest chunk it manages");

@@ -6,8 +6,9 @@
 #include "os.h"
 #include "sizeclass.h"
 
-/* A free chunk with less resident memory than this is not worth a system call. */
+/* Giving back less than this, and less than this share of the heap, is not worth a system call and a flush of the TLB. */
 #define DIRTY_MIN      (4 * CELL_PAGE)
+#define DIRTY_SHARE    256
 /* Bytes that the top never gives away: the word that the last chunk borrows. */
 #define TOP_KEEP       CELL_ALIGN
 #define POOL_RUN_MAX   16u
@@ -56,6 +57,13 @@ static struct cell_fit_node *node_of_dirty(struct cell_link *link)
     return (struct cell_fit_node *)((char *)link - offsetof(struct cell_fit_node, dirty));
 }
 
+static size_t worth_purging(const struct cell_heap *heap)
+{
+    size_t share = (heap->segment.resident << CELL_PAGE_SHIFT) / DIRTY_SHARE;
+
+    return share > DIRTY_MIN ? share : DIRTY_MIN;
+}
+
 static void index_insert(struct cell_heap *heap, struct cell_chunk *c, size_t dirty_bytes)
 {
     if (cell_chunk_size(c) < CELL_FIT_MIN) {
@@ -64,10 +72,11 @@ static void index_insert(struct cell_heap *heap, struct cell_chunk *c, size_t di
     }
     struct cell_fit_node *node = (struct cell_fit_node *)c;
     cell_fit_insert(&heap->fit, c);
-    node->dirty_bytes = dirty_bytes < DIRTY_MIN ? 0 : dirty_bytes;
-    if (node->dirty_bytes != 0) {
+    node->dirty_bytes = dirty_bytes;
+    node->dirty.next = NULL;
+    if (dirty_bytes >= worth_purging(heap)) {
         cell_link_append(&heap->dirty, &node->dirty);
-        heap->dirty_bytes += node->dirty_bytes;
+        heap->dirty_bytes += dirty_bytes;
     }
 }
 
@@ -83,7 +92,7 @@ static size_t index_remove(struct cell_heap *heap, struct cell_chunk *c)
     struct cell_fit_node *node = (struct cell_fit_node *)c;
     size_t dirty_bytes = node->dirty_bytes;
     cell_fit_remove(&heap->fit, c);
-    if (dirty_bytes != 0) {
+    if (node->dirty.next != NULL) {
         cell_link_remove(&node->dirty);
         heap->dirty_bytes -= dirty_bytes;
     }
@@ -110,6 +119,7 @@ static void purge_chunk(struct cell_heap *heap, struct cell_fit_node *node)
     size_t purged = cell_segment_purge(&heap->segment, from, (char *)node + cell_chunk_size(&node->chunk));
 
     cell_link_remove(&node->dirty);
+    node->dirty.next = NULL;
     heap->dirty_bytes -= node->dirty_bytes;
     node->dirty_bytes = 0;
     heap->counts.purges += purged != 0;

@@ -6,7 +6,7 @@
  * Invariants, besides those of chunk.h, bins.h, fit.h, pool.h and segment.h
  *   H1  From base to top, chunks lie without a gap; a pool's page is the user part of one chunk.
  *   H2  A free chunk is in bins when below CELL_FIT_MIN, else in fit; the top is in neither and has no header.
- *   H3  The dirty list holds the free chunks that may cover DIRTY_MIN resident bytes or more, oldest first.
+ *   H3  The dirty list holds the free chunks that were worth purging when they were indexed, oldest first.
  */
 #ifndef CELL_HEAP_H
 #define CELL_HEAP_H
@@ -22,6 +22,8 @@ struct cell_mapped {
     struct cell_link link;          /* all mapped blocks of the heap, circular */
     char *start;                    /* of the mapping */
     size_t size;
+    char *populated_end;            /* beyond it, pages came in by faults alone; the mapping's end: nothing to learn */
+    size_t unused;
     struct cell_chunk chunk;
 };
 

@@ -152,10 +152,32 @@ static void abandon(struct cell_heap *heap, struct cell_mapped *m)
     heap->mapped_bytes -= m->size;
 }
 
-static void write_header(struct cell_mapped *m, char *start, size_t size)
+/* Brings in what comes first of the `size` fresh bytes at `start`; returns where that ends. */
+static char *populate(const struct cell_heap *heap, char *start, size_t size)
+{
+    size_t ahead = cell_segment_populate_ahead(&heap->segment, size) & ~(cell_os_page_size() - 1);
+
+    if (ahead != 0 && !cell_os_populate(start, ahead))
+        ahead = 0;
+    return start + ahead;
+}
+
+/* A page well within the part that was left to faults tells whether the program has used the whole block. Lock held. */
+static void learn_use(struct cell_heap *heap, const struct cell_mapped *m)
+{
+    char *end = m->start + m->size;
+    char *middle = m->populated_end + (end - m->populated_end) / 2;
+
+    if (m->size >= cell_option.populate_max && m->populated_end < end)
+        cell_segment_note_large_use(&heap->segment, cell_os_is_resident(
+            (char *)((uintptr_t)middle & ~(cell_os_page_size() - 1))));
+}
+
+static void write_header(struct cell_mapped *m, char *start, size_t size, char *populated_end)
 {
     m->start = start;
     m->size = size;
+    m->populated_end = populated_end;
     cell_chunk_set(&m->chunk, (size_t)(start + size - (char *)&m->chunk), CELL_INUSE | CELL_MAPPED);
 }
 
@@ -200,7 +222,7 @@ void *cell_mapped_alloc(struct cell_heap *heap, size_t request, size_t alignment
         trim_mapping(&start, &found, block, request);
 
     struct cell_mapped *m = mapped_of(block);
-    write_header(m, start, found);
+    write_header(m, start, found, fresh ? populate(heap, start, found) : start + found);
     cell_lock_acquire(&heap->lock);
     heap->counts.maps += fresh;
     adopt(heap, m);
@@ -217,6 +239,7 @@ void cell_mapped_free(struct cell_heap *heap, void *block)
     size_t size = m->size;
 
     cell_lock_acquire(&heap->lock);
+    learn_use(heap, m);
     abandon(heap, m);
     cell_chunk_erase(&m->chunk);
     follow_threshold(heap, size);
@@ -246,14 +269,15 @@ void *cell_mapped_resize(struct cell_heap *heap, void *block, size_t request)
     if (size > old_size && !cell_heap_may_take(heap, size - old_size))
         return NULL;
 
-    /* The list must not lead here while the system moves the mapping. */
+    /* The list must not lead here while the system moves the mapping. What is full is grown to be filled again. */
     cell_lock_acquire(&heap->lock);
     abandon(heap, m);
     cell_lock_release(&heap->lock);
+    bool full = size > old_size && cell_os_is_resident(m->start + old_size - cell_os_page_size());
     char *start = cell_os_remap(m->start, old_size, size, true);
     if (start != NULL) {
         m = (struct cell_mapped *)(start + offset - CELL_MAPPED_PREFIX);
-        write_header(m, start, size);
+        write_header(m, start, size, full ? populate(heap, start + old_size, size - old_size) : start + size);
     }
     cell_lock_acquire(&heap->lock);
     adopt(heap, m);

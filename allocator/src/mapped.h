@@ -1,6 +1,6 @@
 /* mapped.h - blocks with a mapping of their own: from mmap_threshold on, and when the heap's range is used up.
  *
- *        start -> | ... | link | start | size | - | header word | user bytes ... | <- page end
+ *        start -> | ... | link | start | size | populated end | - | header word | user bytes ... | <- page end
  *
  * Called by heap.c, without the heap's lock unless said; system calls are made outside of it.
  */

@@ -27,6 +27,8 @@ void *cell_os_remap(void *start, size_t old_size, size_t new_size, bool may_move
 bool  cell_os_purge(void *start, size_t size);
 /* Brings pages in by one call instead of a fault each. False: the kernel cannot; they come in by faults. */
 bool  cell_os_populate(void *start, size_t size);
+/* Whether the page at `start` has memory. */
+bool  cell_os_is_resident(void *start);
 /* Asks for or against huge pages in a range. */
 void  cell_os_huge(void *start, size_t size);
 void  cell_os_no_huge(void *start, size_t size);

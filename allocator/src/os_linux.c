@@ -112,6 +112,16 @@ bool cell_os_populate(void *start, size_t size)
     return advise(start, size, MADV_POPULATE_WRITE);
 }
 
+bool cell_os_is_resident(void *start)
+{
+    unsigned char state[16] = { 0 };    /* one byte for each page, of which we ask for one */
+    int saved = errno;
+    bool known = mincore(start, cell_os_page_size(), state) == 0;
+
+    errno = saved;
+    return known && (state[0] & 1) != 0;
+}
+
 void cell_os_huge(void *start, size_t size)
 {
     advise(start, size, MADV_HUGEPAGE);

@@ -13,9 +13,29 @@ void cell_pool_init(struct cell_pools *pools, struct cell_segment *segment)
     pools->segment = segment;
 }
 
+/* What a division by the class's cell size would give; a table, since it is on every way into a pool. */
+static const struct {
+    uint16_t capacity;
+    uint32_t inverse;       /* 2^20 / cell size, rounded up: exact for all offsets in a page */
+} class_table[CELL_POOL_CLASSES + 1] = {
+#define CLASS(i) [i] = { (CELL_PAGE - CELL_WORD) / ((i) * CELL_ALIGN), ((1u << 20) + (i) * CELL_ALIGN - 1) / ((i) * CELL_ALIGN) }
+    CLASS(1), CLASS(2), CLASS(3), CLASS(4), CLASS(5), CLASS(6), CLASS(7), CLASS(8), CLASS(9), CLASS(10), CLASS(11),
+    CLASS(12), CLASS(13), CLASS(14), CLASS(15),
+#undef CLASS
+};
+
+size_t cell_pool_capacity(unsigned pool_class)
+{
+    return class_table[pool_class].capacity;
+}
+
+/* free_count is between 1 and capacity; the share of free cells, in CELL_POOL_FILLS steps. */
 static unsigned fill_of(const struct cell_page_info *pool)
 {
-    return (unsigned)((pool->free_count - 1u) * CELL_POOL_FILLS / cell_pool_capacity(pool->pool_class));
+    unsigned capacity = class_table[pool->pool_class].capacity;
+    unsigned free_cells = pool->free_count;
+
+    return (free_cells > capacity / 4) + (free_cells > capacity / 2) + (free_cells > capacity - capacity / 4);
 }
 
 static void link_pool(struct cell_pools *pools, size_t page)
@@ -79,10 +99,11 @@ static struct cell_freed *cell_at(const struct cell_pools *pools, size_t page, s
 static size_t index_of(const struct cell_pools *pools, size_t page, const void *cell)
 {
     size_t offset = (size_t)((const char *)cell - (const char *)cell_segment_page_start(pools->segment, page));
-    size_t size = cell_pool_cell_size(info_of(pools, page)->pool_class);
+    unsigned pool_class = info_of(pools, page)->pool_class;
+    size_t index = offset * class_table[pool_class].inverse >> 20;
 
-    CELL_CHECK(offset % size == 0, CELL_FATAL_BAD_POINTER);
-    return offset / size;
+    CELL_CHECK(index * cell_pool_cell_size(pool_class) == offset, CELL_FATAL_BAD_POINTER);
+    return index;
 }
 
 /* One free cell of the pool: a used one first, then the next that was never carved. */

@@ -44,9 +44,7 @@ static inline size_t cell_pool_cell_size(unsigned pool_class)
     return pool_class * CELL_ALIGN;
 }
 
-static inline size_t cell_pool_capacity(unsigned pool_class)
-{
-    return (CELL_PAGE - CELL_WORD) / cell_pool_cell_size(pool_class);
-}
+/* Cells of a pool: 255 of 16 bytes down to 17 of 240. */
+size_t cell_pool_capacity(unsigned pool_class);
 
 #endif

@@ -11,7 +11,9 @@
 #define RESERVE_MIN       MIB
 #define COMMIT_MIN        MIB
 #define COMMIT_MAX        (64 * MIB)
-#define POPULATE_MAX      ((size_t)64)          /* pages in one call */
+#define BATCH_MAX         ((size_t)64)          /* pages brought in beyond need */
+#define CALL_MAX          ((size_t)512)         /* pages brought in by one call */
+#define LARGE_USE_MAX     4                     /* bounds of what is learnt about large blocks */
 
 #if SIZE_MAX > UINT32_MAX
 #define RESERVE_DEFAULT   ((size_t)1 << 40)     /* 1 TiB: address space alone */
@@ -30,6 +32,11 @@ static size_t min_size(size_t a, size_t b)
 }
 
 static size_t max_size(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static int max_int(int a, int b)
 {
     return a > b ? a : b;
 }
@@ -174,10 +181,31 @@ static size_t batch_pages(const struct cell_segment *seg)
     size_t share = cell_option.populate_share == 0 ? 0 : seg->resident / cell_option.populate_share;
     size_t os_page = pages_of(cell_os_page_size());
 
-    return max_size(min_size(share, POPULATE_MAX), os_page == 0 ? 1 : os_page);
+    return max_size(min_size(share, BATCH_MAX), os_page == 0 ? 1 : os_page);
 }
 
-/* Brings in the absent page `page` and a batch of its successors. `last` is the last page that is needed now. */
+size_t cell_segment_populate_ahead(const struct cell_segment *seg, size_t size)
+{
+    if (cell_option.populate_share == 0)
+        return 0;
+    if (size < cell_option.populate_max)
+        return size;
+    if (seg->large_use > 0)
+        return size - size / 8;         /* the rest tells, when the block is freed, whether this still holds */
+    if (seg->large_use < 0)
+        return 0;
+    return min_size(size, batch_pages(seg) << CELL_PAGE_SHIFT);
+}
+
+void cell_segment_note_large_use(struct cell_segment *seg, bool used)
+{
+    if (used)
+        seg->large_use += seg->large_use < LARGE_USE_MAX;
+    else
+        seg->large_use = max_int(seg->large_use - 2, -LARGE_USE_MAX);
+}
+
+/* Brings in the absent page `page` and a batch of its successors. `last` is the last page that is sure to be needed. */
 static void bring_in(struct cell_segment *seg, size_t page, size_t last)
 {
     size_t end_of_range = pages_of(seg->committed);
@@ -192,7 +220,7 @@ static void bring_in(struct cell_segment *seg, size_t page, size_t last)
         return;
     }
 
-    size_t want = max_size(min_size(last + 1 - page, POPULATE_MAX), batch_pages(seg));
+    size_t want = max_size(min_size(last + 1 - page, CALL_MAX), batch_pages(seg));
     size_t run = absent_run(seg, page, min_size(page + want, end_of_range));
     char *start = cell_segment_page_start(seg, page);
     char *end = start + (run << CELL_PAGE_SHIFT);
@@ -214,8 +242,10 @@ struct cell_zero_run cell_segment_touch(struct cell_segment *seg, void *from, vo
 {
     size_t first = cell_segment_page_of(seg, from), last = cell_segment_page_of(seg, (char *)to - 1);
     size_t zero_first = last + 1, zero_last = last + 1;
-    bool large = last - first >= pages_of(cell_option.populate_max);
+    size_t ahead = last;
 
+    if (last - first >= pages_of(cell_option.populate_max))
+        ahead = first + pages_of(cell_segment_populate_ahead(seg, (size_t)((char *)to - (char *)from)));
     for (size_t page = first; page <= last; page++) {
         uint8_t kind = seg->kind[page];
         if (kind == CELL_PAGE_CHUNK || kind >= CELL_PAGE_POOL) {    /* a header may lie in the last word of a pool's page */
@@ -224,10 +254,10 @@ struct cell_zero_run cell_segment_touch(struct cell_segment *seg, void *from, vo
             continue;
         }
         if (kind == CELL_PAGE_ABSENT) {
-            if (large && (page << CELL_PAGE_SHIFT) < seg->huge_from)
-                add_resident(seg, 1);   /* a big block may never be used whole: its pages come in by faults */
+            if (page <= ahead || (page << CELL_PAGE_SHIFT) >= seg->huge_from)
+                bring_in(seg, page, ahead);
             else
-                bring_in(seg, page, last);
+                add_resident(seg, 1);           /* left to faults */
         }
         if (zero_first > last)
             zero_first = page;

@@ -45,6 +45,7 @@ struct cell_segment {
     size_t resident;                            /* pages */
     size_t huge_from;                           /* offset from which huge pages were asked for; SIZE_MAX: nowhere */
     bool huge_known, huge_available;
+    int large_use;                              /* > 0: large blocks have turned out to be used to their ends */
     uint64_t populate_calls, populated_pages, purge_calls, purged_pages;
 };
 
@@ -60,6 +61,11 @@ void cell_segment_destroy(struct cell_segment *seg);
 bool cell_segment_grow(struct cell_segment *seg, size_t bytes);
 /* Must precede any write to [from, to): brings absent pages in, a batch at a time, and takes their zero mark away. */
 struct cell_zero_run cell_segment_touch(struct cell_segment *seg, void *from, void *to);
+/* How many of the first bytes of a fresh block of `size` bytes to bring in before they are asked for: small blocks whole;
+ * large ones as far as slack does not weigh, or, once such blocks have proved to be used whole, nearly to the end. */
+size_t cell_segment_populate_ahead(const struct cell_segment *seg, size_t size);
+/* Learns whether the end of a large block that was left to faults had been used when the block was freed. */
+void cell_segment_note_large_use(struct cell_segment *seg, bool used);
 /* Gives back the whole pages in [from, to) that have memory; returns their number of bytes. */
 size_t cell_segment_purge(struct cell_segment *seg, void *from, void *to);
 
