@@ -1,0 +1,78 @@
+/* portability.c - self-check of libcellmalloc.a for scripts/portability.sh: sizes, alignment, content, zeroes, threads. */
+#include <cellmalloc.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { THREADS = 4, SLOTS = 500, ROUNDS = 40000 };
+
+static void require(int condition, const char *what)
+{
+    if (!condition) {
+        printf("wrong: %s\n", what);
+        exit(1);
+    }
+}
+
+static void fill(unsigned char *block, size_t size, unsigned char mark)
+{
+    for (size_t i = 0; i < size; i++)
+        block[i] = mark;
+}
+
+static int holds(const unsigned char *block, size_t size, unsigned char mark)
+{
+    for (size_t i = 0; i < size; i++)
+        if (block[i] != mark)
+            return 0;
+    return 1;
+}
+
+static void *work(void *argument)
+{
+    static _Thread_local unsigned char *slot[SLOTS];
+    static _Thread_local size_t size[SLOTS];
+    uint32_t state = (uint32_t)(uintptr_t)argument;
+
+    for (int round = 0; round < ROUNDS; round++) {
+        state = state * 1664525u + 1013904223u;
+        unsigned i = (state >> 8) % SLOTS;
+        size_t wanted = (state >> 20) % ((state & 63) ? 600 : 200000);
+        unsigned char mark = (unsigned char)(i + (uintptr_t)argument);
+        require(holds(slot[i], size[i], mark), "content changed while a block was in use");
+        if (state & 64) {
+            size_t kept = size[i] < wanted ? size[i] : wanted;
+            slot[i] = cell_realloc(slot[i], wanted + 1);
+            require(slot[i] && holds(slot[i], kept, mark), "realloc lost content");
+        } else {
+            cell_free(slot[i]);
+            slot[i] = cell_calloc(1, wanted + 1);
+            require(slot[i] && holds(slot[i], wanted + 1, 0), "calloc is not zero");
+        }
+        require((uintptr_t)slot[i] % _Alignof(max_align_t) == 0, "alignment");
+        size[i] = wanted;
+        fill(slot[i], wanted, mark);
+    }
+    for (int i = 0; i < SLOTS; i++)
+        cell_free(slot[i]);
+    return NULL;
+}
+
+int main(void)
+{
+    pthread_t thread[THREADS];
+
+    for (size_t alignment = sizeof(void *); alignment <= 65536; alignment *= 2) {
+        void *block = cell_aligned_alloc(alignment, alignment * 2);
+        require(block && (uintptr_t)block % alignment == 0, "aligned_alloc");
+        cell_free(block);
+    }
+    for (uintptr_t i = 0; i < THREADS; i++)
+        require(pthread_create(&thread[i], NULL, work, (void *)(i + 1)) == 0, "pthread_create");
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(thread[i], NULL);
+    printf("%d operations on %d threads, pointers of %zu bits\n", THREADS * ROUNDS, THREADS, sizeof(void *) * 8);
+    return 0;
+}
