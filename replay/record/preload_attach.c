@@ -1,4 +1,4 @@
-/* preload_attach.c - slow paths of the recorder: finding the next allocator, the shared memory, a process slot, a ring.
+/* preload_attach.c - slow paths of the recorder: finding the shared memory, a process slot, a ring.
  *
  * The fast path comes here through hp_preload_ready() when a thread has no ring, after a fork, when its ring is full,
  * or when recording is off. A signal handler that lands here twice gives its event up and counts it as lost.
@@ -20,12 +20,11 @@
 
 #include "record/preload.h"
 
-enum { ARENA_BYTES = 64 * 1024, SPIN_ROUNDS = 200, LAST_DESTRUCTOR_ROUND = 4 };
+enum { SPIN_ROUNDS = 200, LAST_DESTRUCTOR_ROUND = 4 };
 #define EPOCH_NONE UINT64_MAX
 #define EPOCH_BOOT 1u
 #define HEARTBEAT_PATIENCE 50           /* waits of 20 ms without a beat before the collector is looked for */
 
-struct hp_next hp_next;
 __thread struct hp_self hp_self = {.epoch = EPOCH_NONE};
 static struct hp_wiped boot_page = {.epoch = EPOCH_BOOT};
 struct hp_wiped *hp_wiped = &boot_page;
@@ -35,83 +34,8 @@ bool hp_use_tsc;
 static struct hp_process_slot *process;
 static uint64_t serial;                 /* of this process, or of its parent until it has registered */
 static bool off;                        /* this process is not recorded, for good */
-static volatile bool resolving;         /* volatile: dlsym is declared a leaf, yet it calls malloc, that is, us */
 static pthread_key_t thread_key;
 static uint64_t forks;
-static char arena[ARENA_BYTES] __attribute__((aligned(64)));
-static size_t arena_used;
-
-/* Blocks asked for while dlsym looks for the real functions. Never reused, never handed to the real allocator. */
-void *hp_preload_arena(size_t size, size_t alignment)
-{
-    uintptr_t at = (uintptr_t)arena + arena_used + sizeof(size_t);
-
-    if (alignment < 16)
-        alignment = 16;
-    at = (at + alignment - 1) & ~(uintptr_t)(alignment - 1);
-    if (size > ARENA_BYTES || at + size > (uintptr_t)arena + ARENA_BYTES) {
-        errno = ENOMEM;
-        return NULL;
-    }
-    memcpy((char *)at - sizeof size, &size, sizeof size);
-    arena_used = at + size - (uintptr_t)arena;
-    return (void *)at;
-}
-
-bool hp_preload_in_arena(const void *p)
-{
-    return (uintptr_t)p - (uintptr_t)arena < ARENA_BYTES;
-}
-
-size_t hp_preload_arena_size(const void *p)
-{
-    size_t size;
-
-    memcpy(&size, (const char *)p - sizeof size, sizeof size);
-    return size;
-}
-
-static void plain_free_sized(void *p, size_t size)
-{
-    (void)size;
-    hp_next.free(p);
-}
-
-static void plain_free_aligned_sized(void *p, size_t alignment, size_t size)
-{
-    (void)alignment;
-    (void)size;
-    hp_next.free(p);
-}
-
-void hp_preload_resolve(void)
-{
-    struct hp_next n;
-
-    if (resolving)
-        return;
-    resolving = true;
-    *(void **)&n.calloc = dlsym(RTLD_NEXT, "calloc");
-    *(void **)&n.realloc = dlsym(RTLD_NEXT, "realloc");
-    *(void **)&n.reallocarray = dlsym(RTLD_NEXT, "reallocarray");
-    *(void **)&n.free = dlsym(RTLD_NEXT, "free");
-    *(void **)&n.free_sized = dlsym(RTLD_NEXT, "free_sized");
-    *(void **)&n.free_aligned_sized = dlsym(RTLD_NEXT, "free_aligned_sized");
-    *(void **)&n.aligned_alloc = dlsym(RTLD_NEXT, "aligned_alloc");
-    *(void **)&n.posix_memalign = dlsym(RTLD_NEXT, "posix_memalign");
-    *(void **)&n.memalign = dlsym(RTLD_NEXT, "memalign");
-    *(void **)&n.valloc = dlsym(RTLD_NEXT, "valloc");
-    *(void **)&n.pvalloc = dlsym(RTLD_NEXT, "pvalloc");
-    *(void **)&n.malloc_usable_size = dlsym(RTLD_NEXT, "malloc_usable_size");
-    *(void **)&n.malloc = dlsym(RTLD_NEXT, "malloc");
-    if (!n.free_sized)
-        n.free_sized = plain_free_sized;
-    if (!n.free_aligned_sized)
-        n.free_aligned_sized = plain_free_aligned_sized;
-    (void)dlerror();
-    hp_next = n;
-    resolving = false;
-}
 
 static long futex(_Atomic uint32_t *word, int operation, uint32_t value, const struct timespec *timeout)
 {
