@@ -28,6 +28,7 @@ static const char usage[] =
     "  --samples N            processes per allocator (default 10; 0: as many as --time allows)\n"
     "  --time SECONDS         stop after about so long, but not before 3 samples each\n"
     "  --loops N              passes in one process; the first is ns_per_op, the others warm_ns_per_op\n"
+    "  --carry                with --loops: a pass's survivors live until the next pass is over\n"
     "  --pace flat|K          the recorded times divided by K instead of flat out; idle:K cuts gaps above 10 ms\n"
     "  --window N             how many operations threads may run ahead (0: no limit; default 16384)\n"
     "  --drain-waits          also look at memory 0.1, 1 and 5 s after the last free, and after malloc_trim\n"
@@ -54,6 +55,7 @@ static const struct option options[] = {
     { "drain-waits", no_argument, NULL, 'd' }, { "seed", required_argument, NULL, 'r' },
     { "timeout", required_argument, NULL, 'o' }, { "json", required_argument, NULL, 'j' },
     { "latency", no_argument, NULL, 'y' }, { "verify", no_argument, NULL, 'v' },
+    { "carry", no_argument, NULL, 'c' },
     { "progress", no_argument, NULL, 'g' },    { "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 },
 };
 
@@ -119,6 +121,7 @@ static int take_option(struct arguments *a, int option, const char *value)
             return refuse("--timeout", value, "seconds from 1 to 86400");
         o->timeout_s = (unsigned)n;
         return HP_EXIT_OK;
+    case 'c': o->carry = true; return HP_EXIT_OK;
     case 'v': o->verify = true; return HP_EXIT_OK;
     case 'y': o->latency = true; return HP_EXIT_OK;
     case 'd': o->drain_waits = true; return HP_EXIT_OK;

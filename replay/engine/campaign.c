@@ -138,6 +138,7 @@ static void fill_job(const struct hp_campaign *c, struct hp_job *job, int mode)
     /* Dense enough for a tail, thin enough to fit and to leave the run what it is. */
     job->latency_seed = c->conditions.seed;
     job->latency_stride = LATENCY_STRIDE + c->plan->plan->calls / (HP_LATENCY_ROOM / 2);
+    job->carry_survivors = c->conditions.carry && job->loops > 1;
     job->drain_waits = mode == HP_MODE_ACCOUNT && c->conditions.drain_waits;
 }
 

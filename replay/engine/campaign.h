@@ -19,7 +19,7 @@ struct hp_conditions {
     int      touch;             /* enum hp_touch */
     uint64_t touch_lines;
     uint32_t loops;
-    bool     serial, drain_waits, progress, latency, verify;
+    bool     serial, drain_waits, progress, latency, verify, carry;
     double   pace;              /* 0: flat out */
     uint64_t idle_limit_ns;
     unsigned samples;           /* at most; 0: as many as the time allows */

@@ -53,6 +53,7 @@ struct hp_worker {
     struct hp_job        *job;
     struct hp_calls       calls;
     void                **slot;
+    void                **other_slot;   /* the table of the pass before, when survivors are carried over */
     char                 *null_buffer;  /* HP_NULL_BYTES per stream, so that null shares no cache lines either */
     struct hp_lane       *lane;
     _Atomic uint32_t     *epoch_left;   /* threads that have not left the epoch yet */

@@ -92,6 +92,8 @@ static void prepare(void)
     struct hp_worker *w = &hp_worker;
 
     w->slot = hp_worker_map((size_t)w->plan->slots * sizeof *w->slot);
+    if (w->job->carry_survivors)
+        w->other_slot = hp_worker_map((size_t)w->plan->slots * sizeof *w->slot);
     w->lane = hp_worker_map(w->plan->threads * sizeof *w->lane);
     w->epoch_left = hp_worker_map((w->plan->epochs + 1) * sizeof *w->epoch_left);
     w->null_buffer = hp_worker_map((size_t)w->plan->threads * HP_NULL_BYTES);

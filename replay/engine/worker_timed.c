@@ -134,6 +134,32 @@ void hp_worker_read_drain(void)
     }
 }
 
+static void swap_tables(void)
+{
+    void **other = hp_worker.other_slot;
+
+    hp_worker.other_slot = hp_worker.slot;
+    hp_worker.slot = other;
+}
+
+/* Survivors of the pass before are freed first; or, carried over, only after this pass, so that each pass finds a heap
+ * that the one before has left its marks in. */
+static void next_pass(uint32_t pass, uint32_t others)
+{
+    struct hp_job *job = hp_worker.job;
+
+    if (!job->carry_survivors) {
+        hp_loop_drain();
+        job->pass_ns[pass] = one_pass(pass, others);
+        return;
+    }
+    swap_tables();
+    job->pass_ns[pass] = one_pass(pass, others);
+    swap_tables();
+    hp_loop_drain();
+    swap_tables();
+}
+
 void hp_worker_timed(void)
 {
     struct hp_worker *w = &hp_worker;
@@ -143,8 +169,7 @@ void hp_worker_timed(void)
     first_pass(others);
     w->job->pass_end_kib[0] = w->job->end_kib;
     for (uint32_t pass = 1; pass < w->job->loops; pass++) {
-        hp_loop_drain();
-        w->job->pass_ns[pass] = one_pass(pass, others);
+        next_pass(pass, others);
         w->job->pass_end_kib[pass] = hp_resident_now_kib();
     }
     for (uint32_t i = 0; i < others; i++)

@@ -115,6 +115,7 @@ static json_t *row_json(const struct hp_campaign *c, const struct hp_entry *e, c
     json_object_set_new(row, "peak_live_bytes", json_integer((json_int_t)c->plan->plan->peak_live_bytes));
     if (o->loops > 1) {
         json_object_set_new(row, "samples_warm", lists_json(e->warm, e->samples, o->loops - 1));
+        json_object_set_new(row, "survivors", json_string(o->carry ? "carried over" : "freed"));
         json_object_set_new(row, "pass_end_rss_kib", lists_json(e->pass_end_kib, e->samples, o->loops));
     }
     for (unsigned i = 0; i < e->samples; i++)

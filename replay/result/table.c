@@ -90,6 +90,19 @@ static void print_verdicts(FILE *out, const struct hp_campaign *c)
     }
 }
 
+/* Has the trace calls that a library may lack? Otherwise its stand-ins do not matter here. */
+static bool needs_stand_ins(const struct hp_compiled *t)
+{
+    static const unsigned kinds[] = { HP_REALLOCARRAY, HP_FREE_SIZED, HP_FREE_ALIGNED_SIZED, HP_MEMALIGN, HP_VALLOC,
+                                      HP_PVALLOC, HP_NEW, HP_NEW_ALIGNED, HP_DELETE, HP_DELETE_SIZED,
+                                      HP_DELETE_ALIGNED };
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        n += t->by_kind[kinds[i]];
+    return n > 0;
+}
+
 static void print_limits(FILE *out, const struct hp_campaign *c)
 {
     const struct hp_plan *p = c->plan->plan;
@@ -110,7 +123,7 @@ static void print_limits(FILE *out, const struct hp_campaign *c)
         if (c->entry[i].violation[0])
             fprintf(out, "  %s BREAKS THE CONTRACT: %s\n", c->entry[i].allocator.name, c->entry[i].violation);
     for (unsigned i = 0; i < c->entries; i++)
-        if (c->entry[i].substituted[0])
+        if (c->entry[i].substituted[0] && needs_stand_ins(c->plan))
             fprintf(out, "  %s has no own: %s\n", c->entry[i].allocator.name, c->entry[i].substituted);
 }
 

@@ -55,6 +55,15 @@ ok "touch all" "$heaplay" replay "$kinds" --alloc glibc --samples 3 --touch all 
 less=$(json "$none" 'r["glibc"]["peak_rss_kib"]["median"]') more=$(json "$all" 'r["glibc"]["peak_rss_kib"]["median"]')
 ok "memory that is not touched costs less" $python -c "import sys; sys.exit(not $less < $more)"
 
+# Survivors carried over
+free=$TAP_TMP/free.json carry=$TAP_TMP/carry.json
+for t in "$kinds" "$four"; do
+    ok "passes with survivors freed" "$heaplay" replay "$t" --alloc glibc --samples 2 --loops 4 --json "$free"
+    ok "passes with survivors carried over" "$heaplay" replay "$t" --alloc glibc --samples 2 --loops 4 --carry --json "$carry"
+    less=$(json "$free" 'r["glibc"]["pass_end_rss_kib"][0][3]') more=$(json "$carry" 'r["glibc"]["pass_end_rss_kib"][0][3]')
+    ok "carried survivors take memory" $python -c "import sys; sys.exit(not $less < $more)"
+done
+
 # Latency
 doc=$TAP_TMP/latency.json
 ok "latency runs" "$heaplay" replay "$four" --alloc glibc --samples 2 --latency --seed 5 --json "$doc"
