@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "trace/analyze.h"
+#include "trace/live.h"
 #include "trace/validate.h"
 
 #include <stdio.h>
@@ -156,11 +157,43 @@ static void test_curve_is_bounded(void **state)
     free(events);
 }
 
+/* Many blocks come and go in random order; each live one is found, with its size, and no other. */
+static void test_live_table(void **state)
+{
+    enum { IDS = 20000 };
+    static bool live[IDS];
+    struct hp_live table;
+    size_t count = 0;
+
+    (void)state;
+    srand(1);
+    assert_int_equal(hp_live_init(&table), 0);
+    for (int round = 0; round < 200000; round++) {
+        uint64_t id = 1 + (uint64_t)rand() % (IDS - 1);
+        struct hp_live_block *found = hp_live_find(&table, id);
+        assert_int_equal(found != NULL, live[id]);
+        if (found) {
+            assert_int_equal(found->size, id * 3);
+            hp_live_remove(&table, found);
+            count--;
+        } else {
+            assert_int_equal(hp_live_add(&table, &(struct hp_live_block){ .id = id, .size = id * 3 }), 0);
+            count++;
+        }
+        live[id] = !live[id];
+        assert_int_equal(table.count, count);
+    }
+    for (uint64_t id = 1; id < IDS; id++)
+        assert_int_equal(hp_live_find(&table, id) != NULL, live[id]);
+    hp_live_free(&table);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_blocks), cmocka_unit_test(test_threads), cmocka_unit_test(test_trailer),
-        cmocka_unit_test(test_figures), cmocka_unit_test(test_curve_is_bounded),
+        cmocka_unit_test(test_figures), cmocka_unit_test(test_live_table),
+        cmocka_unit_test(test_curve_is_bounded),
     };
     int fd = mkstemp(path), failed;
 

@@ -292,6 +292,29 @@ static void test_hostile_columns(void **state)
     free(events);
 }
 
+/* A frame header that counts fewer or more events than the columns hold. */
+static void test_wrong_count(void **state)
+{
+    struct hp_event *events = random_events(50), e;
+    struct hp_encoder *encoder = hp_encoder_new();
+    struct hp_decoder *decoder = hp_decoder_new();
+    struct hp_block_start start = { 1, HP_HAS_TIME | HP_HAS_RESIDENT };
+    const struct hp_bytes *out;
+
+    (void)state;
+    assert_int_equal(hp_encoder_run(encoder, events, 50, &start, &out), 0);
+    for (uint32_t count = 49; count <= 51; count++) {
+        int got;
+        assert_int_equal(hp_decoder_begin(decoder, out->data, out->size, count, &start), 0);
+        while ((got = hp_decoder_next(decoder, &e)) == 1)
+            ;
+        assert_int_equal(got, count == 50 ? 0 : HP_E_CORRUPT);
+    }
+    hp_encoder_free(encoder);
+    hp_decoder_free(decoder);
+    free(events);
+}
+
 static void expect_open(const unsigned char *bytes, size_t size, int wanted)
 {
     char error[512];
@@ -392,7 +415,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_meta_and_trailer),
         cmocka_unit_test(test_times_are_rounded_down), cmocka_unit_test(test_cut_at_every_byte),
-        cmocka_unit_test(test_flip_every_byte), cmocka_unit_test(test_hostile_columns),
+        cmocka_unit_test(test_flip_every_byte), cmocka_unit_test(test_hostile_columns), cmocka_unit_test(test_wrong_count),
         cmocka_unit_test(test_hostile_headers), cmocka_unit_test(test_writer_refuses),
         cmocka_unit_test(test_checksum_is_crc32c), cmocka_unit_test(test_document),
     };
