@@ -24,7 +24,7 @@ from heaplay_report import load, schema, text, verdict
 SRC = Path(__file__).resolve().parent.parent
 DEFAULT_ALLOCATORS = ["cellmalloc", "glibc", "jemalloc", "mimalloc", "tcmalloc"]
 CALIBRATION = ["null", "bump"]
-RESERVE_S = 12          # for the report
+RESERVE_S = 30          # for the report
 EXIT_FAILED, EXIT_USAGE, EXIT_BAD_ALLOCATOR, EXIT_INTERRUPTED = 1, 2, 4, 130
 
 
@@ -198,7 +198,7 @@ def measure(heaplay, traces, options, started):
     """Documents of all traces that were completed, what verify said, notes, and whether ^C came."""
     allocators, notes = choose_allocators(heaplay, options.allocs)
     documents, verified, interrupted = [], {}, False
-    budget = options.minutes * 60 - RESERVE_S
+    budget = options.minutes * 60 - min(RESERVE_S, options.minutes * 15)
     with Display(budget) as display:
         try:
             share = weights(heaplay, traces)

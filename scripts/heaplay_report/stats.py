@@ -22,7 +22,7 @@ class Estimate(NamedTuple):
     high: float
     claim_low: float
     claim_high: float
-    pairs: int          # of the series with the fewest
+    pairs: int          # of one trace; over several, what is left of all after one mean for each, plus 1
     series: int         # 1 for a trace, more for a geometric mean over traces
 
     @property
@@ -84,15 +84,14 @@ def estimate(series):
         return None
     generator = numpy.random.default_rng(SEED)
     centre = float(numpy.mean([logs.mean() for logs in series]))
-    pairs = min(len(logs) for logs in series)
     deviations = numpy.mean([_deviations(logs, generator) for logs in series], axis=0)
     spread = float(numpy.sqrt(sum(logs.var(ddof=1) / len(logs) for logs in series if len(logs) > 1)) / len(series))
-    freedom = max(1, sum(len(logs) - 1 for logs in series))
+    freedom = sum(len(logs) - 1 for logs in series)
     bounds = []
     for confidence in (CONFIDENCE, CLAIM):
-        below, above = _half_widths(deviations, freedom, spread, confidence)
+        below, above = _half_widths(deviations, max(1, freedom), spread, confidence)
         bounds += [numpy.exp(centre - below), numpy.exp(centre + above)]
-    return Estimate(float(numpy.exp(centre)), *map(float, bounds), pairs, len(series))
+    return Estimate(float(numpy.exp(centre)), *map(float, bounds), freedom + 1, len(series))
 
 
 def ratio(first, second):
