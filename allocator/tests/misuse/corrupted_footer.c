@@ -1,0 +1,14 @@
+/* always: corrupted header word: a block was written past its end */
+#include "run.h"
+
+int main(void)
+{
+    cell_malloc(600);
+    char *block = cell_malloc(3000), *next = cell_malloc(3000);
+    size_t usable = cell_usable_size(block);
+    cell_malloc(600);
+    cell_free(block);
+    memset((char *)hidden(block) + usable - 8, 0x41, 8);    /* the last word: where the footer is */
+    cell_free(next);
+    return 0;
+}

@@ -1,0 +1,14 @@
+/* always: corrupted header word: a block was written past its end */
+#include "run.h"
+
+int main(void)
+{
+    cell_malloc(600);
+    char *block = cell_malloc(3000), *next = cell_malloc(3000);
+    size_t usable = cell_usable_size(block);
+    cell_malloc(600);
+    cell_free(block);
+    *(size_t *)hidden(block + usable - 8) -= 16;
+    cell_free(next);
+    return 0;
+}

@@ -1,0 +1,11 @@
+/* always: double free */
+#include "run.h"
+
+int main(void)
+{
+    char *block = apart(40), *other = apart(40);
+    cell_free(block);
+    cell_free(other);
+    cell_free(hidden(block));
+    return 0;
+}

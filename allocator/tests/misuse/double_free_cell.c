@@ -1,0 +1,10 @@
+/* always: double free */
+#include "run.h"
+
+int main(void)
+{
+    char *block = apart(40);
+    cell_free(block);
+    cell_free(hidden(block));
+    return 0;
+}

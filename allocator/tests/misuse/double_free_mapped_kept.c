@@ -1,0 +1,14 @@
+/* always: invalid pointer: not the start of a live block */
+#include "run.h"
+
+int main(void)
+{
+    /* The third mapping of a size that comes and goes is kept for reuse. */
+    char *block = NULL;
+    for (int i = 0; i < 8; i++) {
+        block = apart(1 << 20);
+        cell_free(block);
+    }
+    cell_free(hidden(block));
+    return 0;
+}

@@ -1,0 +1,10 @@
+/* always: invalid pointer: not the start of a live block */
+#include "run.h"
+
+int main(void)
+{
+    static char array[400];
+    apart(40);
+    cell_free(hidden(array + 160 - (uintptr_t)array % 16));
+    return 0;
+}

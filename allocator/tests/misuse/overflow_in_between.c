@@ -1,0 +1,14 @@
+/* always: invalid pointer: not the start of a live block */
+#include "run.h"
+
+int main(void)
+{
+    char *block[64];
+    for (int i = 0; i < 64; i++)
+        block[i] = cell_malloc(200);
+    for (int i = 0; i < 64; i++)
+        memset(hidden(block[i]), 0x41, 220);
+    for (int i = 0; i < 64; i++)
+        cell_free(block[i]);
+    return 0;
+}

@@ -1,0 +1,13 @@
+/* always: corrupted header word: a block was written past its end */
+#include "run.h"
+
+int main(void)
+{
+    cell_malloc(600);
+    char *block = cell_malloc(1000), *next = cell_malloc(1000);
+    cell_malloc(600);
+    cell_free(next);
+    memset(hidden(block), 0x41, 1030);
+    cell_free(block);
+    return 0;
+}

@@ -1,0 +1,9 @@
+/* not caught */
+#include "run.h"
+
+int main(void)
+{
+    char *block = apart(3000);
+    cell_free_sized(hidden(block), 30);
+    return 0;
+}

@@ -1,0 +1,12 @@
+/* always: corrupted free list: a block was written to after its free */
+#include "run.h"
+
+int main(void)
+{
+    char *block = apart(300);
+    cell_free(block);
+    memset(hidden(block), 0x41, 300);
+    for (int i = 0; i < 100; i++)
+        cell_malloc(300);
+    return 0;
+}
