@@ -30,7 +30,7 @@ static const char usage[] =
     "  --loops N              passes in one process; the first is ns_per_op, the others warm_ns_per_op\n"
     "  --carry                with --loops: a pass's survivors live until the next pass is over\n"
     "  --pace flat|K          the recorded times divided by K instead of flat out; idle:K cuts gaps above 10 ms\n"
-    "  --window N             how many operations threads may run ahead (0: no limit; default 16384)\n"
+    "  --window N             how many operations threads may run ahead (0: no limit; default 8192 per thread)\n"
     "  --drain-waits          also look at memory 0.1, 1 and 5 s after the last free, and after malloc_trim\n"
     "  --verify               check every block first; an allocator that fails is marked, exit status 4\n"
     "  --latency              further runs in which one call in 16 is timed: percentiles and the worst call\n"
