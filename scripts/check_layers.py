@@ -36,14 +36,19 @@ ALLOCATOR = {
     "segment": {"os", "chunk"},
     "heap": {"pool", "bins", "fit", "chunk", "sizeclass", "segment", "lock", "os", "check"},
     "tcache": {"heap", "chunk", "sizeclass", "lock", "os"},
-    "api": {"tcache", "heap", "chunk", "sizeclass", "override", "os"},      # os: the size of a page
+    "text": {"os"},
+    "walk": {"heap", "sizeclass"},
+    "stats": {"heap", "sizeclass", "tcache", "walk"},
+    "print": {"stats", "text", "walk"},
+    # os: the size of a page
+    "api": {"tcache", "heap", "chunk", "sizeclass", "override", "os", "print", "text", "mapped"},
     "override": {"api", "tcache", "heap", "lock"},
 }
 
 # Pattern of code -> the only files of the directory that may hold it, and the rule in words.
 ALONE = [
     ("allocator/src", r"\bgetenv\s*\(|\benviron\b", r"tunables\.c", "only tunables.c reads the environment"),
-    ("allocator/src", r"\berrno\s*=[^=]", r"(api|override|os_\w+)\.c", "only api.c sets errno"),
+    ("allocator/src", r"\berrno\s*=[^=]", r"(api\w*|override|os_\w+)\.c", "only api*.c sets errno"),
     ("allocator/src", r"\b(mmap|munmap|mremap|madvise|mprotect|s?brk|syscall|sysconf)\s*\(", r"os_\w+\.c",
      "only os_*.c makes system calls"),
     ("replay/engine", r"lib(jemalloc|mimalloc|tcmalloc)", r"$^", "only allocs/ knows the names of libraries"),
@@ -96,7 +101,7 @@ def check_replay(root):
 
 def check_allocator(root):
     for path in sorted((root / "allocator" / "src").glob("*.[ch]")):
-        layer = re.sub(r"_(linux|posix|darwin|bsd)$", "", path.stem)
+        layer = re.sub(r"_(linux|posix|darwin|bsd)$|(?<=^api)_\w+$", "", path.stem)
         for number, kind, target in includes(path.read_text(errors="replace")):
             name = Path(target).stem
             where = f"{path.relative_to(root)}:{number}"

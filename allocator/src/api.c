@@ -6,25 +6,45 @@
 #include "cellmalloc.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <string.h>
 
-#include "mapped.h"
+#include "api.h"
 #include "os.h"
 #include "override.h"
+#include "print.h"
 #include "tcache.h"
 
-static void *or_enomem(void *block)
+void *cell_api_or_enomem(void *block)
 {
     if (CELL_UNLIKELY(block == NULL))
         errno = ENOMEM;
     return block;
 }
 
+int cell_api_fail(int error)
+{
+    errno = error;
+    return -1;
+}
+
+/* M_PERTURB: caches are off then, so that every call comes through here and the fast paths need not ask. */
+static void *perturb_fresh(void *block)
+{
+    if (CELL_UNLIKELY(cell_option.perturb != 0) && block != NULL)
+        memset(block, (int)~cell_option.perturb & 255, cell_heap_usable(&cell_heap_main, block));
+    return block;
+}
+
+static void perturb_freed(void *block)
+{
+    if (CELL_UNLIKELY(cell_option.perturb != 0))
+        memset(block, (int)cell_option.perturb, cell_heap_usable(&cell_heap_main, block));
+}
+
 static void *malloc_slow(size_t size) __attribute__((noinline));
 static void *malloc_slow(size_t size)
 {
-    return or_enomem(cell_tcache_alloc_slow(size));
+    return cell_api_or_enomem(perturb_fresh(cell_tcache_alloc_slow(size)));
 }
 
 void *cell_malloc(size_t size)
@@ -41,6 +61,19 @@ void *cell_malloc(size_t size)
     return CELL_LIKELY(block != NULL) ? block : malloc_slow(size);
 }
 
+static void free_slow(struct cell_tcache *cache, size_t size, void *block) __attribute__((noinline));
+static void free_slow(struct cell_tcache *cache, size_t size, void *block)
+{
+    perturb_freed(block);
+    cell_tcache_free_slow(cache, size, block);
+}
+
+static void give(void *block)
+{
+    perturb_freed(block);
+    cell_heap_give(&cell_heap_main, block);
+}
+
 static void free_chunk(struct cell_tcache *cache, void *block) __attribute__((noinline));
 static void free_chunk(struct cell_tcache *cache, void *block)
 {
@@ -50,16 +83,16 @@ static void free_chunk(struct cell_tcache *cache, void *block)
     cell_heap_check_inuse(c);
     size = cell_chunk_size(c);
     if (size > cell_option.cache_limit + CELL_WORD + CELL_ALIGN - 1)
-        cell_heap_give(&cell_heap_main, block);
+        give(block);
     else if (!cell_tcache_push(cell_tcache_bin(cache, size), block))
-        cell_tcache_free_slow(cache, size, block);
+        free_slow(cache, size, block);
 }
 
 static void free_elsewhere(void *block) __attribute__((noinline));
 static void free_elsewhere(void *block)
 {
     if (block != NULL)
-        cell_heap_give(&cell_heap_main, block);
+        give(block);
 }
 
 void cell_free(void *block)
@@ -79,7 +112,18 @@ void cell_free(void *block)
         return;
     }
     if (CELL_UNLIKELY(!cell_tcache_push(cell_tcache_bin(cache, kind), block)))
-        cell_tcache_free_slow(cache, kind, block);
+        free_slow(cache, kind, block);
+}
+
+void *cell_api_clear(void *block, size_t bytes, struct cell_zero_run zero)
+{
+    char *begin = block, *end = begin + bytes;
+    char *zero_begin = zero.begin < begin ? begin : zero.begin > end ? end : zero.begin;
+    char *zero_end = zero.end < zero_begin ? zero_begin : zero.end > end ? end : zero.end;
+
+    memset(begin, 0, (size_t)(zero_begin - begin));
+    memset(zero_end, 0, (size_t)(end - zero_end));
+    return block;
 }
 
 void *cell_calloc(size_t count, size_t size)
@@ -87,22 +131,15 @@ void *cell_calloc(size_t count, size_t size)
     size_t bytes;
 
     if (__builtin_mul_overflow(count, size, &bytes) || bytes > CELL_REQUEST_MAX)
-        return or_enomem(NULL);
+        return cell_api_or_enomem(NULL);
     if (bytes <= cell_option.small_limit || bytes <= cell_option.cache_limit) {
         void *block = cell_malloc(bytes);
         return block == NULL ? NULL : memset(block, 0, bytes);
     }
 
     struct cell_zero_run zero;
-    char *block = cell_tcache_alloc_large(bytes, &zero);
-    if (block == NULL)
-        return or_enomem(NULL);
-    char *end = block + bytes;
-    char *zero_begin = zero.begin < block ? block : zero.begin > end ? end : zero.begin;
-    char *zero_end = zero.end < zero_begin ? zero_begin : zero.end > end ? end : zero.end;
-    memset(block, 0, (size_t)(zero_begin - block));
-    memset(zero_end, 0, (size_t)(end - zero_end));
-    return block;
+    void *block = cell_tcache_alloc_large(bytes, &zero);
+    return block == NULL ? cell_api_or_enomem(NULL) : cell_api_clear(block, bytes, zero);
 }
 
 void *cell_realloc(void *block, size_t size)
@@ -114,7 +151,7 @@ void *cell_realloc(void *block, size_t size)
         return NULL;
     }
     if (size > CELL_REQUEST_MAX)
-        return or_enomem(NULL);
+        return cell_api_or_enomem(NULL);
 
     void *resized = cell_heap_resize(&cell_heap_main, block, size);
     if (resized != NULL)
@@ -133,7 +170,7 @@ void *cell_reallocarray(void *block, size_t count, size_t size)
     size_t bytes;
 
     if (__builtin_mul_overflow(count, size, &bytes))
-        return or_enomem(NULL);
+        return cell_api_or_enomem(NULL);
     return cell_realloc(block, bytes);
 }
 
@@ -168,7 +205,7 @@ static void *alloc_aligned(size_t alignment, size_t size)
     size_t rounded = ((size == 0 ? 1 : size) + alignment - 1) & ~(alignment - 1);
     if (cell_size_is_cell(rounded))
         return cell_malloc(rounded);
-    return cell_tcache_alloc_aligned(size, alignment);
+    return perturb_fresh(cell_tcache_alloc_aligned(size, alignment));
 }
 
 void *cell_aligned_alloc(size_t alignment, size_t size)
@@ -177,20 +214,29 @@ void *cell_aligned_alloc(size_t alignment, size_t size)
         errno = EINVAL;
         return NULL;
     }
-    return or_enomem(alloc_aligned(alignment, size));
+    return cell_api_or_enomem(alloc_aligned(alignment, size));
+}
+
+size_t cell_api_round_alignment(size_t alignment)
+{
+    size_t rounded = CELL_ALIGN;
+
+    if (alignment > CELL_REQUEST_MAX / 2 + 1)
+        return 0;
+    while (rounded < alignment)
+        rounded *= 2;
+    return rounded;
 }
 
 void *cell_memalign(size_t alignment, size_t size)
 {
-    size_t rounded = CELL_ALIGN;
+    size_t rounded = cell_api_round_alignment(alignment);
 
-    if (alignment > CELL_REQUEST_MAX / 2 + 1) {
+    if (rounded == 0) {
         errno = EINVAL;
         return NULL;
     }
-    while (rounded < alignment)
-        rounded *= 2;
-    return or_enomem(alloc_aligned(rounded, size));
+    return cell_api_or_enomem(alloc_aligned(rounded, size));
 }
 
 int cell_posix_memalign(void **block, size_t alignment, size_t size)
@@ -209,7 +255,7 @@ int cell_posix_memalign(void **block, size_t alignment, size_t size)
 
 void *cell_valloc(size_t size)
 {
-    return or_enomem(alloc_aligned(cell_os_page_size(), size));
+    return cell_api_or_enomem(alloc_aligned(cell_os_page_size(), size));
 }
 
 void *cell_pvalloc(size_t size)
@@ -217,8 +263,8 @@ void *cell_pvalloc(size_t size)
     size_t page = cell_os_page_size();
 
     if (size > CELL_REQUEST_MAX - page)
-        return or_enomem(NULL);
-    return or_enomem(alloc_aligned(page, (size + page - 1) & ~(page - 1)));
+        return cell_api_or_enomem(NULL);
+    return cell_api_or_enomem(alloc_aligned(page, (size + page - 1) & ~(page - 1)));
 }
 
 size_t cell_usable_size(const void *block)
@@ -237,42 +283,19 @@ size_t cell_good_size(size_t size)
 
 /* ---- tuning ---------------------------------------------------------------------------------------------------- */
 
-static int fail(int error)
-{
-    errno = error;
-    return -1;
-}
-
 int cell_option_set(const char *name, size_t value)
 {
     switch (cell_tunables_set(name, value, cell_heap_main.ready)) {
     case CELL_TUNABLE_OK:       return 0;
-    case CELL_TUNABLE_UNKNOWN:  return fail(ENOENT);
-    case CELL_TUNABLE_TOO_LATE: return fail(EBUSY);
-    default:                    return fail(ERANGE);
+    case CELL_TUNABLE_UNKNOWN:  return cell_api_fail(ENOENT);
+    case CELL_TUNABLE_TOO_LATE: return cell_api_fail(EBUSY);
+    default:                    return cell_api_fail(ERANGE);
     }
 }
 
 int cell_option_get(const char *name, size_t *value)
 {
-    return cell_tunables_get(name, value) ? 0 : fail(ENOENT);
-}
-
-int cell_mallopt(int parameter, int value)
-{
-    const char *name = parameter == M_MXFAST ? "cache_limit"
-                     : parameter == M_TRIM_THRESHOLD ? "purge_min"
-                     : parameter == M_TOP_PAD ? "top_pad"
-                     : parameter == M_MMAP_THRESHOLD ? "mmap_threshold"
-                     : parameter == M_MMAP_MAX ? "mmap_max" : NULL;
-
-    if (parameter == M_TRIM_THRESHOLD && value == -1) {
-        cell_option.purge_share = 0;        /* glibc: -1 switches trimming off */
-        return 1;
-    }
-    if (name == NULL || value < 0)
-        return 0;
-    return cell_tunables_set(name, (size_t)value, cell_heap_main.ready) == CELL_TUNABLE_OK;
+    return cell_tunables_get(name, value) ? 0 : cell_api_fail(ENOENT);
 }
 
 int cell_trim(size_t pad)
@@ -285,6 +308,67 @@ int cell_trim(size_t pad)
     bool any = cell_heap_trim(&cell_heap_main, pad);
     errno = saved;
     return any;
+}
+
+size_t cell_footprint(void)
+{
+    return cell_heap_main.ready ? cell_heap_footprint(&cell_heap_main) : 0;
+}
+
+size_t cell_max_footprint(void)
+{
+    return cell_heap_main.ready ? cell_heap_footprint_peak(&cell_heap_main) : 0;
+}
+
+size_t cell_footprint_limit(void)
+{
+    return cell_option.footprint_limit;
+}
+
+size_t cell_set_footprint_limit(size_t bytes)
+{
+    cell_tunables_set_nearest("footprint_limit", bytes, cell_heap_main.ready);
+    return cell_option.footprint_limit;
+}
+
+/* ---- looking inside --------------------------------------------------------------------------------------------- */
+
+static int finish(struct cell_text *text)
+{
+    int error = cell_text_finish(text);
+
+    return error == 0 ? 0 : cell_api_fail(error);
+}
+
+int cell_stats_text(int fd)
+{
+    struct cell_census census;
+    struct cell_text text;
+
+    cell_stats_count(NULL, &census);
+    cell_text_start_fd(&text, fd);
+    cell_print_text(&text, &census);
+    return finish(&text);
+}
+
+int cell_stats_json(int fd)
+{
+    struct cell_census census;
+    struct cell_text text;
+
+    cell_stats_count(NULL, &census);
+    cell_text_start_fd(&text, fd);
+    cell_print_json(&text, &census);
+    return finish(&text);
+}
+
+int cell_dump_json(int fd)
+{
+    struct cell_text text;
+
+    cell_text_start_fd(&text, fd);
+    cell_print_dump(&text);
+    return finish(&text);
 }
 
 CELL_OVERRIDE_C_NAMES

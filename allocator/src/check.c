@@ -111,6 +111,18 @@ const char *cell_heap_defect(struct cell_heap *heap)
     return defect;
 }
 
+static int verdict(const char *defect, const char **why)
+{
+    if (why != NULL)
+        *why = defect;
+    return defect == NULL ? 0 : -1;
+}
+
+int cell_heap_check(struct cell_heap *heap, const char **why)
+{
+    return heap == NULL ? cell_check(why) : verdict(cell_heap_defect(heap), why);
+}
+
 int cell_check(const char **why)
 {
     const char *defect = NULL;
@@ -120,7 +132,5 @@ int cell_check(const char **why)
         if (defect == NULL && !cell_tcache_is_valid(cell_tcache_mine))
             defect = "the thread's cache is not sound";                         /* T1, T2, T3 */
     }
-    if (why != NULL)
-        *why = defect;
-    return defect == NULL ? 0 : -1;
+    return verdict(defect, why);
 }

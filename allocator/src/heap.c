@@ -629,6 +629,11 @@ bool cell_heap_trim(struct cell_heap *heap, size_t keep)
     return any;
 }
 
+size_t cell_heap_footprint_peak(const struct cell_heap *heap)
+{
+    return (heap->resident_peak << CELL_PAGE_SHIFT) + heap->mapped_peak;
+}
+
 bool cell_heap_may_take(const struct cell_heap *heap, size_t bytes)
 {
     size_t after = cell_heap_footprint(heap) + bytes;

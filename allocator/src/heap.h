@@ -101,6 +101,8 @@ static inline void cell_heap_check_inuse(const struct cell_chunk *c)
 bool cell_heap_trim(struct cell_heap *heap, size_t keep);
 /* Bytes that the heap has from the system now. */
 size_t cell_heap_footprint(const struct cell_heap *heap);
+/* The sum of the peaks of chunks and of mapped blocks: at least the largest footprint so far. */
+size_t cell_heap_footprint_peak(const struct cell_heap *heap);
 /* Whether `bytes` more are within the limits of the footprint. */
 bool cell_heap_may_take(const struct cell_heap *heap, size_t bytes);
 /* Why the heap is not sound, or NULL. Takes time proportional to the heap. */

@@ -41,6 +41,8 @@ size_t cell_os_address_limit(void);
 uint64_t cell_os_random(void);
 bool  cell_os_is_setuid(void);
 unsigned cell_os_cpu_count(void);
+/* 0, or the errno of what went wrong. */
+int   cell_os_write(int fd, const char *text, size_t length);
 void  cell_os_write_error(const char *text, size_t length);
 
 /* Sleeps while *word == expected; returns on a wake-up or for no reason at all. */

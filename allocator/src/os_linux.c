@@ -189,20 +189,26 @@ unsigned cell_os_cpu_count(void)
     return count > 0 ? (unsigned)count : 1;
 }
 
-void cell_os_write_error(const char *text, size_t length)
+int cell_os_write(int fd, const char *text, size_t length)
 {
-    int saved = errno;
+    int saved = errno, error = 0;
 
-    while (length > 0) {
-        ssize_t written = write(STDERR_FILENO, text, length);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            break;
-        text += written;
-        length -= (size_t)written;
+    while (length > 0 && error == 0) {
+        ssize_t written = write(fd, text, length);
+        if (written > 0) {
+            text += written;
+            length -= (size_t)written;
+        } else if (written == 0 || errno != EINTR) {
+            error = written == 0 ? EIO : errno;
+        }
     }
     errno = saved;
+    return error;
+}
+
+void cell_os_write_error(const char *text, size_t length)
+{
+    cell_os_write(STDERR_FILENO, text, length);
 }
 
 void cell_os_wait(const uint32_t *word, uint32_t expected)

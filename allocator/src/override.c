@@ -6,14 +6,20 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+#include "api.h"
 #include "cellmalloc.h"
-#include "heap.h"
+#include "stats.h"
 #include "tcache.h"
 
 /* ---- fork: no thread may be inside the allocator while the process is copied ----------------------------------- */
 
 static void before_fork(void)
 {
+    cell_api_heaps_lock();
     cell_tcache_lock();
     cell_heap_lock(&cell_heap_main);
 }
@@ -22,12 +28,14 @@ static void after_fork_in_parent(void)
 {
     cell_heap_unlock(&cell_heap_main);
     cell_tcache_unlock();
+    cell_api_heaps_unlock();
 }
 
 static void after_fork_in_child(void)
 {
     cell_heap_reset_lock(&cell_heap_main);
     cell_tcache_reset_lock();
+    cell_api_heaps_reset_lock();
 }
 
 __attribute__((constructor)) static void install_fork_handlers(void)
@@ -40,6 +48,13 @@ __attribute__((constructor)) static void install_fork_handlers(void)
 typedef void (*new_handler)(void);
 extern new_handler std_get_new_handler(void) __asm__("_ZSt15get_new_handlerv") __attribute__((weak));
 extern void std_throw_bad_alloc(void) __asm__("_ZSt17__throw_bad_allocv") __attribute__((weak, noreturn));
+
+/* size_t in mangled names */
+#if SIZE_MAX > UINT32_MAX
+#define SIZE "m"
+#else
+#define SIZE "j"
+#endif
 
 #define CXX_NAME(mangled) __asm__(mangled) __attribute__((visibility("default")))
 
@@ -75,45 +90,45 @@ __attribute__((noinline, cold)) static void *new_slow(size_t size, size_t alignm
     return block;
 }
 
-void *cxx_new(size_t size) CXX_NAME("_Znwm");
+void *cxx_new(size_t size) CXX_NAME("_Znw" SIZE);
 void *cxx_new(size_t size)
 {
     void *block = cell_malloc(size);
     return CELL_LIKELY(block != NULL) ? block : new_slow(size, 0);
 }
 
-void *cxx_new_array(size_t size) CXX_NAME("_Znam");
+void *cxx_new_array(size_t size) CXX_NAME("_Zna" SIZE);
 void *cxx_new_array(size_t size)
 {
     return cxx_new(size);
 }
 
-void *cxx_new_nothrow(size_t size, const void *tag) CXX_NAME("_ZnwmRKSt9nothrow_t");
+void *cxx_new_nothrow(size_t size, const void *tag) CXX_NAME("_Znw" SIZE "RKSt9nothrow_t");
 void *cxx_new_nothrow(size_t size, const void *tag)
 {
     (void)tag;
     return new_or_null(size, 0);
 }
 
-void *cxx_new_array_nothrow(size_t size, const void *tag) CXX_NAME("_ZnamRKSt9nothrow_t");
+void *cxx_new_array_nothrow(size_t size, const void *tag) CXX_NAME("_Zna" SIZE "RKSt9nothrow_t");
 void *cxx_new_array_nothrow(size_t size, const void *tag)
 {
     return cxx_new_nothrow(size, tag);
 }
 
-void *cxx_new_aligned(size_t size, size_t alignment) CXX_NAME("_ZnwmSt11align_val_t");
+void *cxx_new_aligned(size_t size, size_t alignment) CXX_NAME("_Znw" SIZE "St11align_val_t");
 void *cxx_new_aligned(size_t size, size_t alignment)
 {
     return new_slow(size, alignment);
 }
 
-void *cxx_new_array_aligned(size_t size, size_t alignment) CXX_NAME("_ZnamSt11align_val_t");
+void *cxx_new_array_aligned(size_t size, size_t alignment) CXX_NAME("_Zna" SIZE "St11align_val_t");
 void *cxx_new_array_aligned(size_t size, size_t alignment)
 {
     return new_slow(size, alignment);
 }
 
-void *cxx_new_aligned_nothrow(size_t size, size_t alignment, const void *tag) CXX_NAME("_ZnwmSt11align_val_tRKSt9nothrow_t");
+void *cxx_new_aligned_nothrow(size_t size, size_t alignment, const void *tag) CXX_NAME("_Znw" SIZE "St11align_val_tRKSt9nothrow_t");
 void *cxx_new_aligned_nothrow(size_t size, size_t alignment, const void *tag)
 {
     (void)tag;
@@ -121,7 +136,7 @@ void *cxx_new_aligned_nothrow(size_t size, size_t alignment, const void *tag)
 }
 
 void *cxx_new_array_aligned_nothrow(size_t size, size_t alignment, const void *tag)
-    CXX_NAME("_ZnamSt11align_val_tRKSt9nothrow_t");
+    CXX_NAME("_Zna" SIZE "St11align_val_tRKSt9nothrow_t");
 void *cxx_new_array_aligned_nothrow(size_t size, size_t alignment, const void *tag)
 {
     return cxx_new_aligned_nothrow(size, alignment, tag);
@@ -141,15 +156,52 @@ void *cxx_new_array_aligned_nothrow(size_t size, size_t alignment, const void *t
 
 DELETE_1(cxx_delete, "_ZdlPv")
 DELETE_1(cxx_delete_array, "_ZdaPv")
-DELETE_2(cxx_delete_sized, size_t, "_ZdlPvm")
-DELETE_2(cxx_delete_array_sized, size_t, "_ZdaPvm")
+DELETE_2(cxx_delete_sized, size_t, "_ZdlPv" SIZE)
+DELETE_2(cxx_delete_array_sized, size_t, "_ZdaPv" SIZE)
 DELETE_2(cxx_delete_nothrow, const void *, "_ZdlPvRKSt9nothrow_t")
 DELETE_2(cxx_delete_array_nothrow, const void *, "_ZdaPvRKSt9nothrow_t")
 DELETE_2(cxx_delete_aligned, size_t, "_ZdlPvSt11align_val_t")
 DELETE_2(cxx_delete_array_aligned, size_t, "_ZdaPvSt11align_val_t")
-DELETE_3(cxx_delete_sized_aligned, size_t, size_t, "_ZdlPvmSt11align_val_t")
-DELETE_3(cxx_delete_array_sized_aligned, size_t, size_t, "_ZdaPvmSt11align_val_t")
+DELETE_3(cxx_delete_sized_aligned, size_t, size_t, "_ZdlPv" SIZE "St11align_val_t")
+DELETE_3(cxx_delete_array_sized_aligned, size_t, size_t, "_ZdaPv" SIZE "St11align_val_t")
 DELETE_3(cxx_delete_aligned_nothrow, size_t, const void *, "_ZdlPvSt11align_val_tRKSt9nothrow_t")
 DELETE_3(cxx_delete_array_aligned_nothrow, size_t, const void *, "_ZdaPvSt11align_val_tRKSt9nothrow_t")
 
+/* ---- glibc's figures, in its own structures ---------------------------------------------------------------------- */
+
+#ifdef __GLIBC__
+
+/* arena == uordblks + fordblks, as in glibc; free cells and cached blocks count as fastbin blocks. */
+__attribute__((visibility("default"))) struct mallinfo2 mallinfo2(void)
+{
+    struct cell_stats stats;
+
+    cell_stats_get(&stats);
+    size_t arena = stats.heap_bytes + stats.top_bytes;
+    size_t unused = stats.free_bytes + stats.cached_bytes + stats.top_bytes;
+    return (struct mallinfo2){
+        .arena = arena,
+        .ordblks = stats.free_chunks + (stats.top_bytes != 0),
+        .smblks = stats.free_cells + stats.cached_blocks,
+        .hblks = stats.mapped_blocks,
+        .hblkhd = stats.mapped_bytes,
+        .fsmblks = stats.free_cell_bytes + stats.cached_bytes,
+        .uordblks = arena - unused,
+        .fordblks = unused,
+        .keepcost = stats.top_bytes,
+    };
+}
+
+__attribute__((visibility("default"))) struct mallinfo mallinfo(void)
+{
+    struct mallinfo2 wide = mallinfo2();
+
+    return (struct mallinfo){
+        .arena = (int)wide.arena, .ordblks = (int)wide.ordblks, .smblks = (int)wide.smblks, .hblks = (int)wide.hblks,
+        .hblkhd = (int)wide.hblkhd, .fsmblks = (int)wide.fsmblks, .uordblks = (int)wide.uordblks,
+        .fordblks = (int)wide.fordblks, .keepcost = (int)wide.keepcost,
+    };
+}
+
+#endif
 #endif

@@ -1,56 +1,175 @@
-/* stats.c - the figures of cellmalloc.h, read from every layer. */
+/* stats.c - counts what walk.c visits, and copies the counters of every layer. */
+#include "stats.h"
+
 #include <string.h>
 
-#include "cellmalloc.h"
+#include "sizeclass.h"
 #include "tcache.h"
+#include "walk.h"
 
-static size_t free_bytes(const struct cell_heap *heap)
+static size_t log2_of(size_t size)
 {
-    size_t bytes = 0;
-
-    for (size_t page = 0; page < cell_segment_page_of(&heap->segment, heap->top); page++) {
-        if (heap->segment.kind[page] < CELL_PAGE_POOL)
-            continue;
-        const struct cell_page_info *pool = &heap->segment.info[page];
-        bytes += pool->free_count * cell_pool_cell_size(pool->pool_class);
-    }
-    for (struct cell_chunk *c = (struct cell_chunk *)heap->segment.base; c < heap->top; c = cell_chunk_next(c))
-        if (!cell_chunk_is_inuse(c))
-            bytes += cell_chunk_size(c);
-    return bytes;
+    return sizeof(unsigned long long) * 8 - 1 - (size_t)__builtin_clzll(size);
 }
 
-void cell_stats_get(struct cell_stats *stats)
+static size_t row_of_chunk(size_t size)
 {
-    struct cell_heap *heap = &cell_heap_main;
-    const struct cell_tcache *cache = cell_tcache_mine;
+    return size < CELL_FIT_MIN ? size / CELL_ALIGN : CELL_BIN_COUNT + log2_of(size) - log2_of(CELL_FIT_MIN);
+}
 
-    memset(stats, 0, sizeof *stats);
-    if (!heap->ready)
-        return;
-    cell_heap_lock(heap);
-    stats->heap_bytes = (size_t)((char *)heap->top - heap->segment.base);
-    stats->resident_bytes = heap->segment.resident << CELL_PAGE_SHIFT;
-    stats->free_bytes = free_bytes(heap);
-    stats->dirty_bytes = heap->dirty_bytes;
-    stats->mapped_bytes = heap->mapped_bytes;
-    stats->map_cached_bytes = heap->map_cache.bytes;
-    for (unsigned i = 1; i <= CELL_POOL_CLASSES; i++)
-        stats->pool_bytes += heap->pools.pages[i] * CELL_PAGE;
-    stats->metadata_bytes = heap->segment.kind_committed + heap->segment.info_committed + sizeof *heap;
-    stats->footprint_bytes = cell_heap_footprint(heap);
+void cell_stats_range(size_t row, uint64_t *from, uint64_t *to)
+{
+    *from = row < CELL_BIN_COUNT ? row * CELL_ALIGN : (uint64_t)CELL_FIT_MIN << (row - CELL_BIN_COUNT);
+    *to = row < CELL_BIN_COUNT ? *from : 2 * *from - 1;
+}
+
+static void count_live(struct cell_stats *stats, const struct cell_block *block)
+{
+    stats->live_blocks++;
+    stats->live_bytes += block->usable;
+    stats->overhead_bytes += block->size - block->usable;
+}
+
+static void count_free_chunk(struct cell_census *census, size_t size)
+{
+    size_t row = row_of_chunk(size);
+
+    census->stats.free_chunks++;
+    census->stats.free_chunk_bytes += size;
+    if (size > census->stats.largest_free_bytes)
+        census->stats.largest_free_bytes = size;
+    census->free_chunks[row].count++;
+    census->free_chunks[row].bytes += size;
+}
+
+static int count_block(void *context, const struct cell_block *block)
+{
+    struct cell_census *census = context;
+    struct cell_stats *stats = &census->stats;
+    size_t pool_class = block->usable / CELL_ALIGN;
+
+    switch (block->kind) {
+    case CELL_KIND_CELL:
+        census->cells[pool_class].live++;
+        count_live(stats, block);
+        break;
+    case CELL_KIND_CELL_FREE:
+        census->cells[pool_class].free++;
+        stats->free_cells++;
+        stats->free_cell_bytes += block->size;
+        break;
+    case CELL_KIND_CHUNK:
+        count_live(stats, block);
+        break;
+    case CELL_KIND_MAPPED:
+        stats->mapped_blocks++;
+        count_live(stats, block);
+        break;
+    case CELL_KIND_CHUNK_FREE:
+        count_free_chunk(census, block->size);
+        break;
+    case CELL_KIND_POOL:
+        stats->pool_bytes += block->size;
+        break;
+    case CELL_KIND_TOP:
+        stats->top_bytes = block->size;
+        break;
+    default:
+        break;
+    }
+    return 0;
+}
+
+/* What a pool holds beside its cells: the header word and the rest of the page. */
+static void count_pools(struct cell_census *census, const struct cell_pools *pools)
+{
+    uint64_t cell_bytes = 0;
+
+    for (unsigned i = 1; i <= CELL_POOL_CLASSES; i++) {
+        census->cells[i].pools = pools->pages[i];
+        cell_bytes += (census->cells[i].live + census->cells[i].free) * cell_pool_cell_size(i);
+    }
+    census->stats.overhead_bytes += census->stats.pool_bytes - cell_bytes;
+}
+
+static void copy_counts(struct cell_stats *stats, const struct cell_heap *heap)
+{
     stats->splits = heap->counts.splits;
     stats->merges = heap->counts.merges;
+    stats->pool_adds = heap->counts.pool_adds;
+    stats->pool_removes = heap->counts.pool_removes;
+    stats->grows = heap->counts.grows;
     stats->purges = heap->counts.purges;
     stats->purged_bytes = heap->counts.purged_bytes;
     stats->populates = heap->segment.populate_calls;
     stats->populated_pages = heap->segment.populated_pages;
+    stats->faults_avoided = stats->populated_pages - stats->populates;
     stats->maps = heap->counts.maps;
     stats->unmaps = heap->counts.unmaps;
     stats->remaps = heap->counts.remaps;
+    stats->map_reuses = heap->counts.map_reuses;
+}
+
+static void count_heap(struct cell_heap *heap, struct cell_census *census)
+{
+    struct cell_stats *stats = &census->stats;
+
+    cell_heap_lock(heap);
+    cell_walk_locked(heap, count_block, census);
+    count_pools(census, &heap->pools);
+    copy_counts(stats, heap);
+    stats->heap_bytes = (uint64_t)((char *)heap->top - heap->segment.base);
+    stats->resident_bytes = (uint64_t)heap->segment.resident << CELL_PAGE_SHIFT;
+    stats->dirty_bytes = heap->dirty_bytes;
+    stats->mapped_bytes = heap->mapped_bytes;
+    stats->map_cached_bytes = heap->map_cache.bytes;
+    stats->metadata_bytes = heap->segment.kind_committed + heap->segment.info_committed + sizeof *heap;
+    stats->footprint_bytes = cell_heap_footprint(heap);
+    stats->footprint_peak_bytes = cell_heap_footprint_peak(heap);
     cell_heap_unlock(heap);
-    stats->cached_bytes = cell_tcache_bytes(cache);
+    stats->free_bytes = stats->free_chunk_bytes + stats->free_cell_bytes;
+}
+
+/* The walk took what waits in the calling thread's cache for live. */
+static void count_cache(struct cell_stats *stats, const struct cell_tcache *cache)
+{
+    for (size_t i = 1; i < CELL_TCACHE_BINS; i++) {
+        const struct cell_freed *block = cache->slot[i].bin.head;
+        for (; block != NULL; block = cell_freed_next(block)) {
+            size_t usable = cell_heap_usable(&cell_heap_main, block);
+            size_t size = cell_heap_size_of(&cell_heap_main, block);
+            stats->cached_blocks++;
+            stats->cached_bytes += size;
+            stats->live_blocks--;
+            stats->live_bytes -= usable;
+            stats->overhead_bytes -= size - usable;
+        }
+    }
     stats->metadata_bytes += cell_tcache_metadata_bytes();
     stats->refills = cache->refills;
     stats->flushes = cache->flushes;
+}
+
+void cell_stats_count(struct cell_heap *heap, struct cell_census *census)
+{
+    memset(census, 0, sizeof *census);
+    if (heap != NULL) {
+        count_heap(heap, census);
+    } else if (cell_heap_main.ready) {
+        count_heap(&cell_heap_main, census);
+        count_cache(&census->stats, cell_tcache_mine);
+    }
+}
+
+void cell_heap_stats(struct cell_heap *heap, struct cell_stats *stats)
+{
+    struct cell_census census;
+
+    cell_stats_count(heap, &census);
+    *stats = census.stats;
+}
+
+void cell_stats_get(struct cell_stats *stats)
+{
+    cell_heap_stats(NULL, stats);
 }

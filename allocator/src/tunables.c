@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "os.h"
+#include "text.h"
 
 extern char **environ;
 
@@ -38,6 +39,7 @@ static const struct { const char *variable, *name; } glibc_names[] = {
     { "MALLOC_MMAP_MAX_",       "mmap_max" },
     { "MALLOC_TRIM_THRESHOLD_", "purge_min" },
     { "MALLOC_TOP_PAD_",        "top_pad" },
+    { "MALLOC_PERTURB_",        "perturb" },
 };
 
 static const struct row *find_row(const char *name, size_t length)
@@ -63,12 +65,22 @@ static enum cell_tunable_result set_row(const struct row *row, uint64_t value, b
     *row->value = (size_t)value;
     if (row->value == &cell_option.mmap_threshold)
         cell_option.mmap_dynamic = 0;
+    if (row->value == &cell_option.perturb && value != 0)
+        cell_option.cache_bytes = 0;    /* so that every call takes the slow path, which fills */
     return CELL_TUNABLE_OK;
 }
 
 enum cell_tunable_result cell_tunables_set(const char *name, size_t value, bool started)
 {
     return set_row(find_row(name, strlen(name)), value, started);
+}
+
+void cell_tunables_set_nearest(const char *name, size_t value, bool started)
+{
+    const struct row *row = find_row(name, strlen(name));
+    uint64_t nearest = value < row->minimum ? row->minimum : value > row->maximum ? row->maximum : value;
+
+    set_row(row, nearest, started);
 }
 
 bool cell_tunables_get(const char *name, size_t *value)
@@ -81,82 +93,48 @@ bool cell_tunables_get(const char *name, size_t *value)
     return true;
 }
 
-/* Text output without stdio, which would allocate. */
-struct line {
-    char text[320];
-    size_t used;
-};
-
-static void add(struct line *line, const char *text, size_t length)
-{
-    size_t space = sizeof line->text - 1 - line->used;
-
-    length = length < space ? length : space;
-    memcpy(line->text + line->used, text, length);
-    line->used += length;
-}
-
-static void add_string(struct line *line, const char *text)
-{
-    add(line, text, strlen(text));
-}
-
-static void add_number(struct line *line, uint64_t number)
-{
-    char digits[20];
-    size_t at = sizeof digits;
-
-    do {
-        digits[--at] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number != 0);
-    add(line, digits + at, sizeof digits - at);
-}
-
-static void print(struct line *line)
-{
-    line->text[line->used++] = '\n';
-    cell_os_write_error(line->text, line->used);
-}
-
 static void warn(const char *variable, const char *setting, size_t length, enum cell_tunable_result why,
                  const struct row *row)
 {
-    struct line line = { .used = 0 };
+    struct cell_text line;
 
-    add_string(&line, "cellmalloc: ");
-    add_string(&line, variable);
-    add_string(&line, ": \"");
-    add(&line, setting, length < 80 ? length : 80);
+    cell_text_start_fd(&line, 2);
+    cell_text_string(&line, "cellmalloc: ");
+    cell_text_string(&line, variable);
+    cell_text_string(&line, ": \"");
+    cell_text_add(&line, setting, length < 80 ? length : 80);
     if (why == CELL_TUNABLE_UNKNOWN) {
-        add_string(&line, "\" ignored: no such tunable; CELLMALLOC_CONF=help lists them");
+        cell_text_string(&line, "\" ignored: no such tunable; CELLMALLOC_CONF=help lists them");
     } else {
-        add_string(&line, "\" ignored: the value must be a number from ");
-        add_number(&line, row->minimum);
-        add_string(&line, " to ");
-        add_number(&line, row->maximum);
+        cell_text_string(&line, "\" ignored: the value must be a number from ");
+        cell_text_number(&line, row->minimum);
+        cell_text_string(&line, " to ");
+        cell_text_number(&line, row->maximum);
     }
-    print(&line);
+    cell_text_string(&line, "\n");
+    cell_text_finish(&line);
 }
 
 void cell_tunables_help(void)
 {
-    for (size_t i = 0; i < ROW_COUNT; i++) {
-        struct line line = { .used = 0 };
+    struct cell_text line;
 
-        add_string(&line, rows[i].name);
-        add_string(&line, ":");
-        add_number(&line, *rows[i].value);
-        add_string(&line, "  [");
-        add_number(&line, rows[i].minimum);
-        add_string(&line, "..");
-        add_number(&line, rows[i].maximum);
-        add_string(&line, " ");
-        add_string(&line, rows[i].unit);
-        add_string(&line, rows[i].when == START ? ", at start] " : "] ");
-        add_string(&line, rows[i].text);
-        print(&line);
+    cell_text_start_fd(&line, 2);
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        cell_text_string(&line, rows[i].name);
+        cell_text_string(&line, ":");
+        cell_text_number(&line, *rows[i].value);
+        cell_text_string(&line, "  [");
+        cell_text_number(&line, rows[i].minimum);
+        cell_text_string(&line, "..");
+        cell_text_number(&line, rows[i].maximum);
+        cell_text_string(&line, " ");
+        cell_text_string(&line, rows[i].unit);
+        cell_text_string(&line, rows[i].when == START ? ", at start] " : "] ");
+        cell_text_string(&line, rows[i].text);
+        cell_text_string(&line, "\n");
     }
+    cell_text_finish(&line);
 }
 
 /* A decimal number with an optional K, M or G; false on anything else. */

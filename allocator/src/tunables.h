@@ -21,6 +21,8 @@ enum cell_tunable_result { CELL_TUNABLE_OK, CELL_TUNABLE_UNKNOWN, CELL_TUNABLE_R
 
 /* `started`: the heap exists, so that tunables read at the start can no longer change. */
 enum cell_tunable_result cell_tunables_set(const char *name, size_t value, bool started);
+/* The allowed value next to `value`. The name must be one of tunables.def, of a tunable that may change any time. */
+void cell_tunables_set_nearest(const char *name, size_t value, bool started);
 bool cell_tunables_get(const char *name, size_t *value);
 /* One line for each tunable, to stderr. */
 void cell_tunables_help(void);

@@ -1,0 +1,21 @@
+/* api.h - what the files of the public functions (api*.c) share. */
+#ifndef CELL_API_H
+#define CELL_API_H
+
+#include "heap.h"
+
+/* errno from glibc's manual: the block, or NULL with ENOMEM. */
+void *cell_api_or_enomem(void *block);
+/* -1 with errno. */
+int   cell_api_fail(int error);
+/* Zeroes what is not known to be zero in a fresh block. */
+void *cell_api_clear(void *block, size_t bytes, struct cell_zero_run zero);
+/* The power of two that memalign takes for an alignment; 0: it is too large. */
+size_t cell_api_round_alignment(size_t alignment);
+
+/* Around fork(): the list of separate heaps, and their locks. */
+void cell_api_heaps_lock(void);
+void cell_api_heaps_unlock(void);
+void cell_api_heaps_reset_lock(void);
+
+#endif
