@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Record the bundled traces again: make each program's input, run it under `heaplay record`, describe what came out."""
+"""Record the bundled traces again: make each input, run the program under `heaplay record`, describe what came out."""
 
 import argparse
 import hashlib
@@ -23,8 +23,8 @@ HEADER = """# The bundled traces
 
 Recorded by `make traces` (scripts/make_traces.py) from real programs on generated inputs; the inputs come from fixed
 seeds (scripts/workloads/inputs.py), so anyone can record them again. `make traces LONG=1` records longer ones into
-`build/traces-long/`, which are not bundled. FORMAT.md describes the files. A trace holds sizes, object ids, thread numbers
-and times: neither addresses nor contents. Suites of traces by name are in suites.json.
+`build/traces-long/`, which are not bundled. FORMAT.md describes the files. A trace holds sizes, object ids, thread
+numbers and times: neither addresses nor contents. Suites of traces by name are in suites.json.
 
 The table is written by scripts/make_traces.py from the recordings; do not edit it.
 """
@@ -99,8 +99,9 @@ def table(entries):
     lines = ["| trace | program | operations | threads | freed by another thread | peak live | on disk | bytes/op |",
              "|---|---|---:|---:|---:|---:|---:|---:|"]
     for name, e in sorted(entries.items()):
-        lines.append(f"| {name} | {e['what']} | {e['operations']:,} | {e['threads']} | {100 * e['cross_thread_share']:.1f} % | "
-                     f"{e['peak_live_bytes'] / 2**20:.2f} MiB | {e['bytes'] / 1e6:.2f} MB | {e['bytes_per_operation']:.2f} |")
+        lines.append(f"| {name} | {e['what']} | {e['operations']:,} | {e['threads']} | "
+                     f"{100 * e['cross_thread_share']:.1f} % | {e['peak_live_bytes'] / 2**20:.2f} MiB | "
+                     f"{e['bytes'] / 1e6:.2f} MB | {e['bytes_per_operation']:.2f} |")
     total = sum(e["bytes"] for e in entries.values())
     operations = sum(e["operations"] for e in entries.values())
     lines.append(f"| **{len(entries)} traces** | | {operations:,} | | | | {total / 1e6:.2f} MB | "

@@ -2,8 +2,8 @@
 """Whole programs under each allocator: wall time, peak RSS, faults, with the output compared and the malloc proved.
 
 Each block runs every allocator once in a random order: hyperfine takes the wall time, and the static launcher that it
-starts takes peak RSS (wait4) and faults. Servers run under their load, whose wall time is taken. A/A: "glibc-again" is
-glibc a second time.
+starts takes peak RSS (wait4) and faults. Servers run under their load, whose wall time is taken. "glibc-again" is glibc
+a second time.
 """
 
 import argparse
@@ -116,7 +116,7 @@ def row_of(subject, allocator, runs, reference):
             return {**row, "status": status, "status_text": text}
     row["blocks"] = [block for block, _ in runs]
     for name in FIGURES:
-        row[name] = document.figure([line["user_us"] * 1000 + line["system_us"] * 1000 if name == "cpu_ns" else line[name]
+        row[name] = document.figure([1000 * (line["user_us"] + line["system_us"]) if name == "cpu_ns" else line[name]
                                      for _, line in runs])
     return row
 

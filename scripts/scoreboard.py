@@ -281,8 +281,8 @@ def arguments(words):
     parser.add_argument("--out", default=os.environ.get("OUT", "build/release"), help="build directory")
     parser.add_argument("--history", default=str(HISTORY), help="file to append to ('' for none)")
     given = parser.parse_args(words)
-    given.samples = given.samples or (4 if given.quick else 10)
-    given.blocks = given.blocks or (2 if given.quick else 6)
+    given.samples = (4 if given.quick else 10) if given.samples is None else given.samples
+    given.blocks = (2 if given.quick else 6) if given.blocks is None else given.blocks
     given.sets = given.sets.split() or (["traces", "threads"] if given.quick else ["traces", "threads", "programs"])
     wrong = set(given.sets) - {"traces", "threads", "programs"}
     if wrong or given.samples < 1 or given.blocks < 1:

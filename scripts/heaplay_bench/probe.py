@@ -28,13 +28,18 @@ def parse_instructions(text):
     return int(match.group(1)) if match else None
 
 
+MEMORY_CALLS = {"mmap", "munmap", "mprotect", "madvise", "brk", "mremap", "process_madvise"}
+
+
 def parse_system_calls(text):
-    """The total of `strace -c`: the number before the word total, errors left out."""
+    """Calls that give, take or change memory, of `strace -c`; the harness reads /proc, which does not count."""
+    total, seen = 0, False
     for line in text.splitlines():
         words = line.split()
-        if words and words[-1] == "total":
-            return int(words[3])
-    return None
+        seen = seen or bool(words) and words[-1] == "total"
+        if len(words) >= 5 and words[-1] in MEMORY_CALLS:
+            total += int(words[3])
+    return total if seen else None
 
 
 PARSERS = {"instructions": parse_instructions, "system_calls": parse_system_calls}
@@ -44,8 +49,16 @@ def available(kind):
     return shutil.which(WRAPPERS[kind][0]) is not None
 
 
-def count(kind, heaplay, trace, allocator, timeout_s=600):
-    """The count of one replay of the trace, in the recorded order on one thread, set-up included."""
+def count(kind, heaplay, trace, allocator):
+    """The count of one sample on one thread, the worker's start included.
+
+    heaplay starts workers for more than samples (accounts, identity): what a second sample adds is one sample's.
+    """
+    return total(kind, heaplay, trace, allocator, 2) - total(kind, heaplay, trace, allocator, 1)
+
+
+def total(kind, heaplay, trace, allocator, samples):
+    """The sum over all workers of one heaplay replay."""
     with tempfile.TemporaryDirectory(prefix="heaplay-probe-") as name:
         here = Path(name)
         shutil.copy(heaplay, here / "heaplay")
@@ -53,15 +66,13 @@ def count(kind, heaplay, trace, allocator, timeout_s=600):
         text = WRAPPERS[kind][1].format(log=shlex.quote(str(here / "log")), worker=shlex.quote(str(worker)))
         (here / "heaplay-worker").write_text(f"#!/bin/sh\n{text}\n", encoding="ascii")
         (here / "heaplay-worker").chmod(0o755)
-        done = subprocess.run([str(here / "heaplay"), "replay", str(trace), "--alloc", allocator, "--samples", "1",
-                               "--threads", "1", "--timeout", str(timeout_s)], capture_output=True, text=True,
+        done = subprocess.run([str(here / "heaplay"), "replay", str(trace), "--alloc", allocator, "--samples",
+                               str(samples), "--threads", "1", "--timeout", "600"], capture_output=True, text=True,
                               check=False, env={k: v for k, v in os.environ.items() if k != "LD_PRELOAD"})
         if done.returncode:
             raise run.RunError(f"{kind} of {trace} under {allocator}: heaplay ended with {done.returncode}: "
                                f"{done.stderr.strip()[-300:]}")
-        # heaplay runs the worker for its accounts first, then for the sample: the last log is the sample's.
-        logs = sorted(here.glob("log.*"), key=lambda path: path.stat().st_mtime_ns)
-        found = PARSERS[kind](logs[-1].read_text(errors="replace")) if logs else None
-    if found is None:
+        found = [PARSERS[kind](log.read_text(errors="replace")) for log in sorted(here.glob("log.*"))]
+    if not found or None in found:
         raise run.RunError(f"{kind} of {trace} under {allocator}: {WRAPPERS[kind][0]} printed no total")
-    return found
+    return sum(found)

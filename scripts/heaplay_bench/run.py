@@ -77,7 +77,8 @@ def drive(workload, work, port, process):
         done = subprocess.run([catalog.fill(word, work, port) for word in command], cwd=work, env=plain,
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False)
         if done.returncode:
-            raise RunError(f"{workload.name}: '{' '.join(command)}' ended with {done.returncode}: {done.stderr[-200:]}")
+            raise RunError(f"{workload.name}: '{' '.join(command)}' ended with {done.returncode}: "
+                           f"{done.stderr[-200:]}")
     elapsed_ns = time.monotonic_ns() - start
     subprocess.run([catalog.fill(word, work, port) for word in workload.stop], cwd=work, env=plain,
                    stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)

@@ -1,1 +1,1 @@
-"""What real programs are made to do: one catalogue for `make traces` and `make programs`, inputs made from fixed seeds."""
+"""What real programs are made to do: one catalogue for traces and whole programs, inputs made from fixed seeds."""

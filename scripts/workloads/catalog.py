@@ -125,7 +125,8 @@ WORKLOADS = [
        load=("redis-benchmark -h 127.0.0.1 -p {port} -q -n 12000 -c 20 -P 8 -r 4000 -d 96 "
              "-t set,get,lpush,rpop,sadd,hset,zadd,spop,mset".split(),
              "redis-benchmark -h 127.0.0.1 -p {port} -q -n 8000 -c 20 -P 8 -r 4000 del key:__rand_int__".split(),
-             "redis-benchmark -h 127.0.0.1 -p {port} -q -n 12000 -c 20 -P 8 -r 4000 append key:__rand_int__ tail-tail".split(),
+             ("redis-benchmark -h 127.0.0.1 -p {port} -q -n 12000 -c 20 -P 8 -r 4000 append key:__rand_int__ "
+              "tail-tail").split(),
              "redis-cli -h 127.0.0.1 -p {port} flushall async".split()),
        stop="redis-cli -h 127.0.0.1 -p {port} shutdown nosave".split()),
 ]
@@ -190,8 +191,11 @@ def prepare(workload, root, scale=1.0):
     for name, content in workload.files.items():
         (work / name).write_text(content, encoding="utf-8")
     for command in workload.prepare:
-        done = subprocess.run([fill(word, work) for word in command], cwd=work, capture_output=True, text=True,
-                              env={**os.environ, **environment(workload, work)}, check=False)
+        words = [fill(word, work) for word in command]
+        if not shutil.which(words[0]):
+            raise Unavailable(f"{workload.name}: '{words[0]}' is not installed; it makes the input")
+        done = subprocess.run(words, cwd=work, capture_output=True, text=True, check=False,
+                              env={**os.environ, **environment(workload, work)})
         if done.returncode:
             raise Unavailable(f"{workload.name}: making its input with '{' '.join(command)}' ended with "
                               f"{done.returncode}: {done.stderr.strip()[-300:]}")

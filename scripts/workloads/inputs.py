@@ -65,7 +65,8 @@ def cxx_source(classes):
         out.append(
             f"template <typename T> struct box{n} {{\n    T value; {kind} held;\n"
             f"    template <typename F> auto apply(F f) const {{ return f(value); }}\n"
-            f"    std::string text() const {{ std::ostringstream o; o << value << held.size(); return o.str(); }}\n}};\n"
+            f"    std::string text() const {{ std::ostringstream o; o << value << held.size(); "
+            f"return o.str(); }}\n}};\n"
             f"std::size_t use{n}(int n)\n{{\n    box{n}<int> a{{n, {{}}}}; box{n}<double> b{{n * 0.5, {{}}}};\n"
             f"    std::vector<std::function<int(int)>> fs;\n"
             f"    for (int i = 0; i < n; i++) fs.push_back([i, &a](int x) {{ return a.apply([x](int v)"
@@ -109,7 +110,8 @@ def sql(rows):
     for n in range(rows):
         out.append(f"INSERT INTO item VALUES({n}, '{random_.choice(book)}{n}', {random_.randint(0, 50)}, "
                    f"{random_.random() * 99:.2f}, '{' '.join(random_.choices(book, k=random_.randint(1, 12)))}');")
-        out.append(f"INSERT INTO sale VALUES({random_.randint(0, n)}, {random_.randint(0, 365)}, {random_.randint(1, 9)});")
+        out.append(f"INSERT INTO sale VALUES({random_.randint(0, n)}, {random_.randint(0, 365)}, "
+                   f"{random_.randint(1, 9)});")
         if n % 50 == 49:
             out.append(f"SELECT grp, count(*), sum(price) FROM item WHERE id > {n - 50} GROUP BY grp ORDER BY 3;")
             out.append(f"UPDATE item SET note = note || upper(name) WHERE id % 97 = {n % 97};")
@@ -154,7 +156,8 @@ def xml(records):
         out.append(f'<book id="b{n}" x:lang="{random_.choice(["en", "de", "fr"])}"><title>'
                    f'{" ".join(random_.choices(book, k=4))}</title><price>{random_.random() * 50:.2f}</price>')
         for _ in range(random_.randint(0, 5)):
-            out.append(f'<author role="{random_.choice(book)}">{random_.choice(book)} &amp; {random_.choice(book)}</author>')
+            out.append(f'<author role="{random_.choice(book)}">{random_.choice(book)} &amp; '
+                       f'{random_.choice(book)}</author>')
         out.append(f"<p>{' '.join(random_.choices(book, k=20))} <b>{random_.choice(book)}</b> tail</p></book>")
     return "\n".join(out) + "\n</catalog>\n"
 
@@ -172,7 +175,8 @@ XSLT = """<?xml version="1.0"?>
 def dot_graph(nodes):
     random_ = rng("dot")
     edges = [f"n{n} -> n{random_.randrange(max(0, n - 25), n)};" for n in range(1, nodes)]
-    edges += [f'n{random_.randrange(nodes)} -> n{random_.randrange(nodes)} [label="e{k}"];' for k in range(nodes // 5)]
+    edges += [f'n{random_.randrange(nodes)} -> n{random_.randrange(nodes)} [label="e{k}"];'
+              for k in range(nodes // 5)]
     return "digraph g { rankdir=LR; node [shape=box];\n" + "\n".join(edges) + "\n}\n"
 
 
@@ -190,7 +194,8 @@ def postscript(pages):
             out.append(f"newpath {x} {y} moveto {x + random_.randint(5, 90)} {y + random_.randint(5, 90)} "
                        f"{random_.randint(40, 500)} {random_.randint(60, 700)} {x} {y + 40} curveto "
                        f"{random_.random():.2f} {random_.random():.2f} {random_.random():.2f} setrgbcolor fill")
-        out.append(f"/dict{page} 200 dict def 0 1 199 {{ dup 20 string cvs cvn exch dict{page} 3 1 roll put }} for showpage")
+        out.append(f"/dict{page} 200 dict def 0 1 199 {{ dup 20 string cvs cvn exch dict{page} 3 1 roll put }} for "
+                   "showpage")
     return "\n".join(out) + "\n"
 
 
@@ -199,7 +204,8 @@ def smt(variables):
     random_ = rng("smt")
     out = ["(set-option :smt.random_seed 1)", "(set-option :sat.random_seed 1)"]
     for n in range(variables):
-        out.append(f"(declare-const x{n} Int)(assert (and (>= x{n} 0) (<= x{n} 40)))(declare-const b{n} (_ BitVec 16))")
+        out.append(f"(declare-const x{n} Int)(assert (and (>= x{n} 0) (<= x{n} 40)))"
+                   f"(declare-const b{n} (_ BitVec 16))")
     for _ in range(variables * 2):
         i, j, k = (random_.randrange(variables) for _ in range(3))
         out.append(f"(assert (or (<= (+ x{i} (* {random_.randint(2, 5)} x{j})) (+ x{k} {random_.randint(20, 90)})) "
@@ -226,7 +232,8 @@ def cmake_project(targets):
     out = ["cmake_minimum_required(VERSION 3.18)", "project(generated LANGUAGES NONE)", "set(all)"]
     for n in range(targets):
         args = " ".join(f"s{random_.randint(0, 999)}" for _ in range(8))
-        out.append(f"set(list{n} {args})\nforeach(item IN LISTS list{n})\n  string(REGEX REPLACE \"s([0-9]+)\" \"v\\\\1\" "
+        out.append(f"set(list{n} {args})\nforeach(item IN LISTS list{n})\n"
+                   f"  string(REGEX REPLACE \"s([0-9]+)\" \"v\\\\1\" "
                    f"out \"${{item}}\")\n  list(APPEND all \"${{out}}-{n}\")\nendforeach()\n"
                    f"add_custom_command(OUTPUT o{n}.txt COMMAND echo {n} DEPENDS "
                    f"{f'o{random_.randrange(n)}.txt' if n else ''})\nadd_custom_target(t{n} DEPENDS o{n}.txt)")
