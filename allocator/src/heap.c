@@ -387,7 +387,7 @@ size_t cell_heap_take_cells(struct cell_heap *heap, unsigned pool_class, size_t 
     return taken;
 }
 
-static void free_cell(struct cell_heap *heap, void *cell)
+static void free_cell(struct cell_heap *heap, struct cell_freed *cell)
 {
     if (!cell_pool_give(&heap->pools, cell))
         return;
@@ -401,23 +401,47 @@ static void free_cell(struct cell_heap *heap, void *cell)
 
 /* ---- blocks ------------------------------------------------------------------------------------------------------ */
 
+/* How many chunks of `size` to carve at one place: what it holds, but not beyond the pages that are there. */
+static size_t run_length(const struct cell_heap *heap, const struct cell_chunk *place, size_t size, size_t wanted)
+{
+    size_t room = CELL_PAGE - ((uintptr_t)heap->top & (CELL_PAGE - 1)) - TOP_KEEP;
+
+    if (place != NULL)
+        room = cell_chunk_size(place);
+    room /= size;
+    return room == 0 ? 1 : min_size(room, wanted);
+}
+
+/* Cuts a chunk in use into `count` chunks of `size` and pushes them, lowest address on top. */
+static void carve(struct cell_chunk *run, size_t size, size_t count, struct cell_freed **stack)
+{
+    size_t status = CELL_INUSE | (cell_chunk_is_prev_inuse(run) ? CELL_PREV_INUSE : 0);
+    size_t last = cell_chunk_size(run) - (count - 1) * size;
+
+    for (size_t i = count; i-- > 0;) {
+        struct cell_chunk *c = cell_chunk_at(run, i * size);
+        if (count > 1)
+            cell_chunk_set(c, i == count - 1 ? last : size, i == 0 ? status : CELL_INUSE | CELL_PREV_INUSE);
+        cell_freed_push(stack, cell_chunk_user(c));
+    }
+}
+
 static size_t take_chunks(struct cell_heap *heap, size_t size, size_t wanted, enum growth growth,
                           struct cell_freed **stack)
 {
-    struct cell_freed *blocks[512];
-    struct cell_zero_run zero;
     size_t taken = 0;
 
     cell_lock_acquire(&heap->lock);
-    while (taken < wanted && taken < sizeof blocks / sizeof blocks[0]) {
-        struct cell_chunk *c = take(heap, size, CELL_ALIGN, taken == 0 ? growth : STAY, &zero);
-        if (c == NULL)
+    while (taken < wanted) {
+        struct cell_zero_run zero;
+        size_t count = run_length(heap, find(heap, size, CELL_ALIGN), size, wanted - taken);
+        struct cell_chunk *run = take(heap, count * size, CELL_ALIGN, taken == 0 ? growth : STAY, &zero);
+        if (run == NULL)
             break;
-        blocks[taken++] = cell_chunk_user(c);
+        carve(run, size, count, stack);
+        taken += count;
     }
     cell_lock_release(&heap->lock);
-    for (size_t i = taken; i-- > 0;)
-        cell_freed_push(stack, blocks[i]);
     return taken;
 }
 

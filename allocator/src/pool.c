@@ -29,23 +29,34 @@ size_t cell_pool_capacity(unsigned pool_class)
     return class_table[pool_class].capacity;
 }
 
-/* free_count is between 1 and capacity; the share of free cells, in CELL_POOL_FILLS steps. */
-static unsigned fill_of(const struct cell_page_info *pool)
+static uint32_t *list_head(struct cell_pools *pools, const struct cell_page_info *pool, unsigned fill)
+{
+    return &pools->first[pool->pool_class][fill];
+}
+
+/* Share of free cells in steps of a quarter; free_count is at least 1. Sets how many more change it. */
+static unsigned fill_of(const struct cell_page_info *pool, unsigned *until_next)
 {
     unsigned capacity = class_table[pool->pool_class].capacity;
+    unsigned quarter = capacity / CELL_POOL_FILLS;
     unsigned free_cells = pool->free_count;
+    unsigned fill = (free_cells > quarter) + (free_cells > 2 * quarter) + (free_cells > 3 * quarter);
 
-    return (free_cells > capacity / 4) + (free_cells > capacity / 2) + (free_cells > capacity - capacity / 4);
+    *until_next = (fill == 3 ? capacity : (fill + 1) * quarter + 1) - free_cells;
+    return fill;
 }
+
+/* A pool in a list knows its list's head by prev, when it is first in it: HEAD_BIT | fill. */
+#define HEAD_BIT (UINT32_C(1) << 31)
 
 static void link_pool(struct cell_pools *pools, size_t page)
 {
     struct cell_page_info *pool = info_of(pools, page);
-    uint32_t *first;
+    unsigned until_next, fill = fill_of(pool, &until_next);
+    uint32_t *first = list_head(pools, pool, fill);
 
-    pool->list = (uint8_t)fill_of(pool);
-    first = &pools->first[pool->pool_class][pool->list];
-    pool->prev = 0;
+    pool->until_relink = (uint8_t)until_next;
+    pool->prev = HEAD_BIT | fill;
     pool->next = *first;
     if (*first != 0)
         info_of(pools, *first - 1)->prev = (uint32_t)page + 1;
@@ -56,10 +67,10 @@ static void unlink_pool(struct cell_pools *pools, size_t page)
 {
     struct cell_page_info *pool = info_of(pools, page);
 
-    if (pool->prev != 0)
-        info_of(pools, pool->prev - 1)->next = pool->next;
+    if (pool->prev & HEAD_BIT)
+        *list_head(pools, pool, pool->prev & ~HEAD_BIT) = pool->next;
     else
-        pools->first[pool->pool_class][pool->list] = pool->next;
+        info_of(pools, pool->prev - 1)->next = pool->next;
     if (pool->next != 0)
         info_of(pools, pool->next - 1)->prev = pool->prev;
 }
@@ -106,19 +117,43 @@ static size_t index_of(const struct cell_pools *pools, size_t page, const void *
     return index;
 }
 
-/* One free cell of the pool: a used one first, then the next that was never carved. */
-static struct cell_freed *pool_pop(struct cell_pools *pools, size_t page)
+/* The pool's stack: cells that were used before, the last one freed on top. */
+static struct cell_freed *stack_of(const struct cell_pools *pools, size_t page)
+{
+    unsigned top = info_of(pools, page)->free_head;
+
+    return top == 0 ? NULL : cell_at(pools, page, top - 1u);
+}
+
+/* Cuts the upper `wanted` cells off the pool's stack; it holds `have` > 0. */
+static size_t take_stacked(struct cell_pools *pools, size_t page, size_t have, size_t wanted, struct cell_freed **stack)
 {
     struct cell_page_info *pool = info_of(pools, page);
 
-    pool->free_count--;
-    if (pool->free_head == 0)
-        return cell_at(pools, page, pool->carved++);
+    *stack = stack_of(pools, page);
+    if (have <= wanted) {
+        pool->free_head = 0;
+        return have;
+    }
+    struct cell_freed *last = *stack;
+    for (size_t i = 1; i < wanted; i++)
+        last = cell_freed_next(last);
+    pool->free_head = (uint16_t)(index_of(pools, page, cell_freed_next(last)) + 1);
+    cell_freed_set_next(last, NULL);
+    return wanted;
+}
 
-    struct cell_freed *cell = cell_at(pools, page, pool->free_head - 1u);
-    struct cell_freed *next = cell_freed_next(cell);
-    pool->free_head = next == NULL ? 0 : (uint16_t)(index_of(pools, page, next) + 1);
-    return cell;
+/* Carves cells that were never used, lowest address on top. */
+static size_t take_carved(struct cell_pools *pools, size_t page, size_t wanted, struct cell_freed **stack)
+{
+    struct cell_page_info *pool = info_of(pools, page);
+    size_t left = class_table[pool->pool_class].capacity - pool->carved;
+    size_t taken = wanted < left ? wanted : left;
+
+    pool->carved = (uint16_t)(pool->carved + taken);
+    for (size_t i = 1; i <= taken; i++)
+        cell_freed_push(stack, cell_at(pools, page, pool->carved - i));
+    return taken;
 }
 
 size_t cell_pool_take(struct cell_pools *pools, unsigned pool_class, size_t wanted, struct cell_freed **stack)
@@ -127,52 +162,47 @@ size_t cell_pool_take(struct cell_pools *pools, unsigned pool_class, size_t want
 
     for (unsigned fill = 0; fill < CELL_POOL_FILLS && first == 0; fill++)
         first = pools->first[pool_class][fill];
-    if (first == 0 || wanted == 0)
+    if (first == 0)
         return 0;
 
     size_t page = first - 1;
     struct cell_page_info *pool = info_of(pools, page);
-    size_t taken = wanted < pool->free_count ? wanted : pool->free_count;
+    size_t capacity = class_table[pool_class].capacity;
+    size_t stacked = pool->free_count - (capacity - pool->carved);
 
     unlink_pool(pools, page);
-    if (pool->free_count == cell_pool_capacity(pool_class))
-        pools->empty[pool_class]--;
-
-    struct cell_freed *top = pool_pop(pools, page), *last = top;
-    for (size_t i = 1; i < taken; i++) {
-        struct cell_freed *cell = pool_pop(pools, page);
-        cell_freed_set_next(last, cell);
-        last = cell;
-    }
-    cell_freed_set_next(last, *stack);
-    *stack = top;
+    pools->empty[pool_class] -= pool->free_count == capacity;
+    size_t taken = stacked != 0 ? take_stacked(pools, page, stacked, wanted, stack)
+                                : take_carved(pools, page, wanted, stack);
+    pool->free_count = (uint16_t)(pool->free_count - taken);
     if (pool->free_count != 0)
         link_pool(pools, page);
     return taken;
 }
 
-bool cell_pool_give(struct cell_pools *pools, void *freed)
+/* Where the fill of a pool changes. */
+static bool relink(struct cell_pools *pools, size_t page)
 {
-    size_t page = cell_segment_page_of(pools->segment, freed);
     struct cell_page_info *pool = info_of(pools, page);
-    size_t index = index_of(pools, page, freed);
-    struct cell_freed *below = pool->free_head == 0 ? NULL : cell_at(pools, page, pool->free_head - 1u);
+
+    if (pool->free_count > 1)
+        unlink_pool(pools, page);
+    link_pool(pools, page);
+    return pool->free_count == class_table[pool->pool_class].capacity && ++pools->empty[pool->pool_class] > 1;
+}
+
+bool cell_pool_give(struct cell_pools *pools, struct cell_freed *cell)
+{
+    size_t page = cell_segment_page_of(pools->segment, cell);
+    struct cell_page_info *pool = info_of(pools, page);
+    size_t index = index_of(pools, page, cell);
 
     CELL_CHECK(index < pool->carved, CELL_FATAL_BAD_POINTER);
-    CELL_CHECK(pool->free_count < cell_pool_capacity(pool->pool_class), CELL_FATAL_DOUBLE_FREE);
-    cell_freed_set_next(freed, below);
+    CELL_CHECK(pool->free_count < class_table[pool->pool_class].capacity, CELL_FATAL_DOUBLE_FREE);
+    cell_freed_set_next(cell, stack_of(pools, page));
     pool->free_head = (uint16_t)(index + 1);
     pool->free_count++;
-
-    if (pool->free_count == 1) {
-        link_pool(pools, page);
-    } else if (fill_of(pool) != pool->list) {
-        unlink_pool(pools, page);
-        link_pool(pools, page);
-    }
-    if (pool->free_count != cell_pool_capacity(pool->pool_class))
-        return false;
-    return ++pools->empty[pool->pool_class] > 1;
+    return pool->free_count == 1 || --pool->until_relink == 0 ? relink(pools, page) : false;
 }
 
 bool cell_pool_is_valid(const struct cell_pools *pools, size_t page)

@@ -9,7 +9,8 @@
  *
  * Invariants
  *   P1  free_count = cells on the pool's stack + cells never carved.
- *   P2  A pool with free cells is in the list of its class for its fill; a full one is in none.
+ *   P2  A pool with free cells is in the list of its class for its fill as it was when last linked; a full one is in
+ *       none. It is linked anew when until_relink more cells have come back, which is where its fill changes.
  *   P3  kind[page] is the class's offset in a thread cache's bins exactly while the page is a pool.
  */
 #ifndef CELL_POOL_H
@@ -33,10 +34,10 @@ void cell_pool_init(struct cell_pools *pools, struct cell_segment *segment);
 void cell_pool_add(struct cell_pools *pools, size_t page, unsigned pool_class);
 /* Undoes it; the pool must be empty. */
 void cell_pool_remove(struct cell_pools *pools, size_t page);
-/* Moves up to `wanted` cells of the fullest pool to the stack, lowest address on top; returns how many. */
+/* Moves up to `wanted` cells of the fullest pool to the stack, which must be empty; returns how many. */
 size_t cell_pool_take(struct cell_pools *pools, unsigned pool_class, size_t wanted, struct cell_freed **stack);
-/* Takes a cell back; true when its pool has become empty and one more of its class is empty already. */
-bool cell_pool_give(struct cell_pools *pools, void *cell);
+/* Takes a cell back; true when its pool has become empty while another of its class is empty already. */
+bool cell_pool_give(struct cell_pools *pools, struct cell_freed *cell);
 bool cell_pool_is_valid(const struct cell_pools *pools, size_t page);
 
 static inline size_t cell_pool_cell_size(unsigned pool_class)

@@ -238,7 +238,7 @@ static void bring_in(struct cell_segment *seg, size_t page, size_t last)
     add_resident(seg, run);
 }
 
-struct cell_zero_run cell_segment_touch(struct cell_segment *seg, void *from, void *to)
+struct cell_zero_run cell_segment_touch_slow(struct cell_segment *seg, void *from, void *to)
 {
     size_t first = cell_segment_page_of(seg, from), last = cell_segment_page_of(seg, (char *)to - 1);
     size_t zero_first = last + 1, zero_last = last + 1;
@@ -248,7 +248,7 @@ struct cell_zero_run cell_segment_touch(struct cell_segment *seg, void *from, vo
         ahead = first + pages_of(cell_segment_populate_ahead(seg, (size_t)((char *)to - (char *)from)));
     for (size_t page = first; page <= last; page++) {
         uint8_t kind = seg->kind[page];
-        if (kind == CELL_PAGE_CHUNK || kind >= CELL_PAGE_POOL) {    /* a header may lie in the last word of a pool's page */
+        if (kind == CELL_PAGE_CHUNK || kind >= CELL_PAGE_POOL) {
             if (zero_first <= last && zero_last > last)
                 zero_last = page;
             continue;

@@ -31,7 +31,7 @@ enum cell_page_kind {
 struct cell_page_info {
     uint32_t next, prev;
     uint16_t free_head, free_count, carved;
-    uint8_t  pool_class, list;
+    uint8_t  pool_class, until_relink;
 };
 
 struct cell_segment {
@@ -60,7 +60,7 @@ void cell_segment_destroy(struct cell_segment *seg);
 /* Commits at least `bytes` more. False: the range or the system's memory is used up. */
 bool cell_segment_grow(struct cell_segment *seg, size_t bytes);
 /* Must precede any write to [from, to): brings absent pages in, a batch at a time, and takes their zero mark away. */
-struct cell_zero_run cell_segment_touch(struct cell_segment *seg, void *from, void *to);
+static inline struct cell_zero_run cell_segment_touch(struct cell_segment *seg, void *from, void *to);
 /* How many of the first bytes of a fresh block of `size` bytes to bring in before they are asked for: small blocks whole;
  * large ones as far as slack does not weigh, or, once such blocks have proved to be used whole, nearly to the end. */
 size_t cell_segment_populate_ahead(const struct cell_segment *seg, size_t size);
@@ -88,6 +88,23 @@ static inline void *cell_segment_page_start(const struct cell_segment *seg, size
 static inline bool cell_segment_holds(const struct cell_segment *seg, const void *p)
 {
     return (size_t)((const char *)p - seg->base) < __atomic_load_n(&seg->committed, __ATOMIC_RELAXED);
+}
+
+struct cell_zero_run cell_segment_touch_slow(struct cell_segment *seg, void *from, void *to);
+
+static inline bool cell_segment_is_written(const struct cell_segment *seg, const void *p)
+{
+    uint8_t kind = seg->kind[cell_segment_page_of(seg, p)];
+
+    return kind == CELL_PAGE_CHUNK || kind >= CELL_PAGE_POOL;   /* a header may lie in the last words of a pool's page */
+}
+
+static inline struct cell_zero_run cell_segment_touch(struct cell_segment *seg, void *from, void *to)
+{
+    if ((size_t)((char *)to - (char *)from) <= CELL_PAGE && cell_segment_is_written(seg, from) &&
+        cell_segment_is_written(seg, (char *)to - 1))
+        return (struct cell_zero_run){ (char *)to, (char *)to };
+    return cell_segment_touch_slow(seg, from, to);
 }
 
 #endif
