@@ -1,0 +1,184 @@
+/* test_fork.c - fork while other threads allocate: the child goes on, allocates, and frees what the parent had. */
+#include <pthread.h>
+
+#include "support.h"
+
+#define THREADS 3
+
+static int going;
+static void *shared[200];
+
+static void *allocate_all_the_time(void *argument)
+{
+    uint64_t state = 5 + (uintptr_t)argument;
+    void *block[50] = { NULL };
+
+    while (__atomic_load_n(&going, __ATOMIC_RELAXED)) {
+        size_t at = random_from(&state) % COUNT_OF(block);
+        cell_free(block[at]);
+        block[at] = cell_malloc(random_from(&state) % (random_from(&state) % 16 == 0 ? 200000 : 800));
+        REQUIRE(block[at] != NULL);
+    }
+    for (size_t i = 0; i < COUNT_OF(block); i++)
+        cell_free(block[i]);
+    return NULL;
+}
+
+/* In the child: everything works, and the heap is sound although the others stood anywhere. */
+static void use_heap(int depth)
+{
+    for (size_t i = 0; i < COUNT_OF(shared); i++)
+        cell_free(shared[i]);
+    for (size_t size = 1; size < 300000; size = size * 3 + 1) {
+        void *block = cell_malloc(size);
+        if (block == NULL)
+            _exit(2);
+        memset(block, 1, size);
+        cell_free(block);
+    }
+    cell_trim(0);
+    if (cell_check(NULL) != 0)
+        _exit(3);
+    if (depth > 0) {
+        for (size_t i = 0; i < COUNT_OF(shared); i++)
+            shared[i] = cell_malloc(i * 5);
+        pid_t child = fork();
+        int status = -1;
+        if (child == 0) {
+            use_heap(depth - 1);
+            _exit(0);
+        }
+        if (child < 0 || waitpid(child, &status, 0) != child || status != 0)
+            _exit(4);
+    }
+}
+
+static void fork_many(int count, int depth)
+{
+    for (int i = 0; i < count; i++) {
+        pid_t child = fork();
+        int status = -1;
+
+        REQUIRE(child >= 0);
+        if (child == 0) {
+            alarm(30);                      /* a deadlock ends by SIGALRM */
+            use_heap(depth);
+            _exit(0);
+        }
+        REQUIRE(waitpid(child, &status, 0) == child);
+        REQUIRE_EQUAL(status, 0);
+        cell_free(cell_malloc(100));
+    }
+}
+
+static void *fork_some(void *unused)
+{
+    fork_many(is_long_run() ? 1000 : 40, 0);
+    return unused;
+}
+
+static void with_threads_running(void (*work)(void))
+{
+    pthread_t thread[THREADS];
+
+    going = 1;
+    for (size_t i = 0; i < COUNT_OF(shared); i++)
+        shared[i] = cell_malloc(i * 7);
+    for (size_t i = 0; i < THREADS; i++)
+        REQUIRE(pthread_create(&thread[i], NULL, allocate_all_the_time, (void *)i) == 0);
+    work();
+    __atomic_store_n(&going, 0, __ATOMIC_RELAXED);
+    for (size_t i = 0; i < THREADS; i++)
+        pthread_join(thread[i], NULL);
+    REQUIRE_SOUND_HEAP();
+}
+
+static void fork_from_main(void)
+{
+    fork_many(is_long_run() ? 10000 : UNDER_SANITIZER ? 20 : 500, 0);
+}
+
+static void fork_nested(void)
+{
+    fork_many(UNDER_SANITIZER ? 4 : 12, 3);
+}
+
+static void fork_from_threads(void)
+{
+    pthread_t thread[3];
+
+    for (size_t i = 0; i < COUNT_OF(thread); i++)
+        REQUIRE(pthread_create(&thread[i], NULL, fork_some, NULL) == 0);
+    for (size_t i = 0; i < COUNT_OF(thread); i++)
+        pthread_join(thread[i], NULL);
+}
+
+TEST(while_others_allocate)     { with_threads_running(fork_from_main); }
+TEST(nested)                    { with_threads_running(fork_nested); }
+TEST(from_several_threads)      { with_threads_running(fork_from_threads); }
+
+TEST(of_a_single_thread)
+{
+    for (size_t i = 0; i < COUNT_OF(shared); i++)
+        shared[i] = cell_malloc(i * 7);
+    fork_many(UNDER_SANITIZER ? 10 : 60, 1);
+    REQUIRE_SOUND_HEAP();
+}
+
+/* A child may start threads of its own. */
+TEST(threads_of_the_child)
+{
+    for (int i = 0; i < 20; i++) {
+        pid_t child = fork();
+        int status = -1;
+        REQUIRE(child >= 0);
+        if (child == 0) {
+            pthread_t thread;
+            alarm(30);
+            going = 0;
+            REQUIRE(pthread_create(&thread, NULL, allocate_all_the_time, NULL) == 0);
+            pthread_join(thread, NULL);
+            REQUIRE_SOUND_HEAP();
+            _exit(0);
+        }
+        REQUIRE(waitpid(child, &status, 0) == child);
+        REQUIRE_EQUAL(status, 0);
+    }
+}
+
+/* Handlers of the program that allocate run before ours lock, or must be let through. */
+static void allocate_in_handler(void)
+{
+    void *block = cell_malloc(100), *large = cell_malloc(5000);
+
+    if (block == NULL || large == NULL)
+        _exit(5);
+    cell_free(block);
+    cell_free(large);
+    cell_trim(0);
+}
+
+TEST(handlers_that_allocate)
+{
+    pthread_atfork(allocate_in_handler, allocate_in_handler, allocate_in_handler);
+    alarm(60);
+    with_threads_running(fork_nested);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(of_a_single_thread), cmocka_unit_test(while_others_allocate), cmocka_unit_test(nested),
+        cmocka_unit_test(threads_of_the_child), cmocka_unit_test(handlers_that_allocate),
+#if !UNDER_SANITIZER
+        cmocka_unit_test(from_several_threads),
+#endif
+    };
+#if defined(__SANITIZE_THREAD__)
+    printf("1..0 # SKIP ThreadSanitizer does not follow threads through fork\n");
+    (void)tests;
+    return 0;
+#else
+    return cmocka_run_group_tests(tests, NULL, NULL);
+#endif
+}

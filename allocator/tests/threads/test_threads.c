@@ -1,0 +1,315 @@
+/* test_threads.c - many threads at once: churn with stamps, blocks freed by other threads, thread ends, TLS destructors. */
+#include <pthread.h>
+#include <sched.h>
+
+#include "support.h"
+
+#define SCALE (UNDER_SANITIZER ? 8 : 1)
+
+static void start(pthread_t *thread, void *(*work)(void *), void *argument)
+{
+    REQUIRE(pthread_create(thread, NULL, work, argument) == 0);
+}
+
+/* ---- churn: every thread by itself ------------------------------------------------------------------------------- */
+
+static size_t churn_size(uint64_t *state)
+{
+    uint64_t kind = random_from(state) % 100;
+
+    return random_from(state) % (kind < 70 ? 128 : kind < 95 ? 2000 : kind < 99 ? 30000 : 200000) + sizeof(uint64_t);
+}
+
+static void *churn(void *argument)
+{
+    enum { SLOTS = 200 };
+    struct { uint64_t *block; size_t size; uint64_t stamp; } slot[SLOTS] = { { NULL, 0, 0 } };
+    uint64_t state = 77 + (uintptr_t)argument;
+    int steps = (is_long_run() ? 1000000 : 30000) / SCALE;
+
+    for (int i = 0; i < steps; i++) {
+        size_t at = random_from(&state) % SLOTS;
+        uint64_t *block = slot[at].block;
+        if (block == NULL) {
+            slot[at].size = churn_size(&state);
+            slot[at].stamp = random_from(&state);
+            block = slot[at].block = cell_malloc(slot[at].size);
+            REQUIRE(block != NULL);
+            block[0] = slot[at].stamp;
+            ((char *)block)[slot[at].size - 1] ^= 0;
+            continue;
+        }
+        REQUIRE_EQUAL(block[0], slot[at].stamp);
+        if (random_from(&state) % 4 == 0) {
+            slot[at].size = churn_size(&state);
+            slot[at].block = cell_realloc(block, slot[at].size);
+            REQUIRE(slot[at].block != NULL);
+            REQUIRE_EQUAL(slot[at].block[0], slot[at].stamp);
+        } else {
+            cell_free(block);
+            slot[at].block = NULL;
+        }
+    }
+    for (size_t i = 0; i < SLOTS; i++)
+        cell_free(slot[i].block);
+    return NULL;
+}
+
+static void churn_by(size_t count)
+{
+    pthread_t thread[64];
+
+    for (size_t i = 0; i < count; i++)
+        start(&thread[i], churn, (void *)i);
+    for (size_t i = 0; i < count; i++)
+        pthread_join(thread[i], NULL);
+    REQUIRE_SOUND_HEAP();
+}
+
+TEST(churn_by_1)        { churn_by(1); }
+TEST(churn_by_2)        { churn_by(2); }
+TEST(churn_by_4)        { churn_by(4); }
+TEST(churn_by_16)       { churn_by(16); }
+TEST(churn_without_caches)
+{
+    cell_option_set("cache_bytes", 0);
+    churn_by(4);
+}
+TEST(churn_without_cells)
+{
+    cell_option_set("small_limit", 0);
+    churn_by(4);
+}
+TEST(churn_while_purging)
+{
+    cell_option_set("purge_min", 0);
+    cell_option_set("purge_share", 1024);
+    churn_by(4);
+}
+
+/* The heap's check and the statistics may be asked for at any time. */
+static int asking;
+
+static void *ask(void *unused)
+{
+    while (__atomic_load_n(&asking, __ATOMIC_RELAXED)) {
+        struct cell_stats stats = stats_now();
+        REQUIRE(stats.heap_bytes < (size_t)1 << 40);
+        REQUIRE_SOUND_HEAP();
+        cell_trim(0);
+        sched_yield();
+    }
+    return unused;
+}
+
+TEST(check_and_trim_while_others_allocate)
+{
+    pthread_t asker;
+
+    asking = 1;
+    start(&asker, ask, NULL);
+    churn_by(2);
+    __atomic_store_n(&asking, 0, __ATOMIC_RELAXED);
+    pthread_join(asker, NULL);
+}
+
+/* ---- producer and consumer: blocks are freed by another thread ------------------------------------------------------ */
+
+enum { RING = 256 };
+
+struct ring {
+    void *slot[RING];
+    unsigned long head, tail;       /* written by one thread each */
+    unsigned long count;
+};
+
+static void *produce(void *argument)
+{
+    struct ring *ring = argument;
+    uint64_t state = 99;
+
+    for (unsigned long i = 0; i < ring->count; i++) {
+        size_t size = churn_size(&state);
+        uint64_t *block = cell_malloc(size);
+        REQUIRE(block != NULL);
+        block[0] = i;
+        while (i - __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE) >= RING)
+            sched_yield();
+        ring->slot[i % RING] = block;
+        __atomic_store_n(&ring->head, i + 1, __ATOMIC_RELEASE);
+    }
+    return NULL;
+}
+
+static void *consume(void *argument)
+{
+    struct ring *ring = argument;
+
+    for (unsigned long i = 0; i < ring->count; i++) {
+        while (__atomic_load_n(&ring->head, __ATOMIC_ACQUIRE) <= i)
+            sched_yield();
+        uint64_t *block = ring->slot[i % RING];
+        REQUIRE_EQUAL(block[0], i);
+        cell_free(block);
+        __atomic_store_n(&ring->tail, i + 1, __ATOMIC_RELEASE);
+    }
+    return NULL;
+}
+
+TEST(producer_and_consumer)
+{
+    static struct ring ring[2];
+    pthread_t thread[4];
+
+    for (size_t i = 0; i < 2; i++) {
+        ring[i].count = (is_long_run() ? 2000000 : 60000) / SCALE;
+        start(&thread[2 * i], produce, &ring[i]);
+        start(&thread[2 * i + 1], consume, &ring[i]);
+    }
+    for (size_t i = 0; i < 4; i++)
+        pthread_join(thread[i], NULL);
+    REQUIRE_SOUND_HEAP();
+    struct cell_stats stats = stats_now();
+    REQUIRE(stats.heap_bytes < (size_t)32 << 20);       /* at most 256 blocks live at a time in each ring */
+}
+
+/* ---- the end of threads ----------------------------------------------------------------------------------------------- */
+
+static void *allocate_and_end(void *unused)
+{
+    void *block[50];
+
+    for (size_t i = 0; i < COUNT_OF(block); i++)
+        block[i] = cell_malloc(16 + i * 9);
+    for (size_t i = 0; i < COUNT_OF(block); i++)
+        cell_free(block[i]);
+    return unused;
+}
+
+TEST(short_threads_with_bounded_memory)
+{
+    pthread_t thread;
+    int count = 10000 / SCALE;
+    size_t footprint = 0, metadata = 0;
+
+    for (int i = 0; i < count; i++) {
+        start(&thread, allocate_and_end, NULL);
+        pthread_join(thread, NULL);
+        if (i == 100) {
+            footprint = stats_now().footprint_bytes;
+            metadata = stats_now().metadata_bytes;
+        }
+    }
+    REQUIRE(stats_now().footprint_bytes <= footprint + 65536);
+    REQUIRE_EQUAL(stats_now().metadata_bytes, metadata);
+    REQUIRE_SOUND_HEAP();
+}
+
+static void *fill_a_cache(void *unused)
+{
+    void *block[500];
+
+    for (size_t i = 0; i < COUNT_OF(block); i++)
+        block[i] = cell_malloc(40);
+    for (size_t i = 0; i < COUNT_OF(block); i++)
+        cell_free(block[i]);
+    REQUIRE(stats_now().cached_bytes != 0);
+    return unused;
+}
+
+/* With its cache returned, every byte of the heap but a few kept pools is free again. */
+TEST(thread_end_returns_its_cache)
+{
+    pthread_t thread;
+
+    cell_malloc(40);
+    for (int i = 0; i < 20; i++) {
+        start(&thread, fill_a_cache, NULL);
+        pthread_join(thread, NULL);
+    }
+    REQUIRE(stats_now().pool_bytes <= 16 * 4096);
+    REQUIRE(stats_now().heap_bytes <= 32 * 4096);
+}
+
+static pthread_key_t key;
+static int destroyed;
+
+/* Allocates anew, and sets the key again as long as it may. */
+static void destroy(void *block)
+{
+    for (size_t size = 1; size < 700; size += 13) {
+        void *other = cell_malloc(size);
+        REQUIRE(other != NULL);
+        memset(other, 7, size);
+        cell_free(other);
+    }
+    cell_free(block);
+    __atomic_fetch_add(&destroyed, 1, __ATOMIC_RELAXED);
+    pthread_setspecific(key, cell_malloc(100));
+}
+
+static void *set_key(void *unused)
+{
+    pthread_setspecific(key, cell_malloc(50));
+    return unused;
+}
+
+/* Keys of the program, made before and after the allocator's own: some destructors run when the cache is gone. */
+TEST(allocation_in_destructors)
+{
+    pthread_t thread;
+
+    REQUIRE(pthread_key_create(&key, destroy) == 0);
+    for (int i = 0; i < 200; i++) {
+        start(&thread, set_key, NULL);
+        pthread_join(thread, NULL);
+    }
+    REQUIRE(pthread_key_create(&key, destroy) == 0);
+    for (int i = 0; i < 200; i++) {
+        start(&thread, set_key, NULL);
+        pthread_join(thread, NULL);
+    }
+    REQUIRE(destroyed >= 400);
+    REQUIRE_SOUND_HEAP();
+    REQUIRE(stats_now().footprint_bytes < (size_t)4 << 20);
+}
+
+static void allocate_at_exit(void)
+{
+    void *block = cell_malloc(100), *large = cell_malloc(1 << 20);
+
+    REQUIRE(block != NULL && large != NULL);
+    cell_free(block);
+    cell_free(large);
+    const char *why;
+    if (cell_check(&why) != 0)
+        _exit(1);
+    _exit(42);
+}
+
+static void leave(const void *unused)
+{
+    (void)unused;
+    atexit(allocate_at_exit);
+    cell_free(cell_malloc(10));
+    exit(1);
+}
+
+static void allocation_at_exit(void **state)
+{
+    (void)state;
+    assert_int_equal(WEXITSTATUS(status_of_child(leave, NULL)), 42);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(churn_by_1), cmocka_unit_test(churn_by_2), cmocka_unit_test(churn_by_4),
+        cmocka_unit_test(churn_by_16), cmocka_unit_test(churn_without_caches), cmocka_unit_test(churn_without_cells),
+        cmocka_unit_test(churn_while_purging), cmocka_unit_test(check_and_trim_while_others_allocate),
+        cmocka_unit_test(producer_and_consumer), cmocka_unit_test(short_threads_with_bounded_memory),
+        cmocka_unit_test(thread_end_returns_its_cache), cmocka_unit_test(allocation_in_destructors),
+        cmocka_unit_test(allocation_at_exit),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
