@@ -45,6 +45,8 @@ $(CELL_MISUSE_BIN): $(OUT)/%: $(OUT)/%.o $(OUT)/libcellmalloc.a
 # The system calls of this one fail on command.
 $(OUT)/allocator/tests/oom/test_syscalls: CELL_TEST_LDFLAGS = -Wl,--wrap=mmap,--wrap=mprotect,--wrap=mremap,--wrap=madvise
 
+$(OUT)/allocator/tests/api/test_walk: CELL_TEST_LDFLAGS = -ljansson
+
 # No builtins: every call is to reach the allocator. Functions that glibc has no header for are looked up.
 CELL_PLAIN_FLAGS = -O1 -g -fno-builtin -Wall -Wextra -Wno-nonnull -D_GNU_SOURCE -MMD -MP
 $(OUT)/allocator/tests/conformance/%: allocator/tests/conformance/%.c

@@ -42,7 +42,7 @@ ALLOCATOR = {
     "print": {"stats", "text", "walk"},
     # os: the size of a page
     "api": {"tcache", "heap", "chunk", "sizeclass", "override", "os", "print", "text", "mapped"},
-    "override": {"api", "tcache", "heap", "lock"},
+    "override": {"api", "tcache", "heap", "lock", "stats"},
 }
 
 # Pattern of code -> the only files of the directory that may hold it, and the rule in words.

@@ -52,7 +52,7 @@ CELL_EXPORT size_t cell_good_size(size_t size);
 CELL_EXPORT int    cell_option_set(const char *name, size_t value);
 CELL_EXPORT int    cell_option_get(const char *name, size_t *value);
 /* glibc's mallopt: 1 on success, 0 when the value is out of range; unknown parameters are accepted, as glibc does.
- *   M_MXFAST (cache_limit, at most 160), M_MMAP_THRESHOLD (at most 32 MiB), M_MMAP_MAX, M_TOP_PAD, M_TRIM_THRESHOLD (purge_min;
+ *   M_MXFAST (cache_limit, at most 160), M_MMAP_THRESHOLD, M_MMAP_MAX, M_TOP_PAD, M_TRIM_THRESHOLD (purge_min;
  *   -1: purge_share 0), M_PERTURB (perturb): set the tunable named, to its nearest allowed value.
  *   M_ARENA_MAX, M_ARENA_TEST, M_CHECK_ACTION: accepted without effect (threads share one heap; checks are always on). */
 CELL_EXPORT int    cell_mallopt(int parameter, int value);

@@ -26,6 +26,12 @@ static size_t total_bytes(const struct wish *wish, size_t array_bytes)
 {
     size_t total = array_bytes;
 
+    if (wish->sizes == NULL) {
+        bool fits = wish->size <= CELL_REQUEST_MAX / 2 &&
+                    !__builtin_mul_overflow(wish->count, cell_size_of_chunk(wish->size), &total) &&
+                    !__builtin_add_overflow(total, array_bytes, &total) && total <= CELL_REQUEST_MAX;
+        return fits ? total : 0;
+    }
     for (size_t i = 0; i < wish->count; i++)
         if (wished_size(wish, i) > CELL_REQUEST_MAX / 2 ||
             __builtin_add_overflow(total, cell_size_of_chunk(wished_size(wish, i)), &total) || total > CELL_REQUEST_MAX)

@@ -13,8 +13,7 @@ enum {
     MXFAST = 1, TRIM_THRESHOLD = -1, TOP_PAD = -2, MMAP_THRESHOLD = -3, MMAP_MAX = -4, PERTURB = -6
 };
 
-#define MXFAST_MAX          (80 * (int)sizeof(size_t) / 4)
-#define MMAP_THRESHOLD_MAX  (32 << 20)
+#define MXFAST_MAX  (80 * (int)sizeof(size_t) / 4)
 
 static int set(const char *name, size_t value)
 {
@@ -39,7 +38,7 @@ int cell_mallopt(int parameter, int value)
     case MXFAST:
         return value < 0 || value > MXFAST_MAX ? 0 : set("cache_limit", bytes);
     case MMAP_THRESHOLD:
-        return value < 0 || value > MMAP_THRESHOLD_MAX ? 0 : set("mmap_threshold", bytes);
+        return set("mmap_threshold", value < 0 ? SIZE_MAX : bytes);
     case TRIM_THRESHOLD:        /* glibc: -1 switches trimming off */
         return value < 0 ? set("purge_share", 0) : set("purge_min", bytes);
     case TOP_PAD:

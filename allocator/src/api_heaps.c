@@ -10,7 +10,6 @@
 #include "mapped.h"
 #include "os.h"
 #include "sizeclass.h"
-#include "stats.h"
 #include "tcache.h"
 
 /* Address space of a heap without a capacity. Beyond it every block has a mapping of its own. */

@@ -2,7 +2,6 @@
 #include "walk.h"
 
 #include "sizeclass.h"
-#include "text.h"
 
 const char *cell_kind_name(enum cell_kind kind)
 {

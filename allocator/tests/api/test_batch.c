@@ -1,0 +1,178 @@
+/* test_batch.c - dlmalloc's interface: independent_calloc and _comalloc, bulk_free, realloc_in_place, footprint, inspect_all. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "cellmalloc.h"
+
+static void assert_sound(void)
+{
+    const char *why = NULL;
+
+    if (cell_check(&why) != 0)
+        fail_msg("%s", why);
+}
+
+static void independent_calloc_gives_neighbours(void **state)
+{
+    (void)state;
+    for (size_t size = 0; size <= 3000; size = size * 2 + 1) {
+        char **blocks = (char **)cell_independent_calloc(40, size, NULL);
+        assert_non_null(blocks);
+        for (size_t i = 0; i < 40; i++) {
+            assert_true(cell_usable_size(blocks[i]) >= size);
+            assert_int_equal((uintptr_t)blocks[i] % 16, 0);
+            for (size_t k = 0; k < size; k++)
+                assert_int_equal(blocks[i][k], 0);
+            if (i > 0)
+                assert_int_equal(blocks[i] - blocks[i - 1], cell_usable_size(blocks[i - 1]) + sizeof(size_t));
+            memset(blocks[i], 0x5a, cell_usable_size(blocks[i]));
+        }
+        assert_sound();
+        for (size_t i = 0; i < 40; i++)                 /* one by one, not in order */
+            cell_free(blocks[i * 7 % 40]);
+        cell_free(blocks);
+        assert_sound();
+    }
+}
+
+static void independent_comalloc_gives_each_its_size(void **state)
+{
+    static const size_t sizes[] = { 1, 5000, 24, 0, 300, 200000, 64 };
+    void *blocks[7];
+
+    (void)state;
+    assert_ptr_equal(cell_independent_comalloc(7, sizes, blocks), blocks);
+    for (size_t i = 0; i < 7; i++) {
+        assert_true(cell_usable_size(blocks[i]) >= sizes[i]);
+        memset(blocks[i], 1 + (int)i, cell_usable_size(blocks[i]));
+    }
+    for (size_t i = 0; i < 7; i++)
+        for (size_t k = 0; k < cell_usable_size(blocks[i]); k++)
+            assert_int_equal(((char *)blocks[i])[k], 1 + i);
+    assert_sound();
+    assert_int_equal(cell_bulk_free(blocks, 7), 0);
+    for (size_t i = 0; i < 7; i++)
+        assert_null(blocks[i]);
+    assert_sound();
+}
+
+static void independent_edges(void **state)
+{
+    void *one[1] = { NULL };
+    size_t huge[2] = { PTRDIFF_MAX - 4096, 4096 };
+
+    (void)state;
+    assert_ptr_equal(cell_independent_calloc(0, 8, one), one);
+    void **empty = cell_independent_calloc(0, 8, NULL);
+    assert_non_null(empty);
+    cell_free(empty);
+    errno = 0;
+    assert_null(cell_independent_calloc(SIZE_MAX / 8, 64, NULL));
+    assert_int_equal(errno, ENOMEM);
+    errno = 0;
+    assert_null(cell_independent_comalloc(2, huge, NULL));
+    assert_int_equal(errno, ENOMEM);
+    assert_sound();
+}
+
+static void realloc_in_place_never_moves(void **state)
+{
+    char *block = cell_malloc(2000), *wall;
+
+    (void)state;
+    memset(block, 3, 2000);
+    assert_ptr_equal(cell_realloc_in_place(block, 3000), block);
+    assert_true(cell_usable_size(block) >= 3000);
+    wall = cell_malloc(2000);
+    assert_null(cell_realloc_in_place(block, 50000));
+    assert_true(cell_usable_size(block) >= 3000 && cell_usable_size(block) < 50000);
+    assert_ptr_equal(cell_realloc_in_place(block, 600), block);
+    assert_true(cell_usable_size(block) < 3000);
+    for (size_t i = 0; i < 600; i++)
+        assert_int_equal(block[i], 3);
+    assert_ptr_equal(cell_realloc_in_place(block, 0), block);
+    errno = 0;
+    assert_null(cell_realloc_in_place(block, SIZE_MAX));
+    assert_int_equal(errno, ENOMEM);
+    assert_null(cell_realloc_in_place(NULL, 10));
+    char *cell = cell_malloc(20);
+    assert_ptr_equal(cell_realloc_in_place(cell, 32), cell);
+    assert_null(cell_realloc_in_place(cell, 33));
+    cell_free(cell);
+    cell_free(wall);
+    cell_free(block);
+    assert_sound();
+}
+
+static void the_footprint_limit_holds(void **state)
+{
+    size_t now = cell_footprint(), limit = now + (4 << 20);
+    void *blocks[64];
+    size_t made = 0;
+
+    (void)state;
+    assert_int_equal(cell_set_footprint_limit(limit), limit);
+    errno = 0;
+    while (made < 64 && (blocks[made] = cell_malloc(100000)) != NULL) {
+        memset(blocks[made++], 1, 100000);
+        assert_true(cell_footprint() <= limit + 65536);
+    }
+    assert_true(made >= 30 && made < 64);
+    assert_int_equal(errno, ENOMEM);
+    assert_null(cell_malloc(8 << 20));
+    cell_bulk_free(blocks, made);
+    assert_int_equal(cell_set_footprint_limit(0), 0);
+    assert_true(cell_max_footprint() >= made * 100000);
+    void *block = cell_malloc(8 << 20);
+    assert_non_null(block);
+    cell_free(block);
+    assert_sound();
+}
+
+struct seen {
+    void *wanted;
+    size_t size;
+    size_t used_regions, free_regions;
+};
+
+static void look(void *start, void *end, size_t used, void *argument)
+{
+    struct seen *seen = argument;
+
+    assert_true((char *)start < (char *)end && used <= (size_t)((char *)end - (char *)start));
+    if (start == seen->wanted)
+        seen->size = used;
+    seen->used_regions += used != 0;
+    seen->free_regions += used == 0;
+}
+
+static void inspect_all_meets_every_block(void **state)
+{
+    struct seen seen = { cell_malloc(777), 0, 0, 0 };
+
+    (void)state;
+    cell_inspect_all(look, &seen);
+    assert_int_equal(seen.size, cell_usable_size(seen.wanted));
+    assert_true(seen.used_regions >= 1 && seen.free_regions >= 1);
+    cell_free(seen.wanted);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(independent_calloc_gives_neighbours),
+        cmocka_unit_test(independent_comalloc_gives_each_its_size),
+        cmocka_unit_test(independent_edges),
+        cmocka_unit_test(realloc_in_place_never_moves),
+        cmocka_unit_test(the_footprint_limit_holds),
+        cmocka_unit_test(inspect_all_meets_every_block),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
