@@ -23,9 +23,8 @@ def test_readme_has_figures_and_provenance(tmp_path):
     assert "    A=1 prog x" in text and "prog 1.0; MIT." in text and "0" * 64 in text
 
 
-@pytest.mark.parametrize("changed, word",
-                         [({"bytes": make_traces.FILE_LIMIT + 1}, "more than"), ({"lost_events": 2}, "lost 2"),
-                                           ({}, None)])
+@pytest.mark.parametrize("changed, word", [
+    ({"bytes": make_traces.FILE_LIMIT + 1}, "more than"), ({"lost_events": 2}, "lost 2"), ({}, None)])
 def test_limits(changed, word):
     broken = make_traces.limits_broken({"one": entry(**changed)})
     assert (word in broken[0]) if word else not broken
