@@ -12,6 +12,7 @@
 /* Bytes that the top never gives away: the word that the last chunk borrows. */
 #define TOP_KEEP       CELL_ALIGN
 #define POOL_RUN_MAX   16u
+#define REGRET_MS      1000u
 
 struct cell_heap cell_heap_main;
 uint64_t cell_chunk_secret;
@@ -150,13 +151,38 @@ static void purge_down_to(struct cell_heap *heap, size_t limit)
         purge_top(heap, limit < heap->top_dirty ? limit : 0);
 }
 
+/* Whether most of what the last purge gave back was wanted again, and no second has passed since. */
+static bool purge_is_regretted(const struct cell_heap *heap)
+{
+    return heap->last_purged != 0 &&
+           heap->segment.brought_in - heap->brought_in_at_purge >= heap->last_purged / 2 &&
+           cell_os_now_ms() - heap->last_purge_ms < REGRET_MS;
+}
+
+/* A program that frees much once may not need it again; one that frees and allocates in turns keeps its pages. */
 static void purge_if_much(struct cell_heap *heap)
 {
+    size_t peak = heap->resident_peak << CELL_PAGE_SHIFT;
+
     if (cell_option.purge_share == 0 || heap->dirty_bytes < cell_option.purge_min)
         return;
-    size_t limit = (heap->resident_peak << CELL_PAGE_SHIFT) / cell_option.purge_share;
-    if (heap->dirty_bytes > limit)
-        purge_down_to(heap, limit / 2);
+    size_t limit = peak / cell_option.purge_share;
+    if (heap->dirty_bytes <= limit) {
+        heap->purge_at = limit;
+        return;
+    }
+    if (heap->dirty_bytes < heap->purge_at)
+        return;
+    if (purge_is_regretted(heap)) {
+        heap->purge_at = heap->dirty_bytes + peak / 16;
+        return;
+    }
+    uint64_t before = heap->segment.purged_pages;
+    purge_down_to(heap, limit / 2);
+    heap->purge_at = limit;
+    heap->last_purged = (size_t)(heap->segment.purged_pages - before);
+    heap->last_purge_ms = cell_os_now_ms();
+    heap->brought_in_at_purge = heap->segment.brought_in;
 }
 
 /* Before `bytes` more become resident: a new peak is worth giving the oldest free pages back first. */
@@ -618,6 +644,7 @@ void *cell_heap_resize(struct cell_heap *heap, void *block, size_t request)
     CELL_CHECK(is_aligned(block), CELL_FATAL_BAD_POINTER);
     if (!cell_segment_holds(&heap->segment, block))
         return cell_mapped_resize(heap, block, request);
+    CELL_CHECK(!cell_freed_is_tagged(block), CELL_FATAL_DOUBLE_FREE);
 
     unsigned kind = heap->segment.kind[cell_segment_page_of(&heap->segment, block)];
     if (kind >= CELL_PAGE_POOL)

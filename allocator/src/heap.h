@@ -50,6 +50,9 @@ struct cell_heap {
     size_t footprint_limit;         /* of this heap alone; 0: none */
     size_t dirty_bytes;             /* of the dirty list and the top */
     size_t resident_peak;           /* pages */
+    size_t purge_at;                /* dirty bytes at which to think about purging again */
+    size_t last_purged;             /* pages that the last purge for their amount gave back */
+    uint64_t last_purge_ms, brought_in_at_purge;
     struct cell_link dirty;
     struct cell_bins bins;
     struct cell_fit fit;

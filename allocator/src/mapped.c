@@ -15,6 +15,7 @@ static struct cell_mapped *checked_mapped_of(const void *block)
 {
     struct cell_mapped *m = mapped_of(block);
 
+    CELL_CHECK(!cell_chunk_is_erased(&m->chunk), CELL_FATAL_DOUBLE_FREE);
     /* Anything but a mapped block's address: most often a pointer that malloc never returned. */
     CELL_CHECK(cell_chunk_is_sealed(&m->chunk) && cell_chunk_is_mapped(&m->chunk), CELL_FATAL_BAD_POINTER);
     CELL_CHECK(cell_chunk_is_inuse(&m->chunk), CELL_FATAL_DOUBLE_FREE);

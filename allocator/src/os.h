@@ -39,6 +39,8 @@ bool  cell_os_huge_available(void);
 size_t cell_os_address_limit(void);
 /* Bytes that an attacker cannot guess; falls back to addresses and clocks before the kernel has entropy. */
 uint64_t cell_os_random(void);
+/* A coarse clock; no system call where the kernel offers it without. */
+uint64_t cell_os_now_ms(void);
 bool  cell_os_is_setuid(void);
 unsigned cell_os_cpu_count(void);
 /* 0, or the errno of what went wrong. */

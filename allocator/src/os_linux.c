@@ -174,6 +174,14 @@ uint64_t cell_os_random(void)
     return value;
 }
 
+uint64_t cell_os_now_ms(void)
+{
+    struct timespec now = { 0, 0 };
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 bool cell_os_is_setuid(void)
 {
     return getauxval(AT_SECURE) != 0;

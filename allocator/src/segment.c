@@ -46,6 +46,24 @@ static size_t pages_of(size_t bytes)
     return bytes >> CELL_PAGE_SHIFT;
 }
 
+#if SIZE_MAX > UINT32_MAX
+#define APART_FROM        ((uintptr_t)1 << 37)      /* 128 GiB: far from what programs and the system map */
+#define APART_RANGE       ((uintptr_t)1 << 36)
+#endif
+
+/* Somewhere with nothing above it, so that it can grow in place; anywhere if that cannot be had. */
+static char *reserve_apart(size_t size)
+{
+#if SIZE_MAX > UINT32_MAX
+    for (int attempt = 0; attempt < 4; attempt++) {
+        uintptr_t offset = (uintptr_t)(cell_os_random() >> (attempt * 8)) & (APART_RANGE - 1) & ~(uintptr_t)(HUGE - 1);
+        if (cell_os_reserve_at((char *)(APART_FROM + offset), size))
+            return (char *)(APART_FROM + offset);
+    }
+#endif
+    return cell_os_reserve(size);
+}
+
 /* One reservation: kind[], info[], then the range itself, which starts on a huge page's boundary. Under a limit of the
  * address space only a first part of the range is reserved, so that stacks and mappings find room; it grows in place. */
 static bool reserve(struct cell_segment *seg, size_t maximum, bool at_once)
@@ -56,7 +74,7 @@ static bool reserve(struct cell_segment *seg, size_t maximum, bool at_once)
     size_t alignment = at_once ? HUGE : max_size(CELL_PAGE, cell_os_page_size());
     size_t size = kind_size + info_size + alignment - cell_os_page_size() + range;
 
-    char *map = cell_os_reserve(size);
+    char *map = at_once ? cell_os_reserve(size) : reserve_apart(size);
     if (map == NULL)
         return false;
     seg->map = map;
@@ -164,6 +182,13 @@ bool cell_segment_grow(struct cell_segment *seg, size_t bytes)
 static void add_resident(struct cell_segment *seg, size_t pages)
 {
     __atomic_store_n(&seg->resident, seg->resident + pages, __ATOMIC_RELAXED);
+    seg->brought_in += pages;
+}
+
+static void remove_resident(struct cell_segment *seg, size_t pages)
+{
+    pages = min_size(pages, seg->resident);
+    __atomic_store_n(&seg->resident, seg->resident - pages, __ATOMIC_RELAXED);
 }
 
 static size_t absent_run(const struct cell_segment *seg, size_t page, size_t limit)
@@ -178,7 +203,7 @@ static size_t absent_run(const struct cell_segment *seg, size_t page, size_t lim
 /* Pages to bring in beyond need: a small share of the heap, so that slack never weighs. */
 static size_t batch_pages(const struct cell_segment *seg)
 {
-    size_t share = cell_option.populate_share == 0 ? 0 : seg->resident / cell_option.populate_share;
+    size_t share = cell_option.populate_share == 0 ? 0 : cell_segment_resident(seg) / cell_option.populate_share;
     size_t os_page = pages_of(cell_os_page_size());
 
     return max_size(min_size(share, BATCH_MAX), os_page == 0 ? 1 : os_page);
@@ -190,19 +215,20 @@ size_t cell_segment_populate_ahead(const struct cell_segment *seg, size_t size)
         return 0;
     if (size < cell_option.populate_max)
         return size;
-    if (seg->large_use > 0)
+    int large_use = __atomic_load_n(&seg->large_use, __ATOMIC_RELAXED);
+    if (large_use > 0)
         return size - size / 8;         /* the rest tells, when the block is freed, whether this still holds */
-    if (seg->large_use < 0)
+    if (large_use < 0)
         return 0;
     return min_size(size, batch_pages(seg) << CELL_PAGE_SHIFT);
 }
 
 void cell_segment_note_large_use(struct cell_segment *seg, bool used)
 {
-    if (used)
-        seg->large_use += seg->large_use < LARGE_USE_MAX;
-    else
-        seg->large_use = max_int(seg->large_use - 2, -LARGE_USE_MAX);
+    int use = seg->large_use;
+
+    use = used ? use + (use < LARGE_USE_MAX) : max_int(use - 2, -LARGE_USE_MAX);
+    __atomic_store_n(&seg->large_use, use, __ATOMIC_RELAXED);
 }
 
 /* Brings in the absent page `page` and a batch of its successors. `last` is the last page that is sure to be needed. */
@@ -276,7 +302,7 @@ static size_t purge_run(struct cell_segment *seg, size_t page, size_t end)
     if (!cell_os_purge(cell_segment_page_start(seg, page), (end - page) << CELL_PAGE_SHIFT))
         return 0;
     memset(seg->kind + page, CELL_PAGE_ABSENT, end - page);
-    add_resident(seg, -min_size(seg->resident, end - page));
+    remove_resident(seg, end - page);
     seg->purge_calls++;
     seg->purged_pages += end - page;
     return end - page;

@@ -46,6 +46,7 @@ struct cell_segment {
     size_t huge_from;                           /* offset from which huge pages were asked for; SIZE_MAX: nowhere */
     bool huge_known, huge_available;
     int large_use;                              /* > 0: large blocks have turned out to be used to their ends */
+    uint64_t brought_in;                        /* pages, ever, by calls and by faults */
     uint64_t populate_calls, populated_pages, purge_calls, purged_pages;
 };
 
