@@ -60,3 +60,24 @@ TESTS += $(CELL_TEST_BIN) $(wildcard allocator/tests/*/test_*.sh)
 ifeq ($(BUILD),release)
 test-list: $(CELL_MISUSE_BIN) $(CELL_PLAIN_BIN)
 endif
+
+# Programs that look inside: linked with the archive, open to internal headers.
+CELL_TOOL_BIN := $(patsubst %.c,$(OUT)/%,$(wildcard allocator/tools/*.c))
+$(CELL_TOOL_BIN:%=%.o): $(OUT)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(CELL_CPPFLAGS) -Iallocator/src -c -o $@ $<
+$(CELL_TOOL_BIN): $(OUT)/%: $(OUT)/%.o $(OUT)/libcellmalloc.a
+	$(CC) -o $@ $^ $(LDFLAGS_ALL) -lpthread
+
+ARTIFACTS += $(CELL_TOOL_BIN)
+
+.PHONY: explain figures
+explain: ## what one malloc(n) and its free do, layer by layer: SIZE=100 (draws the heap: OUT/explain.svg)
+	@scripts/setup.sh build scripts && $(SUBMAKE) -s $(OUT)/allocator/tools/explain
+	@$(OUT)/allocator/tools/explain $(or $(SIZE),100) $(OUT)/explain.json
+	@py=$(PY) && $$py scripts/draw_heap.py $(OUT)/explain.json -o $(OUT)/explain.svg --title "The heap while a block of $(or $(SIZE),100) bytes lives"
+	@echo "drawn to scale: $(OUT)/explain.svg"
+
+figures: ## instructions, faults, resident size and worst times of cellmalloc: the figures of DESIGN.md
+	@$(call ready,build scripts bench)
+	@py=$(PY) && $$py scripts/figures.py --out $(OUT) $(FIGURES_ARGS)
