@@ -1,4 +1,4 @@
-/* always: invalid pointer: not the start of a live block */
+/* always: double free */
 #include "run.h"
 
 int main(void)

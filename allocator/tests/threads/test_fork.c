@@ -95,7 +95,7 @@ static void with_threads_running(void (*work)(void))
 
 static void fork_from_main(void)
 {
-    fork_many(is_long_run() ? 10000 : UNDER_SANITIZER ? 20 : 500, 0);
+    fork_many(is_long_run() ? 10000 : UNDER_SANITIZER ? 20 : 300, 0);
 }
 
 static void fork_nested(void)
