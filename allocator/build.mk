@@ -69,7 +69,14 @@ $(CELL_TOOL_BIN:%=%.o): $(OUT)/%.o: %.c
 $(CELL_TOOL_BIN): $(OUT)/%: $(OUT)/%.o $(OUT)/libcellmalloc.a
 	$(CC) -o $@ $^ $(LDFLAGS_ALL) -lpthread
 
-ARTIFACTS += $(CELL_TOOL_BIN)
+# What scripts/figures.py runs: plain programs, and one that asks the archive.
+CELL_FIGURE_BIN := $(patsubst %.c,$(OUT)/%,$(wildcard allocator/tests/figures/*.c))
+$(OUT)/allocator/tests/figures/metadata: $(OUT)/libcellmalloc.a
+$(CELL_FIGURE_BIN): $(OUT)/%: %.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 $(WARN) -O2 -g -fno-builtin -D_GNU_SOURCE -Iallocator/include -MMD -MP -o $@ $(filter %.c %.a,$^) -lpthread
+
+ARTIFACTS += $(CELL_TOOL_BIN) $(CELL_FIGURE_BIN)
 
 .PHONY: explain figures
 explain: ## what one malloc(n) and its free do, layer by layer: SIZE=100 (draws the heap: OUT/explain.svg)

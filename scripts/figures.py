@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+"""Measures the figures that allocator/DESIGN.md states, of cellmalloc and of the C library's allocator.
+
+Instructions come from callgrind and repeat exactly; faults and resident sizes are medians of several runs; the worst time is
+the smallest of the maxima of several runs, since any one may meet an interrupt. --json writes them for other programs.
+"""
+import argparse
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+SRC = Path(__file__).resolve().parent.parent
+PROGRAMS = {"true": ["true"], "cat": ["cat", "/dev/null"], "python3 -c pass": ["/usr/bin/python3", "-c", "pass"]}
+ROUNDS = (1000, 11000)
+CALLS = 4 * (ROUNDS[1] - ROUNDS[0])
+
+
+class Bench:
+    """Runs the programs of allocator/tests/figures under one allocator; `preload` None is the C library's own."""
+
+    def __init__(self, out, preload):
+        self.programs = Path(out).resolve() / "allocator/tests/figures"
+        self.preload = preload
+
+    def environment(self):
+        env = {key: value for key, value in os.environ.items() if key not in ("LD_PRELOAD", "CELLMALLOC_CONF")}
+        return dict(env, LD_PRELOAD=str(self.preload)) if self.preload else env
+
+    def numbers(self, *command):
+        done = subprocess.run([str(self.programs / command[0]), *command[1:]], env=self.environment(), check=True,
+                              stdout=subprocess.PIPE, text=True)
+        return [int(word) for word in done.stdout.split()]
+
+    def launch(self, command):
+        """Resident KiB and minor faults of a whole program."""
+        done = subprocess.run([str(self.programs / "launch"), str(self.preload or "-"), *command], check=True,
+                              stdout=subprocess.PIPE, text=True)
+        return [int(word) for word in done.stdout.split()[-2:]]
+
+
+def self_costs(text):
+    """Instructions of each function itself, from a callgrind.out file."""
+    costs, names, function, skip = {}, {}, None, False
+    for line in text.splitlines():
+        named = re.match(r"(c?)fn=\((\d+)\)(?: (.*))?$", line)
+        if named:
+            called, number, name = named.groups()
+            names[number] = name or names[number]
+            function = function if called else names[number]
+        elif line.startswith("calls="):
+            skip = True
+        elif re.match(r"[+\-*\d]\S* \d+$", line):
+            if not skip and function:
+                costs[function] = costs.get(function, 0) + int(line.split()[1])
+            skip = False
+    return costs
+
+
+def callgrind(bench, size, rounds):
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch) / "out"
+        subprocess.run(["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", str(bench.programs / "fastpath"),
+                        str(size), str(rounds)], env=bench.environment(), check=True, stderr=subprocess.DEVNULL)
+        return self_costs(out.read_text())
+
+
+def instructions(bench, size):
+    """Instructions of one malloc and of one free that meet no slow path: what 40,000 more calls cost."""
+    few, many = (callgrind(bench, size, rounds) for rounds in ROUNDS)
+    cost = {name: many[name] - few.get(name, 0) for name in many}
+    grouped = {"malloc": 0, "free": 0}
+    for name, count in cost.items():
+        if name not in ("main", "(below main)"):
+            grouped["free" if "free" in name else "malloc"] += count
+    return {name: round(count / CALLS, 2) for name, count in grouped.items()}
+
+
+def programs(bench, runs):
+    result = {}
+    for name, command in PROGRAMS.items():
+        seen = [bench.launch(command) for _ in range(runs)]
+        result[name] = {"rss_kib": statistics.median(rss for rss, _ in seen),
+                        "minor_faults": statistics.median(faults for _, faults in seen)}
+    return result
+
+
+def idle_thread_bytes(bench, runs):
+    seen = [bench.numbers("idle_threads", "alloc")[0] - bench.numbers("idle_threads", "none")[0] for _ in range(runs)]
+    return round(statistics.median(seen) / 64)
+
+
+def measure(bench, runs):
+    figures = {"programs": programs(bench, runs), "idle_thread_bytes": idle_thread_bytes(bench, runs),
+               "worst_operation_ns": min(bench.numbers("worst")[0] for _ in range(runs))}
+    if shutil.which("valgrind"):
+        figures["instructions"] = {str(size): instructions(bench, size) for size in (32, 64, 200)}
+    else:
+        print("figures: valgrind is not installed: instructions are left out", file=sys.stderr)
+    return figures
+
+
+def metadata(bench):
+    result = {}
+    for mib in (1, 10, 100):
+        meta, footprint = bench.numbers("metadata", str(mib))
+        result[f"{mib} MiB"] = round(100 * meta / footprint, 2)
+    return result
+
+
+def table(ours, theirs, shares):
+    rows = [("", "cellmalloc", "C library")]
+    for size, pair in ours.get("instructions", {}).items():
+        for call in ("malloc", "free"):
+            rows.append((f"instructions of {call}, {size} bytes", pair[call], theirs["instructions"][size][call]))
+    for name, seen in ours["programs"].items():
+        rows.append((f"resident size of `{name}`, KiB", seen["rss_kib"], theirs["programs"][name]["rss_kib"]))
+        rows.append((f"minor faults of `{name}`", seen["minor_faults"], theirs["programs"][name]["minor_faults"]))
+    rows.append(("bytes for an idle thread, of 64", ours["idle_thread_bytes"], theirs["idle_thread_bytes"]))
+    rows.append(("worst operation of a million, ns", ours["worst_operation_ns"], theirs["worst_operation_ns"]))
+    rows += [(f"metadata share with {size} live, %", share, "-") for size, share in shares.items()]
+    rows.insert(1, ("---", "---:", "---:"))
+    return "\n".join("| " + " | ".join(str(cell) for cell in row) + " |" for row in rows)
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", default="build/release", help="build directory")
+    parser.add_argument("--runs", type=int, default=9)
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+    options = parser.parse_args(argv)
+    library = (SRC / options.out / "libcellmalloc.so").resolve()
+    if not library.exists():
+        print(f"figures: {library} is missing; `make build` makes it", file=sys.stderr)
+        return 2
+    system = Bench(SRC / options.out, None)
+    ours, theirs = measure(Bench(SRC / options.out, library), options.runs), measure(system, options.runs)
+    shares = metadata(system)
+    print(table(ours, theirs, shares))
+    if options.json:
+        options.json.write_text(json.dumps({"cellmalloc": ours, "system": theirs, "metadata_percent": shares}, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
