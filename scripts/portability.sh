@@ -27,11 +27,9 @@ try() {
     fi
 }
 
-# The kernel's headers are this machine's, looked at last.
-kernel=(-idirafter /usr/include -idirafter "/usr/include/$(uname -m)-linux-gnu")
 try native "" cc
-try musl "" musl-gcc "${kernel[@]}"
-try i386 qemu-i386 gcc -m32 "${kernel[@]}"
+try musl "" musl-gcc
+try i386 qemu-i386 gcc -m32 -idirafter /usr/include -idirafter "/usr/include/$(uname -m)-linux-gnu"
 try arm64 qemu-aarch64 aarch64-linux-gnu-gcc
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ]

@@ -29,7 +29,7 @@ static const char *chunks_defect(const struct cell_heap *heap, struct walk *walk
 {
     bool previous_free = false;
 
-    for (struct cell_chunk *c = (struct cell_chunk *)heap->segment.base; c != heap->top; c = cell_chunk_next(c)) {
+    for (struct cell_chunk *c = cell_heap_first_chunk(heap); c != heap->top; c = cell_chunk_next(c)) {
         const char *defect = chunk_defect(heap, c, previous_free);
         if (defect != NULL)
             return defect;

@@ -47,6 +47,8 @@ struct cell_chunk {
 };
 
 #define CELL_CHUNK_USER  offsetof(struct cell_chunk, link)
+/* From an aligned address to the first chunk there whose user address is aligned: 0 where two words make a CELL_ALIGN. */
+#define CELL_CHUNK_FIRST (-CELL_CHUNK_USER & (CELL_ALIGN - 1))
 #define CELL_CHUNK_MIN   ((4 * sizeof(size_t) + CELL_ALIGN - 1) & ~(size_t)(CELL_ALIGN - 1))
 
 #define CELL_INUSE       ((size_t)1)

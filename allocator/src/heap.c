@@ -46,7 +46,7 @@ bool cell_heap_init(struct cell_heap *heap, size_t reserve)
     cell_pool_init(&heap->pools, &heap->segment);
     cell_link_init(&heap->dirty);
     cell_link_init(&heap->mapped);
-    heap->top = (struct cell_chunk *)heap->segment.base;
+    heap->top = cell_heap_first_chunk(heap);
     heap->ready = true;
     return true;
 }

@@ -67,6 +67,11 @@ struct cell_heap {
 
 extern struct cell_heap cell_heap_main;
 
+static inline struct cell_chunk *cell_heap_first_chunk(const struct cell_heap *heap)
+{
+    return (struct cell_chunk *)(heap->segment.base + CELL_CHUNK_FIRST);
+}
+
 /* False: no address space. `reserve` 0: as much as is sensible. */
 bool cell_heap_init(struct cell_heap *heap, size_t reserve);
 

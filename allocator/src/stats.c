@@ -118,7 +118,7 @@ static void count_heap(struct cell_heap *heap, struct cell_census *census)
     cell_walk_locked(heap, count_block, census);
     count_pools(census, &heap->pools);
     copy_counts(stats, heap);
-    stats->heap_bytes = (uint64_t)((char *)heap->top - heap->segment.base);
+    stats->heap_bytes = (uint64_t)((char *)heap->top - (char *)cell_heap_first_chunk(heap));
     stats->resident_bytes = (uint64_t)heap->segment.resident << CELL_PAGE_SHIFT;
     stats->dirty_bytes = heap->dirty_bytes;
     stats->mapped_bytes = heap->mapped_bytes;

@@ -120,7 +120,7 @@ int cell_walk_locked(struct cell_heap *heap, cell_walk_visit visit, void *contex
 {
     int stop = 0;
 
-    for (struct cell_chunk *c = (struct cell_chunk *)heap->segment.base; c != heap->top && stop == 0;
+    for (struct cell_chunk *c = cell_heap_first_chunk(heap); c != heap->top && stop == 0;
          c = cell_chunk_next(c))
         stop = visit_chunk(heap, c, visit, context);
     if (stop == 0)
