@@ -73,7 +73,7 @@ static bool keep_in_cache(struct cell_heap *heap, char *start, size_t size)
     size_t bound = cell_option.map_cache_share == 0 ? 0 : in_use / cell_option.map_cache_share;
 
     cache->last_freed = size;
-    if (cache->churn < 2 || (cache->bytes + size > bound && cache->bytes != 0))
+    if (bound == 0 || cache->churn < 2 || (cache->bytes + size > bound && cache->bytes != 0))
         return false;
     for (size_t i = 0; i < CELL_MAP_CACHE; i++) {
         if (cache->entry[i].start != NULL)
