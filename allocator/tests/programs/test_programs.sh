@@ -99,7 +99,8 @@ same "git" git 'rm -rf r && git init -q r && cd r && cp ../lines ../words.* . &&
 same "node" node 'node -e "let m = {}; for (let i = 0; i < 200000; i++) m[i * 7919 % 10007] = \"x\".repeat(i % 50); console.log(Object.keys(m).length, JSON.stringify(m).length)"'
 same "ruby" ruby 'ruby -e "h = Hash.new; 100000.times { |i| h[i * 7919 % 10007] = (\"x\" * (i % 50)).upcase }; puts h.size, h.values.join.size"'
 same "lua" lua 'lua -e "local t = {} for i = 1, 100000 do t[i * 7919 % 10007] = string.rep(\"x\", i % 50) end local n = 0 for _, v in pairs(t) do n = n + #v end print(n)"'
-same "php" php "php -r '\$a = []; for (\$i = 0; \$i < 200000; \$i++) \$a[\$i * 7919 % 10007] = str_repeat(\"x\", \$i % 50); echo count(\$a), \" \", strlen(serialize(\$a));'"
+# php loads its extensions with RTLD_DEEPBIND, which takes them past any preloaded malloc: -n leaves them out.
+same "php" php "php -n -r '\$a = []; for (\$i = 0; \$i < 200000; \$i++) \$a[\$i * 7919 % 10007] = str_repeat(\"x\", \$i % 50); echo count(\$a), \" \", strlen(serialize(\$a));'"
 same "gdb" gdb "gdb -q -batch -ex 'info line main' -ex 'info functions count' ./words"
 if command -v java >/dev/null && command -v javac >/dev/null; then
     echo 'public class W { public static void main(String[] a) { var m = new java.util.TreeMap<String,Integer>(); for (int i = 0; i < 100000; i++) m.merge("" + i * 7919 % 10007, 1, Integer::sum); System.out.println(m.size() + " " + m.firstKey()); } }' >W.java
