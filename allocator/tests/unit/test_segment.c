@@ -1,0 +1,182 @@
+/* test_segment.c - pages of a segment: what is said to be zero is zero, what is counted as resident is what the kernel has. */
+#include <pthread.h>
+#include <sys/mman.h>
+
+#include "freed.h"
+#include "lock.h"
+#include "pool.h"
+#include "segment.h"
+#include "support.h"
+
+#define PAGES 1024
+
+static struct cell_segment seg;
+
+static size_t pages_in_memory(void)
+{
+    static unsigned char present[1 << 16];
+    size_t pages = seg.committed / 4096, count = 0;
+
+    REQUIRE(pages <= sizeof present);
+    REQUIRE(mincore(seg.base, seg.committed, present) == 0);
+    for (size_t i = 0; i < pages; i++)
+        count += present[i] & 1;
+    return count;
+}
+
+static void begin(void)
+{
+    REQUIRE(cell_segment_init(&seg, 0));
+    while (seg.committed < PAGES * CELL_PAGE)
+        REQUIRE(cell_segment_grow(&seg, CELL_PAGE));
+}
+
+TEST(grow_commits_within_the_reservation)
+{
+    begin();
+    REQUIRE_EQUAL((uintptr_t)seg.base % CELL_PAGE, 0);
+    REQUIRE(seg.committed <= seg.reserved);
+    REQUIRE(cell_segment_holds(&seg, seg.base) && cell_segment_holds(&seg, seg.base + seg.committed - 1));
+    REQUIRE(!cell_segment_holds(&seg, seg.base + seg.committed) && !cell_segment_holds(&seg, seg.base - 1));
+    REQUIRE_EQUAL(seg.slots, seg.committed / CELL_ALIGN);
+    size_t committed = seg.committed;
+    REQUIRE(!cell_segment_grow(&seg, SIZE_MAX / 2));
+    REQUIRE_EQUAL(seg.committed, committed);
+    cell_segment_destroy(&seg);
+}
+
+/* Random touches, writes and purges; a shadow knows which pages were written. */
+TEST(touch_and_purge_against_the_kernel)
+{
+    static bool dirty[PAGES];
+    uint64_t state = 12345;
+
+    begin();
+    for (int i = 0; i < 3000; i++) {
+        size_t page = random_from(&state) % (PAGES - 40), count = random_from(&state) % 40 + 1;
+        char *from = seg.base + page * CELL_PAGE, *to = from + count * CELL_PAGE;
+        if (random_from(&state) % 3 == 0) {
+            cell_segment_purge(&seg, from, to);
+            for (size_t p = page; p < page + count; p++) {
+                REQUIRE_EQUAL(seg.kind[p], CELL_PAGE_ABSENT);
+                REQUIRE(from[(p - page) * CELL_PAGE + 99] == 0);
+                dirty[p] = false;
+            }
+            cell_segment_purge(&seg, from, to);     /* our look brought them in, the segment does not know */
+            madvise(from, count * CELL_PAGE, MADV_DONTNEED);
+            continue;
+        }
+        from += random_from(&state) % CELL_PAGE;
+        struct cell_zero_run zero = cell_segment_touch(&seg, from, to);
+        REQUIRE(zero.begin >= from && zero.begin <= zero.end && zero.end <= to);
+        for (char *at = zero.begin; at < zero.end; at += 64)
+            REQUIRE(*at == 0);
+        memset(from, 0x5a, (size_t)(to - from));
+        for (size_t p = page; p < page + count; p++) {
+            REQUIRE_EQUAL(seg.kind[p], CELL_PAGE_CHUNK);
+            dirty[p] = true;
+        }
+        size_t wanted = pages_in_memory();
+        REQUIRE_EQUAL(seg.resident, wanted);
+    }
+    for (size_t p = 0; p < PAGES; p++)
+        REQUIRE(!dirty[p] || seg.kind[p] == CELL_PAGE_CHUNK);
+    cell_segment_destroy(&seg);
+}
+
+/* ---- pools on pages of a segment --------------------------------------------------------------------------------------- */
+
+TEST(pool_gives_every_cell_once)
+{
+    struct cell_pools pools;
+
+    for (unsigned pool_class = 1; pool_class <= CELL_POOL_CLASSES; pool_class++) {
+        size_t size = cell_pool_cell_size(pool_class), capacity = cell_pool_capacity(pool_class);
+        begin();
+        cell_segment_touch(&seg, seg.base, seg.base + 4 * CELL_PAGE);
+        cell_pool_init(&pools, &seg);
+        cell_pool_add(&pools, 1, pool_class);
+        REQUIRE((capacity + 1) * size > CELL_PAGE - CELL_WORD && capacity * size <= CELL_PAGE - CELL_WORD);
+        REQUIRE_EQUAL(seg.kind[1], size);
+
+        struct cell_freed *stack = NULL, *cell[256];
+        size_t count = 0;
+        while (cell_pool_take(&pools, pool_class, 7, &stack) != 0)
+            while (stack != NULL)
+                cell[count++] = cell_freed_pop(&stack);
+        REQUIRE_EQUAL(count, capacity);
+        for (size_t i = 0; i < count; i++) {
+            REQUIRE_EQUAL(((uintptr_t)cell[i] - (uintptr_t)seg.base - CELL_PAGE) % size, 0);
+            REQUIRE((char *)cell[i] >= seg.base + CELL_PAGE && (char *)cell[i] + size <= seg.base + 2 * CELL_PAGE - CELL_WORD);
+            memset(cell[i], (int)i, size);
+        }
+        for (size_t i = 0; i < count; i++)
+            REQUIRE(*(unsigned char *)cell[i] == (unsigned char)i);         /* none overlaps another */
+        REQUIRE(cell_pool_is_valid(&pools, 1));
+        for (size_t i = 0; i < count; i++) {
+            REQUIRE(!cell_pool_give(&pools, cell[i]));          /* the only empty one stays */
+            REQUIRE(cell_pool_is_valid(&pools, 1));
+        }
+        REQUIRE_EQUAL(pools.empty[pool_class], 1);
+        cell_pool_remove(&pools, 1);
+        REQUIRE_EQUAL(pools.pages[pool_class], 0);
+        cell_segment_destroy(&seg);
+    }
+}
+
+/* ---- stacks of freed blocks, and the lock -------------------------------------------------------------------------------- */
+
+TEST(freed_stack_is_last_in_first_out_and_tagged)
+{
+    static struct cell_freed block[10];
+    struct cell_freed *stack = NULL;
+
+    cell_freed_secret[0] = 0x1234567890abcdef;
+    cell_freed_secret[1] = 0xfedcba0987654321;
+    for (size_t i = 0; i < COUNT_OF(block); i++) {
+        REQUIRE(!cell_freed_is_tagged(&block[i]));
+        cell_freed_push(&stack, &block[i]);
+        REQUIRE(cell_freed_is_tagged(&block[i]));
+        REQUIRE(block[i].next != (uintptr_t)(i == 0 ? NULL : &block[i - 1]));       /* mangled */
+    }
+    for (size_t i = COUNT_OF(block); i-- > 0;) {
+        REQUIRE(cell_freed_pop(&stack) == &block[i]);
+        REQUIRE(!cell_freed_is_tagged(&block[i]));
+    }
+    REQUIRE(stack == NULL);
+}
+
+static struct cell_lock lock;
+static unsigned long guarded;
+
+static void *count_up(void *unused)
+{
+    for (int i = 0; i < 100000; i++) {
+        cell_lock_acquire(&lock);
+        guarded++;
+        cell_lock_release(&lock);
+    }
+    return unused;
+}
+
+TEST(lock_excludes)
+{
+    pthread_t thread[4];
+
+    for (size_t i = 0; i < COUNT_OF(thread); i++)
+        REQUIRE(pthread_create(&thread[i], NULL, count_up, NULL) == 0);
+    for (size_t i = 0; i < COUNT_OF(thread); i++)
+        pthread_join(thread[i], NULL);
+    REQUIRE_EQUAL(guarded, 400000);
+    REQUIRE_EQUAL(lock.state, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(grow_commits_within_the_reservation), cmocka_unit_test(touch_and_purge_against_the_kernel),
+        cmocka_unit_test(pool_gives_every_cell_once), cmocka_unit_test(freed_stack_is_last_in_first_out_and_tagged),
+        cmocka_unit_test(lock_excludes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
