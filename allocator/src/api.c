@@ -53,7 +53,7 @@ void *cell_malloc(size_t size)
 
     if (CELL_LIKELY(size <= cell_option.small_limit))
         offset = size + CELL_ALIGN - 1;
-    else if (CELL_LIKELY(size <= cell_option.cache_limit))
+    else if (CELL_LIKELY(size <= cell_tcache_limit()))
         offset = size + CELL_WORD + CELL_ALIGN - 1;
     else
         return malloc_slow(size);
@@ -82,7 +82,7 @@ static void free_chunk(struct cell_tcache *cache, void *block)
 
     cell_heap_check_inuse(c);
     size = cell_chunk_size(c);
-    if (size > cell_option.cache_limit + CELL_WORD + CELL_ALIGN - 1)
+    if (size > cell_tcache_limit() + CELL_WORD + CELL_ALIGN - 1)
         give(block);
     else if (!cell_tcache_push(cell_tcache_bin(cache, size), block))
         free_slow(cache, size, block);
@@ -132,7 +132,7 @@ void *cell_calloc(size_t count, size_t size)
 
     if (__builtin_mul_overflow(count, size, &bytes) || bytes > CELL_REQUEST_MAX)
         return cell_api_or_enomem(NULL);
-    if (bytes <= cell_option.small_limit || bytes <= cell_option.cache_limit) {
+    if (bytes <= cell_option.small_limit || bytes <= cell_tcache_limit()) {
         void *block = cell_malloc(bytes);
         return block == NULL ? NULL : memset(block, 0, bytes);
     }

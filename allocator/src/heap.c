@@ -13,6 +13,8 @@
 #define TOP_KEEP       CELL_ALIGN
 #define POOL_RUN_MAX   16u
 #define REGRET_MS      1000u
+/* Others wait no longer than for this many at a time. */
+#define FREES_PER_LOCK 32u
 
 struct cell_heap cell_heap_main;
 uint64_t cell_chunk_secret;
@@ -561,10 +563,12 @@ void cell_heap_give(struct cell_heap *heap, void *block)
 
 void cell_heap_free_stack(struct cell_heap *heap, struct cell_freed *stack)
 {
-    cell_lock_acquire(&heap->lock);
-    while (stack != NULL)
-        free_locked(heap, cell_freed_pop(&stack));
-    cell_lock_release(&heap->lock);
+    while (stack != NULL) {
+        cell_lock_acquire(&heap->lock);
+        for (unsigned i = 0; i < FREES_PER_LOCK && stack != NULL; i++)
+            free_locked(heap, cell_freed_pop(&stack));
+        cell_lock_release(&heap->lock);
+    }
 }
 
 size_t cell_heap_size_of(const struct cell_heap *heap, const void *block)

@@ -15,7 +15,8 @@ struct cell_lock {
     uint32_t state;
 };
 
-#define CELL_LOCK_SPINS 100
+/* Longer than the lock is ever held while its holder runs: a sleep and a wake-up cost far more. */
+#define CELL_LOCK_SPINS 1000
 
 static inline void cell_lock_pause(void)
 {

@@ -3,11 +3,14 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "depot.h"
 #include "os.h"
 
 #define BUDGET_MIN        ((size_t)8192)    /* bytes that a cache may hold however small the heap is */
+#define BUDGET_THREADS    ((size_t)262144)  /* the same where threads would otherwise meet at the heap's lock */
 #define CELLS_AT_FIRST    8u                /* a page holds them anyway */
 #define CHUNKS_AT_FIRST   1u
+#define VICTIMS_TRIED     8u
 #define CACHES_AT_ONCE    ((size_t)65536)   /* bytes mapped at a time for caches of further threads */
 
 static struct cell_tcache cache_none = { .state = CELL_TCACHE_NONE };
@@ -87,6 +90,8 @@ static bool start(void)
         return false;
     }
     bool first = !registry.main_taken;
+    if (!first && cell_tcache_limit() < cell_option.cache_limit_threads)
+        __atomic_store_n(&cell_option.cache_limit, cell_option.cache_limit_threads, __ATOMIC_RELAXED);
     struct cell_tcache *cache = cell_option.cache_bytes == 0 ? &cache_exited : new_cache();
     if (!registry.key_made && !first)
         registry.key_made = pthread_key_create(&registry.key, retire) == 0;
@@ -127,24 +132,37 @@ static size_t held(const struct cell_bin *bin)
     return bin->limit - bin->room;
 }
 
-/* Gives the oldest blocks of a bin back, all but `keep`. */
-static void flush_bin(struct cell_bin *bin, size_t keep)
+/* Takes the oldest blocks out of a bin, all but `keep`; returns them. */
+static struct cell_freed *split_off(struct cell_bin *bin, size_t keep)
 {
-    struct cell_freed *rest = bin->head;
+    struct cell_freed *rest = bin->head, *last = rest;
 
-    if (held(bin) <= keep)
-        return;
     bin->room = bin->limit - (uint32_t)keep;
     if (keep == 0) {
         bin->head = NULL;
-    } else {
-        struct cell_freed *last = rest;
-        for (size_t i = 1; i < keep; i++)
-            last = cell_freed_next(last);
-        rest = cell_freed_next(last);
-        cell_freed_set_next(last, NULL);
+        return rest;
     }
-    cell_heap_free_stack(&cell_heap_main, rest);
+    for (size_t i = 1; i < keep; i++)
+        last = cell_freed_next(last);
+    rest = cell_freed_next(last);
+    cell_freed_set_next(last, NULL);
+    return rest;
+}
+
+static void flush_bin(struct cell_bin *bin, size_t keep)
+{
+    if (held(bin) > keep)
+        cell_heap_free_stack(&cell_heap_main, split_off(bin, keep));
+}
+
+/* A full bin passes half of its blocks on: to another thread if one may want them, else to the heap. */
+static void overflow(struct cell_bin *bin, size_t size)
+{
+    size_t keep = bin->limit / 2, count = held(bin) - keep;
+    struct cell_freed *rest = split_off(bin, keep);
+
+    if (!cell_depot_put(size, rest, count))
+        cell_heap_free_stack(&cell_heap_main, rest);
 }
 
 static bool is_cell_size(size_t size)
@@ -161,8 +179,13 @@ static bool consolidate(struct cell_tcache *cache)
         return false;
     for (size_t i = cell_size_chunk_min() / CELL_ALIGN; i < CELL_TCACHE_BINS; i++) {
         struct cell_bin *bin = &cache->slot[i].bin;
+        struct cell_freed *stack;
         any |= bin->head != NULL;
         flush_bin(bin, 0);
+        while (cell_depot_take(i * CELL_ALIGN, &stack) != 0) {
+            any = true;
+            cell_heap_free_stack(&cell_heap_main, stack);
+        }
     }
     cache->flushes += any;
     return any;
@@ -182,14 +205,16 @@ static size_t budget(void)
 {
     size_t share = (cell_segment_resident(&cell_heap_main.segment) << CELL_PAGE_SHIFT) / cell_option.cache_share;
 
-    share = share > BUDGET_MIN ? share : BUDGET_MIN;
+    size_t minimum = cell_os_single_threaded() ? BUDGET_MIN : BUDGET_THREADS;
+
+    share = share > minimum ? share : minimum;
     return share < cell_option.cache_bytes ? share : cell_option.cache_bytes;
 }
 
 /* Halves the limit of one bin other than `bin`, in turn. */
 static void take_over_room(struct cell_tcache *cache, const struct cell_bin *bin)
 {
-    for (size_t tried = 0; tried < CELL_TCACHE_BINS; tried++) {
+    for (size_t tried = 0; tried < VICTIMS_TRIED; tried++) {
         cache->victim = cache->victim % (CELL_TCACHE_BINS - 1) + 1;
         struct cell_bin *other = &cache->slot[cache->victim].bin;
         if (other == bin || other->limit < 2)
@@ -210,7 +235,7 @@ static bool widen(struct cell_tcache *cache, struct cell_bin *bin, size_t size)
     uint32_t limit = bin->limit == 0 ? at_first : bin->limit * 2;
     size_t more = (limit - bin->limit) * size;
 
-    if (limit > 4 * cell_option.batch && bin->limit != 0)
+    if (limit > 2 * cell_option.batch && bin->limit != 0)
         return false;
     if (cache->capacity + more > budget())
         take_over_room(cache, bin);
@@ -240,25 +265,37 @@ static size_t min_size(size_t a, size_t b)
     return a < b ? a : b;
 }
 
+/* A batch from another thread may be more than the bin would take by itself. */
+static void make_room(struct cell_tcache *cache, struct cell_bin *bin, size_t size, size_t blocks)
+{
+    if (blocks <= bin->room)
+        return;
+    uint32_t more = (uint32_t)blocks - bin->room;
+    cache->capacity += more * size;
+    bin->limit += more;
+    bin->room += more;
+}
+
 static void *refill(struct cell_tcache *cache, size_t size)
 {
     struct cell_bin *bin = cell_tcache_bin(cache, size);
     struct cell_freed *stack = NULL;
-    size_t wanted = 1;
 
-    if (cache->state == CELL_TCACHE_LIVE) {
+    if (cache->state != CELL_TCACHE_LIVE)
+        return fetch(cache, size, 1, &stack) == 0 ? NULL : cell_freed_pop(&stack);
+
+    cache->refills++;
+    size_t taken = cell_depot_take(size, &stack);
+    if (taken == 0) {
         widen(cache, bin, size);
-        wanted = min_size((bin->limit + 1) / 2, cell_option.batch);
-        cache->refills++;
+        taken = fetch(cache, size, min_size((bin->limit + 1) / 2, cell_option.batch), &stack);
     }
-    size_t taken = fetch(cache, size, wanted, &stack);
     if (taken == 0)
         return NULL;
     void *block = cell_freed_pop(&stack);
-    if (cache->state == CELL_TCACHE_LIVE) {
-        bin->head = stack;
-        bin->room -= (uint32_t)(taken - 1);
-    }
+    make_room(cache, bin, size, taken - 1);
+    bin->head = stack;
+    bin->room -= (uint32_t)(taken - 1);
     return block;
 }
 
@@ -293,7 +330,7 @@ void *cell_tcache_alloc_slow(size_t request)
 
     bool cell = cell_size_is_cell(request);
     size_t size = cell ? cell_size_of_cell(request) : cell_size_of_chunk(request);
-    if (cell || request <= cell_option.cache_limit) {
+    if (cell || request <= cell_tcache_limit()) {
         /* A request that is rounded up here looked into another bin before it came. */
         void *block = cell_tcache_pop(cell_tcache_bin(cell_tcache_mine, size));
         if (block == NULL)
@@ -317,7 +354,7 @@ void cell_tcache_free_slow(struct cell_tcache *cache, size_t size, void *block)
     struct cell_bin *bin = cell_tcache_bin(cache, size);
     if (bin->room == 0 && !widen(cache, bin, size)) {
         cache->flushes++;
-        flush_bin(bin, bin->limit / 2);
+        overflow(bin, size);
     }
     if (!cell_tcache_push(bin, block))
         cell_heap_give(&cell_heap_main, block);
@@ -361,14 +398,17 @@ bool cell_tcache_is_valid(const struct cell_tcache *cache)
 void cell_tcache_lock(void)
 {
     cell_lock_acquire(&registry.lock);
+    cell_depot_lock();
 }
 
 void cell_tcache_unlock(void)
 {
+    cell_depot_unlock();
     cell_lock_release(&registry.lock);
 }
 
 void cell_tcache_reset_lock(void)
 {
+    cell_depot_reset_lock();
     cell_lock_reset(&registry.lock);
 }

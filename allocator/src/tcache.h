@@ -53,6 +53,12 @@ static inline struct cell_bin *cell_tcache_bin(struct cell_tcache *cache, size_t
     return &((struct cell_tcache *)((char *)cache + size))->slot[0].bin;
 }
 
+/* The largest request that caches keep; it rises while other threads run. */
+static inline size_t cell_tcache_limit(void)
+{
+    return __atomic_load_n(&cell_option.cache_limit, __ATOMIC_RELAXED);
+}
+
 /* NULL: the bin is empty. */
 static inline void *cell_tcache_pop(struct cell_bin *bin)
 {

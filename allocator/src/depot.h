@@ -1,0 +1,26 @@
+/* depot.h - where threads exchange batches of freed blocks: what one thread frees another often allocates next.
+ *
+ * A batch is a stack of blocks of one size, passed on whole: no block is looked at, and the heap's lock is left alone.
+ * Its memory is bounded by a share of the heap; what does not fit goes back to the heap. Unused while the process has
+ * one thread. Called by tcache.c; chunks in the depot are still marked in use.
+ */
+#ifndef CELL_DEPOT_H
+#define CELL_DEPOT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "freed.h"
+
+/* False: no room; the stack is still the caller's. `count` blocks of `size` bytes, a multiple of CELL_ALIGN. */
+bool cell_depot_put(size_t size, struct cell_freed *stack, size_t count);
+/* A batch of blocks of `size`; returns how many, 0 when there is none. */
+size_t cell_depot_take(size_t size, struct cell_freed **stack);
+size_t cell_depot_bytes(void);
+
+/* Around fork(), as in heap.h. */
+void cell_depot_lock(void);
+void cell_depot_unlock(void);
+void cell_depot_reset_lock(void);
+
+#endif
