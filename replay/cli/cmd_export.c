@@ -1,4 +1,4 @@
-/* cmd_export.c - heaplay export --to FORMAT FILE.hpt [-o OUT]: a trace for other tools. Two passes: headers need counts. */
+/* cmd_export.c - heaplay export --to FORMAT FILE.hpt [-o OUT]: a trace for other tools, in one pass from a file or a pipe. */
 #include "cli/commands.h"
 #include "import/import.h"
 
@@ -9,64 +9,58 @@
 
 static void print_format(const struct hp_exporter *exporter)
 {
-    printf("  %-10s %s\n", exporter->name, exporter->help);
+    printf("  %-10s %s; it cannot hold: %s\n", exporter->name, exporter->help, exporter->loses);
 }
 
-/* Reads the trace once: with out NULL only to count, else writing each event. 0, or exit code. */
-static int pass(const char *path, const struct hp_exporter *exporter, FILE *out, struct hp_trailer *counts, uint64_t *skipped)
+static int convert(const struct hp_exporter *exporter, hp_reader *reader, FILE *out)
 {
-    char error[512];
-    int code;
-    hp_reader *reader = hp_reader_open(path, &code, error, sizeof error);
+    char error[300] = "";
+    uint64_t events = 0, skipped = 0;
+    void *state = exporter->begin(out, error, sizeof error);
     struct hp_event e;
+    int code;
 
-    if (!reader) {
-        fprintf(stderr, "heaplay export: %s\n", error);
+    if (!state) {
+        fprintf(stderr, "heaplay export: %s: %s\n", exporter->name, error);
         return HP_EXIT_BAD_INPUT;
     }
-    while ((code = hp_reader_next(reader, &e)) == 1) {
-        bool consumes = e.old_id && hp_kind_frees(e.kind)
-                     && (!hp_kind_allocates(e.kind) || e.id || e.size == 0);
-        counts->events += !out;
-        counts->allocations += !out && e.id;
-        counts->frees += !out && consumes;
-        if (out && !exporter->event(out, &e))
-            ++*skipped;
+    for (; (code = hp_reader_next(reader, &e)) == 1; events++)
+        skipped += !exporter->event(state, out, &e);
+    if (!exporter->end(state, out, error, sizeof error)) {
+        fprintf(stderr, "heaplay export: %s: %s\n", exporter->name, error);
+        return HP_EXIT_BAD_INPUT;
     }
     if (code < 0)
         fprintf(stderr, "heaplay export: %s\n", hp_reader_error(reader));
-    hp_reader_close(reader);
+    if (skipped)
+        fprintf(stderr, "heaplay export: %" PRIu64 " of %" PRIu64 " events have no form in %s and were left out\n", skipped,
+                events, exporter->name);
     return code < 0 ? HP_EXIT_BAD_INPUT : HP_EXIT_OK;
 }
 
 static int export_file(const struct hp_exporter *exporter, const char *path, const char *to)
 {
-    struct hp_trailer counts = { 0 };
-    uint64_t skipped = 0;
-    FILE *out;
+    char error[512];
     int code;
+    hp_reader *reader = hp_reader_open(path, &code, error, sizeof error);
+    FILE *out;
 
-    if (!strcmp(path, "-")) {
-        fputs("heaplay export: the trace is read twice, so it must be a file, not standard input\n", stderr);
-        return HP_EXIT_USAGE;
+    if (!reader) {
+        fprintf(stderr, "heaplay export: %s\n", error);
+        return HP_EXIT_BAD_INPUT;
     }
-    code = pass(path, exporter, NULL, &counts, &skipped);
-    if (code)
-        return code;
     out = to && strcmp(to, "-") ? fopen(to, "w") : stdout;
     if (!out) {
         fprintf(stderr, "heaplay export: %s: cannot create: %s\n", to, strerror(errno));
+        hp_reader_close(reader);
         return HP_EXIT_BAD_INPUT;
     }
-    exporter->begin(out, &counts, counts.allocations);
-    code = pass(path, exporter, out, &counts, &skipped);
-    if (ferror(out) || (out == stdout ? fflush(out) : fclose(out))) {
+    code = convert(exporter, reader, out);
+    hp_reader_close(reader);
+    if (ferror(out) | (out == stdout ? fflush(out) : fclose(out))) {
         fprintf(stderr, "heaplay export: %s: cannot write: %s\n", to ? to : "-", strerror(errno));
         return HP_EXIT_BAD_INPUT;
     }
-    if (skipped)
-        fprintf(stderr, "heaplay export: %" PRIu64 " of %" PRIu64 " events have no form in %s and were left out\n", skipped,
-                counts.events, exporter->name);
     return code;
 }
 
@@ -77,7 +71,7 @@ int hp_cmd_export(int argc, char **argv)
 
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
-            puts("usage: heaplay export --to FORMAT FILE.hpt [-o OUT]      FORMAT is one of");
+            puts("usage: heaplay export --to FORMAT FILE.hpt [-o OUT]      (- is standard input or output)  FORMAT is one of");
             hp_exporter_list(print_format);
             return HP_EXIT_OK;
         }

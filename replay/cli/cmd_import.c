@@ -13,7 +13,7 @@ struct options {
 
 static void print_format(const struct hp_importer *importer)
 {
-    printf("  %-10s %s\n", importer->name, importer->help);
+    printf("  %-12s %s\n", importer->name, importer->help);
 }
 
 static void print_usage(void)
@@ -30,6 +30,9 @@ static int report(const struct options *o, const struct hp_importer *importer, c
             r->operations, r->live_at_end);
     if (r->assumed[0])
         fprintf(stderr, "  assumed: %s\n", r->assumed);
+    if (r->inversions)
+        fprintf(stderr, "  mended order: %" PRIu64 " allocations were reported before the free that made room for them\n",
+                r->inversions);
     if (r->offences)
         fprintf(stderr, "  skipped or mended: %" PRIu64 " (%" PRIu64 " of unknown blocks, %" PRIu64
                 " onto live blocks); the first at %s\n", r->offences, r->unknown_frees, r->replaced, r->first);
@@ -73,6 +76,7 @@ static int convert(const struct options *o, const struct hp_importer *importer, 
         fprintf(stderr, "heaplay import: %s\n", *hp_source_error(source) ? hp_source_error(source)
                 : *hp_writer_error(writer) ? hp_writer_error(writer) : "out of memory");
     hp_writer_count(writer, &trailer);
+    trailer.inversions = r.inversions;
     snprintf(error, sizeof error, "%s", hp_writer_error(writer));
     if (hp_writer_close(writer, &trailer)) {
         fprintf(stderr, "heaplay import: %s: cannot be written %s\n", o->out, error);

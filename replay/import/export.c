@@ -1,10 +1,13 @@
-/* export.c - android, rep and csv text from events. Called by cli/cmd_export.c. Each is read again by its importer. */
+/* export.c - android, rep and csv text from events, and the table of exporters. Called by cli/cmd_export.c. Each is read
+ * again by its importer; `loses` says what does not come back. */
 #include "import/import.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
-static uint64_t bytes_of(const struct hp_event *e)
+uint64_t hp_export_bytes(const struct hp_event *e)
 {
     bool counted = e->kind == HP_CALLOC || e->kind == HP_REALLOCARRAY;
     uint64_t bytes;
@@ -12,25 +15,45 @@ static uint64_t bytes_of(const struct hp_event *e)
     return !counted ? e->size : __builtin_mul_overflow(e->count, e->size, &bytes) ? UINT64_MAX : bytes;
 }
 
-static void csv_begin(FILE *out, const struct hp_trailer *counts, uint64_t most_ids)
+bool hp_export_consumes(const struct hp_event *e)
 {
-    (void)counts;
-    (void)most_ids;
-    fputs("kind,thread,time_ns,id,old_id,size,count,alignment\n", out);
+    return e->old_id && hp_kind_frees(e->kind) && (!hp_kind_allocates(e->kind) || e->id || hp_export_bytes(e) == 0);
 }
 
-static bool csv_event(FILE *out, const struct hp_event *e)
+/* For exporters that keep nothing between events. */
+static char stateless;
+
+static void *csv_begin(FILE *out, char *error, size_t error_size)
 {
+    (void)error;
+    (void)error_size;
+    fputs("kind,thread,time_ns,id,old_id,size,count,alignment\n", out);
+    return &stateless;
+}
+
+static bool nothing_left(void *state, FILE *out, char *error, size_t error_size)
+{
+    (void)state;
+    (void)out;
+    (void)error;
+    (void)error_size;
+    return true;
+}
+
+static bool csv_event(void *state, FILE *out, const struct hp_event *e)
+{
+    (void)state;
     fprintf(out, "%s,%" PRIu32 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 "\n",
             hp_kind_name(e->kind), e->thread, e->time_ns, e->id, e->old_id, e->size, e->count, e->alignment);
     return true;
 }
 
-static void nothing(FILE *out, const struct hp_trailer *counts, uint64_t most_ids)
+static void *android_begin(FILE *out, char *error, size_t error_size)
 {
     (void)out;
-    (void)counts;
-    (void)most_ids;
+    (void)error;
+    (void)error_size;
+    return &stateless;
 }
 
 /* An id as an address: none twice, none 0 but that of 0. */
@@ -39,17 +62,18 @@ static uint64_t address(uint64_t id)
     return id * 16;
 }
 
-static bool android_event(FILE *out, const struct hp_event *e)
+static bool android_event(void *state, FILE *out, const struct hp_event *e)
 {
     uint64_t made = address(e->id), old = address(e->old_id);
 
+    (void)state;
     if (e->kind == HP_USABLE_SIZE || e->kind == HP_THREAD_START)
         return e->kind == HP_THREAD_START;
     fprintf(out, "%" PRIu32 ": ", e->thread + 1);
     if (e->kind == HP_CALLOC)
         fprintf(out, "calloc 0x%" PRIx64 " %" PRIu64 " %" PRIu64, made, e->count, e->size);
     else if (e->kind == HP_REALLOC || e->kind == HP_REALLOCARRAY)
-        fprintf(out, "realloc 0x%" PRIx64 " 0x%" PRIx64 " %" PRIu64, made, old, bytes_of(e));
+        fprintf(out, "realloc 0x%" PRIx64 " 0x%" PRIx64 " %" PRIu64, made, old, hp_export_bytes(e));
     else if (e->kind == HP_THREAD_END)
         fputs("thread_done 0x0", out);
     else if (hp_kind_frees(e->kind))
@@ -64,40 +88,93 @@ static bool android_event(FILE *out, const struct hp_event *e)
     return true;
 }
 
-/* A realloc keeps its block's id in this format, but ids here are new each time: it is written as a and f. */
-static void rep_begin(FILE *out, const struct hp_trailer *counts, uint64_t most_ids)
+/* A realloc keeps its block's id in this format, but ids here are new each time: it is written as a and f. The header
+ * counts what follows, so the operations wait in a temporary file. */
+struct rep {
+    FILE *body;
+    uint64_t ids, operations;
+};
+
+static void *rep_begin(FILE *out, char *error, size_t error_size)
 {
-    fprintf(out, "0\n%" PRIu64 "\n%" PRIu64 "\n1\n", most_ids, counts->allocations + counts->frees);
+    struct rep *rep = calloc(1, sizeof *rep);
+
+    (void)out;
+    if (rep && (rep->body = tmpfile()))
+        return rep;
+    snprintf(error, error_size, "no temporary file: %s", strerror(errno));
+    free(rep);
+    return NULL;
 }
 
-static bool rep_event(FILE *out, const struct hp_event *e)
+static bool rep_event(void *state, FILE *out, const struct hp_event *e)
 {
-    bool frees = e->old_id && hp_kind_frees(e->kind) && (!hp_kind_allocates(e->kind) || e->id || bytes_of(e) == 0);
+    struct rep *rep = state;
+    bool frees = hp_export_consumes(e);
 
+    (void)out;
     if (e->id)
-        fprintf(out, "a %" PRIu64 " %" PRIu64 "\n", e->id - 1, bytes_of(e));
+        fprintf(rep->body, "a %" PRIu64 " %" PRIu64 "\n", e->id - 1, hp_export_bytes(e));
     if (frees)
-        fprintf(out, "f %" PRIu64 "\n", e->old_id - 1);
+        fprintf(rep->body, "f %" PRIu64 "\n", e->old_id - 1);
+    rep->ids += e->id != 0;
+    rep->operations += (e->id != 0) + frees;
     return e->id || frees;
 }
 
-static const struct hp_exporter exporters[] = {
-    { "android", "text of Android's memory_replay", nothing, android_event },
-    { "csv", "one event a line, everything the trace has but resident bytes", csv_begin, csv_event },
-    { "rep", "text of the CMU malloc lab; a realloc becomes an allocation and a free", rep_begin, rep_event },
+bool hp_export_copy(FILE *from, FILE *out)
+{
+    char bytes[65536];
+    size_t n;
+
+    if (fflush(from) || fseek(from, 0, SEEK_SET))
+        return false;
+    while ((n = fread(bytes, 1, sizeof bytes, from)) > 0)
+        fwrite(bytes, 1, n, out);
+    return !ferror(from);
+}
+
+static bool rep_end(void *state, FILE *out, char *error, size_t error_size)
+{
+    struct rep *rep = state;
+    bool done;
+
+    fprintf(out, "0\n%" PRIu64 "\n%" PRIu64 "\n1\n", rep->ids, rep->operations);
+    done = hp_export_copy(rep->body, out);
+    if (!done)
+        snprintf(error, error_size, "the temporary file: %s", strerror(errno));
+    fclose(rep->body);
+    free(rep);
+    return done;
+}
+
+const struct hp_exporter hp_export_android = {
+    "android", "text of Android's memory_replay",
+    "C++, sized and other aligned calls become malloc, free and memalign; malloc_usable_size is left out",
+    android_begin, android_event, nothing_left
 };
+const struct hp_exporter hp_export_csv = {
+    "csv", "one event a line", "resident bytes", csv_begin, csv_event, nothing_left
+};
+const struct hp_exporter hp_export_rep = {
+    "rep", "text of the CMU malloc lab",
+    "threads, times, alignments and kinds: a realloc becomes an allocation and a free; failed calls are left out",
+    rep_begin, rep_event, rep_end
+};
+
+static const struct hp_exporter *const exporters[] = { &hp_export_android, &hp_export_csv, &hp_export_rep, &hp_export_wl };
 #define EXPORTERS (sizeof exporters / sizeof *exporters)
 
 const struct hp_exporter *hp_exporter_find(const char *name)
 {
     for (size_t i = 0; i < EXPORTERS; i++)
-        if (!strcmp(exporters[i].name, name))
-            return &exporters[i];
+        if (!strcmp(exporters[i]->name, name))
+            return exporters[i];
     return NULL;
 }
 
 void hp_exporter_list(void (*each)(const struct hp_exporter *exporter))
 {
     for (size_t i = 0; i < EXPORTERS; i++)
-        each(&exporters[i]);
+        each(exporters[i]);
 }

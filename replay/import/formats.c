@@ -5,6 +5,8 @@
 
 static const struct hp_importer *const importers[] = {
     &hp_import_android, &hp_import_csv, &hp_import_rep, &hp_import_mtrace, &hp_import_valgrind, &hp_import_heaptrack,
+    &hp_import_wl, &hp_import_proto, &hp_import_ltrace, &hp_import_glibc_trace, &hp_import_utrace, &hp_import_alk,
+    &hp_import_ctsrd, &hp_import_bpftrace,
 };
 #define IMPORTERS (sizeof importers / sizeof *importers)
 

@@ -125,6 +125,22 @@ void hp_import_at(hp_import *import, const hp_source *source)
     import->offset = hp_source_offset(source);
 }
 
+void hp_import_at_byte(hp_import *import, uint64_t offset)
+{
+    import->line = 0;
+    import->offset = offset;
+}
+
+void hp_import_inversion(hp_import *import)
+{
+    import->report.inversions++;
+}
+
+bool hp_import_live(const hp_import *import, uint64_t name)
+{
+    return import->blocks.room && map_slot(&import->blocks, name)->value;
+}
+
 void hp_import_offence(hp_import *import, const char *what)
 {
     struct hp_import_report *r = &import->report;
@@ -201,7 +217,9 @@ void hp_import_call(hp_import *import, const struct hp_call *call)
     event.thread = thread_of(import, call->thread);
     if (call->kind == HP_THREAD_START)
         return;
-    gone = call->old && hp_kind_frees(call->kind) && (!hp_kind_allocates(call->kind) || call->made || !call->size);
+    gone = call->old && hp_kind_frees(call->kind)
+        && (!hp_kind_allocates(call->kind) || call->made || !call->size
+            || (call->kind == HP_REALLOCARRAY && !call->count));
     if (call->old) {
         struct pair *slot = import->blocks.room ? map_slot(&import->blocks, call->old) : NULL;
         event.old_id = slot ? slot->value : 0;
@@ -210,7 +228,7 @@ void hp_import_call(hp_import *import, const struct hp_call *call)
             import->report.unknown_frees++;
             if (!call->made)
                 return;
-            event.kind = HP_MALLOC;
+            event.kind = call->kind == HP_REALLOCARRAY ? HP_CALLOC : HP_MALLOC;
         } else if (gone) {
             map_take(&import->blocks, call->old);
         }
@@ -255,6 +273,13 @@ bool hp_take_number(const char **at, int base, uint64_t *v)
         *at = p;
     }
     return any;
+}
+
+bool hp_take_any(const char **at, uint64_t *v)
+{
+    const char *p = *at + strspn(*at, " \t");
+
+    return hp_take_number(at, p[0] == '0' && (p[1] | 32) == 'x' ? 16 : 10, v);
 }
 
 bool hp_take_word(const char **at, const char *word)

@@ -3,9 +3,12 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define CHUNK (1u << 18)
 
@@ -15,6 +18,8 @@ struct hp_source {
     size_t begin, end, room;
     uint64_t offset, lines;
     bool ended;
+    void *spool;                        /* mapped, spool_size bytes */
+    size_t spool_size;
     char line[HP_LINE_MAX + 1];
     char error[400];
 };
@@ -54,6 +59,8 @@ void hp_source_close(hp_source *s)
     if (!s)
         return;
     archive_read_free(s->archive);
+    if (s->spool)
+        munmap(s->spool, s->spool_size);
     free(s->buffer);
     free(s);
 }
@@ -124,6 +131,41 @@ char *hp_source_line(hp_source *s)
     s->line[used] = 0;
     s->lines++;
     return s->line;
+}
+
+static bool spool_into(struct hp_source *s, FILE *file)
+{
+    const unsigned char *bytes;
+    size_t n;
+
+    while ((n = hp_source_peek(s, &bytes, HP_SOURCE_PEEK)) > 0) {
+        if (fwrite(bytes, 1, n, file) != n)
+            return false;
+        s->spool_size += n;
+        hp_source_skip(s, n);
+    }
+    if (fflush(file))
+        return false;
+    if (s->spool_size == 0)
+        return true;
+    s->spool = mmap(NULL, s->spool_size, PROT_READ, MAP_PRIVATE, fileno(file), 0);
+    if (s->spool == MAP_FAILED)
+        s->spool = NULL;
+    return s->spool != NULL;
+}
+
+bool hp_source_spool(hp_source *s, const unsigned char **bytes, size_t *size)
+{
+    FILE *file = tmpfile();
+    bool done = file && spool_into(s, file);
+
+    if (!done && !s->error[0])
+        snprintf(s->error, sizeof s->error, "cannot unpack into a temporary file: %s; make room in /tmp", strerror(errno));
+    if (file)
+        fclose(file);
+    *bytes = s->spool;
+    *size = s->spool_size;
+    return done;
 }
 
 uint64_t hp_source_offset(const hp_source *s)
