@@ -10,10 +10,14 @@ import argparse
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+
+import draw_heap
 
 SRC = Path(__file__).resolve().parent.parent
 DOCUMENT = SRC / "allocator/DESIGN.md"
+DRAWING = SRC / "allocator/heap.svg"
 SOURCES = SRC / "allocator/src"
 UNITS = {"": 1, "KiB": 1024, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
@@ -84,6 +88,14 @@ def explanation(out, size):
     return f"```\n{re.sub(r'offset -?[0-9]{9,}', 'far from the heap', text)}```"
 
 
+def drawing(out):
+    """The heap of `explain 100`, to scale."""
+    with tempfile.TemporaryDirectory() as scratch:
+        dump = Path(scratch) / "dump.json"
+        run(out / "allocator/tools/explain", "100", dump)
+        return draw_heap.draw(draw_heap.load(dump), "The heap of `make explain SIZE=100`, to scale", 4096)
+
+
 def part(what, out):
     name, *arguments = what.split()
     return {"tunables": tunables_table, "layout": lambda: layout_table(out),
@@ -131,6 +143,8 @@ def main(argv=None):
     if options.write and filled != text:
         DOCUMENT.write_text(filled)
         text = filled
+    if options.write:
+        DRAWING.write_text(drawing(options.out))
     problems = [*wrong_numbers(text, known_numbers(options.out)), *missing_names(text)]
     if filled != text:
         problems.append("generated parts differ from the sources; `scripts/design.py --write` fills them in")

@@ -25,6 +25,10 @@ def test_generated_parts_are_up_to_date(out):
     assert design.fill(text, out) == text, "run scripts/design.py --write"
 
 
+def test_the_drawing_is_up_to_date(out):
+    assert design.DRAWING.read_text() == design.drawing(out), "run scripts/design.py --write"
+
+
 def test_numbers_are_those_of_the_code(out):
     assert list(design.wrong_numbers(design.DOCUMENT.read_text(), design.known_numbers(out))) == []
 

@@ -83,13 +83,15 @@ static void independent_edges(void **state)
 
 static void realloc_in_place_never_moves(void **state)
 {
-    char *block = cell_malloc(2000), *wall;
+    char **neighbours = (char **)cell_independent_calloc(3, 2000, NULL);
+    char *block = neighbours[0], *wall = neighbours[2];
 
     (void)state;
     memset(block, 3, 2000);
+    assert_null(cell_realloc_in_place(block, 3000));
+    cell_free(neighbours[1]);
     assert_ptr_equal(cell_realloc_in_place(block, 3000), block);
     assert_true(cell_usable_size(block) >= 3000);
-    wall = cell_malloc(2000);
     assert_null(cell_realloc_in_place(block, 50000));
     assert_true(cell_usable_size(block) >= 3000 && cell_usable_size(block) < 50000);
     assert_ptr_equal(cell_realloc_in_place(block, 600), block);
@@ -107,6 +109,7 @@ static void realloc_in_place_never_moves(void **state)
     cell_free(cell);
     cell_free(wall);
     cell_free(block);
+    cell_free(neighbours);
     assert_sound();
 }
 
