@@ -72,7 +72,7 @@ static struct cell_tcache *new_cache(void)
             return NULL;
         registry.next = start;
         registry.end = start + CACHES_AT_ONCE;
-        registry.mapped_bytes += CACHES_AT_ONCE;
+        __atomic_store_n(&registry.mapped_bytes, registry.mapped_bytes + CACHES_AT_ONCE, __ATOMIC_RELAXED);
     }
     cache = (struct cell_tcache *)registry.next;
     registry.next += sizeof *cache;
@@ -373,7 +373,7 @@ size_t cell_tcache_bytes(const struct cell_tcache *cache)
 
 size_t cell_tcache_metadata_bytes(void)
 {
-    return sizeof cache_main + registry.mapped_bytes;
+    return sizeof cache_main + __atomic_load_n(&registry.mapped_bytes, __ATOMIC_RELAXED);
 }
 
 bool cell_tcache_is_valid(const struct cell_tcache *cache)
