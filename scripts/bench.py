@@ -9,6 +9,7 @@ import datetime
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,8 +25,13 @@ from heaplay_report import load, schema, text, verdict
 SRC = Path(__file__).resolve().parent.parent
 DEFAULT_ALLOCATORS = ["cellmalloc", "glibc", "jemalloc", "mimalloc", "tcmalloc"]
 CALIBRATION = ["null", "bump"]
-RESERVE_S = 30          # for the report
+RESERVE_S = 40          # for the report
+BEYOND_S = 1.0          # what a trace takes beyond its samples, for a million operations, until it is known
 EXIT_FAILED, EXIT_USAGE, EXIT_BAD_ALLOCATOR, EXIT_INTERRUPTED = 1, 2, 4, 130
+
+
+class OutOfTime(Exception):
+    """A trace was stopped because the time for everything had come to its end."""
 
 
 class BenchError(Exception):
@@ -129,8 +135,20 @@ class Display:
                         left=f"about {left:.0f} s left")
 
 
-def replay(heaplay, path, allocators, seconds, options, display, line):
-    """The checked document of one trace; raises BenchError when heaplay wrote none."""
+def end(child):
+    """Ends heaplay and, with it, the worker that it waits for."""
+    try:
+        os.killpg(child.pid, signal.SIGTERM)
+        child.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    except ProcessLookupError:
+        child.wait()
+
+
+def replay(heaplay, path, allocators, seconds, options, display, line, deadline):
+    """The checked document of one trace; BenchError when heaplay wrote none, OutOfTime when it was not done by then."""
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "replay.json"
         command = [str(heaplay), "replay", str(path), "--samples", str(options.samples), "--time", f"{seconds:.1f}",
@@ -141,15 +159,12 @@ def replay(heaplay, path, allocators, seconds, options, display, line):
             child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True)
             try:
                 while child.poll() is None:
+                    if time.monotonic() > deadline:
+                        raise OutOfTime
                     display.tick(line)
-                    time.sleep(0.1)
+                    time.sleep(0.05)
             except BaseException:
-                child.terminate()
-                try:
-                    child.wait(timeout=5)
-                except subprocess.TimeoutExpired:
-                    child.kill()
-                    child.wait()
+                end(child)
                 raise
             errors.seek(0)
             said = errors.read().strip().splitlines()
@@ -194,11 +209,24 @@ def link_latest(directory):
     partial.replace(link)
 
 
+def share_out(left_s, share, rest, beyond):
+    """Seconds of sampling for the first trace of `rest`: its share of what is left, less what heaplay takes beyond
+    the time that it was asked for (`beyond`, seconds for each unit of share)."""
+    return max(0.5, left_s * share[rest[0]] / sum(share[path] for path in rest) - beyond * share[rest[0]])
+
+
+def incomplete(reason, order, documents):
+    absent = ", ".join(path.stem for path in order[len(documents):])
+    return f"{reason}: complete for {len(documents)} of {len(order)} traces; absent: {absent}."
+
+
 def measure(heaplay, traces, options, started):
     """Documents of all traces that were completed, what verify said, notes, and whether ^C came."""
     allocators, notes = choose_allocators(heaplay, options.allocs)
-    documents, verified, interrupted = [], {}, False
-    budget = options.minutes * 60 - min(RESERVE_S, options.minutes * 15)
+    order, documents, verified, interrupted = list(traces), [], {}, False
+    reserve = min(RESERVE_S, options.minutes * 15)
+    budget = options.minutes * 60 - reserve
+    deadline = started + budget + reserve / 3
     with Display(budget) as display:
         try:
             share = weights(heaplay, traces)
@@ -206,15 +234,22 @@ def measure(heaplay, traces, options, started):
             if not options.no_verify:
                 verified, remarks = verify(heaplay, order[0], allocators, display)
                 notes += remarks
+            spent = asked = 0.0
             for position, path in enumerate(order):
-                left = budget - (time.monotonic() - started)
-                seconds = max(1.0, left * share[path] / sum(share[other] for other in order[position:]))
+                done_share = sum(share[other] for other in order[:position])
+                beyond = max(0.0, spent - asked) / done_share if position else BEYOND_S
+                seconds = share_out(budget - (time.monotonic() - started), share, order[position:], beyond)
                 line = f"{path.stem} ({position + 1} of {len(order)})"
                 display.say(f"{line}: about {seconds:.0f} s")
-                documents.append(replay(heaplay, path, allocators, seconds, options, display, line))
+                before = time.monotonic()
+                documents.append(replay(heaplay, path, allocators, seconds, options, display, line, deadline))
+                spent += time.monotonic() - before
+                asked += seconds
+        except OutOfTime:
+            notes.append(incomplete(f"Stopped after {options.minutes:g} minutes", order, documents))
         except KeyboardInterrupt:
             interrupted = True
-            notes.append(f"Interrupted: complete for {len(documents)} of {len(traces)} traces; the others are absent.")
+            notes.append(incomplete("Interrupted", order, documents))
     return documents, verified, notes, interrupted
 
 
@@ -277,7 +312,9 @@ def run_bench(options):
             raise BenchError(f"{path}: no such trace; `make record CMD=\"prog args\" OUT={path.name}` makes one", 3)
     documents, verified, notes, interrupted = measure(heaplay, traces, options, started)
     if not documents:
-        raise BenchError("interrupted before one trace was complete; nothing is kept", EXIT_INTERRUPTED)
+        raise BenchError("interrupted before one trace was complete; nothing is kept" if interrupted else
+                         f"no trace was complete within {options.minutes:g} minutes: give more (--minutes), fewer "
+                         "allocators or shorter traces", EXIT_INTERRUPTED if interrupted else EXIT_FAILED)
     command = shlex.join(["heaplay", "bench", *sys.argv[1:]])
     document = load.merge(documents, "bench", now.strftime("%Y-%m-%dT%H:%M:%SZ"), command)
     document["notes"] = notes

@@ -145,8 +145,8 @@ def build_variant(variant, out, jobs):
     """Builds one variant's tests; returns the outcome of the build and the tests' paths."""
     env = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
     started = time.monotonic()
-    done = subprocess.run([os.environ.get("MAKE", "make"), "--no-print-directory", f"-j{jobs}", f"BUILD={variant}",
-                           f"OUT={out}", "test-list"], cwd=SRC, env=env, stdout=subprocess.PIPE,
+    done = subprocess.run([os.environ.get("MAKE", "make"), "--silent", "--no-print-directory", f"-j{jobs}",
+                           f"BUILD={variant}", f"OUT={out}", "test-list"], cwd=SRC, env=env, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
     seconds = time.monotonic() - started
     if done.returncode != 0:

@@ -92,3 +92,20 @@ def test_suites(tmp_path):
     assert [path.name for path in bench.suite_traces("all", tmp_path)] == ["a.hpt", "b.hpt"]
     with pytest.raises(bench.BenchError, match="x.hpt"):
         bench.suite_traces("gone", tmp_path)
+
+
+def test_time_is_shared_out_by_length_and_what_replays_take_beyond_it():
+    share = {"a": 1.0, "b": 3.0}
+    assert bench.share_out(40, share, ["a", "b"], 0) == pytest.approx(10)
+    assert bench.share_out(40, share, ["a", "b"], 2) == pytest.approx(8)
+    assert bench.share_out(30, share, ["b"], 2) == pytest.approx(24)
+    assert bench.share_out(1, share, ["b"], 2) == 0.5
+
+
+def test_ends_in_time_whatever_a_trace_needs(tmp_path):
+    small, large = generate(tmp_path / "small.hpt", "2000"), generate(tmp_path / "large.hpt", "20000000")
+    done = run_bench(tmp_path, "--trace", small, "--trace", large, "--allocs", "glibc jemalloc", "--no-verify",
+                     "--minutes", "0.2", timeout=60)
+    assert done.returncode == 0, done.stderr
+    notes = schema.read((tmp_path / "results" / "latest").resolve())["notes"]
+    assert notes == ["Stopped after 0.2 minutes: complete for 1 of 2 traces; absent: large."]
