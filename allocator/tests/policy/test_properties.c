@@ -369,6 +369,10 @@ TEST(splitting_makes_the_remainder_a_free_chunk)
     REQUIRE_EQUAL(stats_now().free_bytes, free_bytes - 3008);
     REQUIRE(must_malloc(7000) == block + 3008);                 /* the remainder, next to it */
     REQUIRE_EQUAL(stats_now().free_bytes, 0);
+    cell_free(block);
+    REQUIRE(must_malloc(2960) == block);                        /* 32 bytes are enough for a remainder */
+    REQUIRE_EQUAL(cell_usable_size(block), 2968);
+    REQUIRE_EQUAL(stats_now().free_bytes, 32);
 }
 
 TEST(realloc_splits_and_grows_in_place)
