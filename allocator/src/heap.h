@@ -43,6 +43,7 @@ struct cell_heap_counts {
 };
 
 struct cell_heap {
+    struct cell_segment segment;
     struct cell_lock lock;
     bool ready;
     struct cell_chunk *top;
@@ -57,7 +58,6 @@ struct cell_heap {
     struct cell_bins bins;
     struct cell_fit fit;
     struct cell_pools pools;
-    struct cell_segment segment;
     struct cell_link mapped;
     size_t mapped_bytes, mapped_count, mapped_peak;
     size_t map_threshold;           /* follows blocks that come and go; read without the lock (relaxed) */

@@ -35,12 +35,14 @@ struct cell_page_info {
 };
 
 struct cell_segment {
-    char *map;                                  /* the whole reservation: kind[], info[], range */
-    char *base;
-    size_t committed, reserved, reserve_max;    /* bytes from base */
+    /* One cache line that every free reads and that seldom changes. */
+    _Alignas(64) char *base;
     size_t slots;                               /* committed / CELL_ALIGN */
     uint8_t *kind;
     struct cell_page_info *info;
+    size_t committed, reserved, reserve_max;    /* bytes from base */
+    char *map;                                  /* the whole reservation: kind[], info[], range */
+    /* What changes under the heap's lock. */
     size_t kind_committed, info_committed;      /* bytes */
     size_t resident;                            /* pages */
     size_t huge_from;                           /* offset from which huge pages were asked for; SIZE_MAX: nowhere */
