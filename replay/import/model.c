@@ -149,7 +149,7 @@ void hp_import_offence(hp_import *import, const char *what)
         snprintf(r->first, sizeof r->first, "line %" PRIu64 " (before byte %" PRIu64 "): %s", import->line,
                  import->offset, what);
     else if (r->offences == 1)
-        snprintf(r->first, sizeof r->first, "before byte %" PRIu64 ": %s", import->offset, what);
+        snprintf(r->first, sizeof r->first, "byte %" PRIu64 ": %s", import->offset, what);
 }
 
 static void put(struct hp_import *import, const struct hp_event *event)

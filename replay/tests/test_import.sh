@@ -24,6 +24,19 @@ for format in android csv rep; do
 done
 "$H" import a.csv -o c.hpt 2>/dev/null
 is "csv keeps everything" "$("$H" cat c.hpt | sha256sum)" "$("$H" cat a.hpt | sha256sum)"
+"$H" generate mix --ops 5000 -o s.hpt
+for format in android csv rep wl; do
+    "$H" export --to $format - < s.hpt > s.$format 2>/dev/null
+    "$H" import s.$format -o s2.hpt 2>/dev/null
+    is "$format: the same calls on one thread, from a pipe" "$(calls s2.hpt | grep -v thread_ | sha256sum)" \
+        "$(calls s.hpt | grep -v thread_ | sha256sum)"
+done
+"$H" export --to wl a.hpt -o a.wl
+ok "wl: imported again" "$H" import --strict a.wl -o w.hpt
+for thread in 0 1 2 3; do
+    is "wl: the same calls on thread $thread" "$(calls w.hpt | grep "^t$thread " | sed 's/#[0-9]*//g' | sha256sum)" \
+        "$(calls a.hpt | grep "^t$thread " | sed 's/#[0-9]*//g' | sha256sum)"
+done
 gzip -k a.android && xz -k a.csv
 ok "gz is unpacked" "$H" import a.android.gz -o d.hpt
 ok "xz is unpacked" "$H" import a.csv.xz -o d.hpt
@@ -73,6 +86,181 @@ t0   malloc(32) = #2
 t0   free(#1)'
 like "heaptrack: times" "$("$H" cat out.hpt | tail -1)" '0\.0(10000000|099999)'
 
+# Binary formats, made by a script that knows their events.
+python3 "$SRC/replay/tests/make_foreign.py" .
+reads "wl" t.wl "" 't0   thread_start()
+t1   thread_start()
+t0   malloc(1234) = #1
+t0   calloc(1, 300) = #2
+t0   memalign(align 64, 128) = #3
+t1   realloc(#1, 70000) = #4
+t1   free(#4)
+t1   free(NULL)
+t1   malloc(9) = NULL
+t1   valloc(10) = #5
+t1   free(#5)
+t1   malloc(20) = #6'
+reads "proto" t.proto "" 't0   malloc(1234) = #1
+t0   calloc(3, 7) = #2
+t0   realloc(#1, 5000) = #3
+t0   free(NULL)
+t0   memalign(align 32, 64) = #4
+t0   free_sized(#3, 5000)
+t0   free(#2)'
+reads "glibc-trace: an allocation waits for the free before it" t.glibc-trace "" 't0   thread_start()
+t0   malloc(100) = #1
+t0   free(#1)
+t1   thread_start()
+t1   malloc(50) = #2
+t0   realloc(#2, 70) = #3
+t1   memalign(align 64, 9) = #4
+t1   posix_memalign(align 64, 5) = NULL
+t1   calloc(1, 24) = #5
+t0   free(#3)'
+like "glibc-trace: inversions are counted" "$(cat said)" 'mended order: 1 '
+reads "alk: a free waits for its token" t.alk "" 't0   thread_start()
+t0   malloc(16) = #1
+t0   malloc(40) = #2
+t0   realloc(#2, 32) = #3
+t1   thread_start()
+t1   free(#1)
+t1   malloc(32) = #4
+t1   memalign(align 64, 32) = #5
+t1   thread_end()'
+reads "alk, processed" t.alk-processed "" 't0   thread_start()
+t0   malloc(100) = #1
+t0   memalign(align 64, 50) = #2
+t1   thread_start()
+t1   realloc(#1, 300) = #3
+t1   free_sized(#2, 50)
+t1   free(#3)
+t1   thread_end()'
+for file in t.wl t.proto t.glibc-trace t.alk t.alk-processed; do
+    name=${file#t.}
+    said=$("$H" import --strict $file -o out.hpt 2>&1)
+    like "$name: recognised, and nothing skipped" "$?$said" "^0$file: ${name%-processed}: "
+    head -c $(($(stat -c %s $file) - 1)) $file > cut.in
+    [ $name = glibc-trace ] && truncate -s -1 cut.in
+    "$H" import --from ${name%-processed} cut.in -o out.hpt 2>said
+    like "$name: cut off is an offence" "$(cat said)" 'skipped or mended: 1 .*at byte [0-9]+'
+done
+
+printf '%s\n' '9 malloc(100) = 0x10' '9 libc.so.6->calloc(3, 0x7)      = 0x20' '9 realloc(0x10, 50 <unfinished ...>' \
+    '8 _Znwm(8 <unfinished ...>' '8 malloc(8) = 0x30' '8 <... _Znwm resumed> , 1) = 0x30' '9 <... realloc resumed> ) = 0x40' \
+    '8 puts("free(0x99)") = 11' '8 free(nil) = <void>' '9 free(0x20 <unfinished ...>' '8 malloc@libc.so.6(5) = 0x20' \
+    '9 <... free resumed> ) = <void>' '9 +++ exited (status 0) +++' > t.ltrace
+reads "ltrace" t.ltrace "" 't0   thread_start()
+t0   malloc(100) = #1
+t0   calloc(3, 7) = #2
+t1   thread_start()
+t1   new(8) = #3
+t0   realloc(#1, 50) = #4
+t1   free(NULL)
+t0   free(#2)
+t1   malloc(5) = #5'
+printf '%s\n' '[pid 7] 10:00:01.000064 malloc(1) = 0x10' '[pid 7] 10:00:01.000128 [0x4011] free(0x10) = <void>' > t2.ltrace
+reads "ltrace: times and places" t2.ltrace "" 't0   thread_start()
+t0   malloc(1) = #1
+t0   free(#1)'
+like "ltrace: the time of day" "$("$H" cat out.hpt | tail -1)" '36001\.000128'
+printf '%s\n' ' 7 prog USER  malloc_init()' ' 7 prog CALL  open(0x1,0,0)' ' 7 prog USER  0x10 = malloc(100)' \
+    ' 7 prog USER  0x20 = realloc(0x10, 50)' ' 7 prog USER  free(0x20)' > t.utrace
+reads "utrace" t.utrace "" 't0   thread_start()
+t0   malloc(100) = #1
+t0   realloc(#1, 50) = #2
+t0   free(#2)'
+printf '%b\n' '@record-type:call-trace\ttimestamp-unix-ns\tcallstack\ttid\tname\targs\tresult\talloc-stack\tcpu-time-ns' \
+    'call-trace\t1000\ta b\t70\tmalloc\t100\t7fa0\t\t1' 'call-trace\t1640\ta b\t71\tcalloc\t2 8\t7fb0\t\t1' \
+    'call-trace\t1704\ta b\t71\tmmap\t0 8\t1\t\t1' 'call-trace\t1768\ta b\t71\trealloc\t7fa0 9\t7fc0\t\t1' \
+    'call-trace\t1832\ta b\t70\tfree\t7fc0\t\t\t1' > t.ctsrd
+reads "ctsrd" t.ctsrd "" 't0   thread_start()
+t0   malloc(100) = #1
+t1   thread_start()
+t1   calloc(2, 8) = #2
+t1   realloc(#1, 9) = #3
+t0   free(#3)'
+printf '%s\n' 'Attaching 15 probes...' '70 5000 malloc 100 = 0x10' '71 5064 posix_memalign 64 9 = 0x20' \
+    '71 5128 realloc 0x10 7 = 0x30' '70 5192 free 0x30' '70 5256 calloc 2 3 = 0x0' > t.bpftrace
+reads "bpftrace" t.bpftrace "" 't0   thread_start()
+t0   malloc(100) = #1
+t1   thread_start()
+t1   posix_memalign(align 64, 9) = #2
+t1   realloc(#1, 7) = #3
+t0   free(#3)
+t0   calloc(2, 3) = NULL'
+printf '%s\n' 'v 10400 3' 's 3 abc' 't 1 0' 'a 64 1' '+ 0' 'a 20 1' '+ 1' '+ 0' '- 0' '- 0' '- 1' > t2.heaptrack
+reads "heaptrack, interpreted: the newest of a class is freed" t2.heaptrack "" 't0   malloc(100) = #1
+t0   malloc(32) = #2
+t0   malloc(100) = #3
+t0   free(#3)
+t0   free(#1)
+t0   free(#2)'
+like "heaptrack, interpreted: the guess is stated" "$(cat said)" 'LIFO'
+for file in t.ltrace t.utrace t.ctsrd t.bpftrace t2.heaptrack; do
+    name=${file#*.}
+    said=$("$H" import --strict $file -o out.hpt 2>&1)
+    like "$name: recognised, and nothing skipped" "$?$said" "^0$file: $name: "
+done
+
+# The tools themselves, on a program whose calls are known.
+cat > known.c <<'END'
+#include <mcheck.h>
+#include <stdlib.h>
+int main(int argc, char **argv)
+{
+    void *volatile a, *volatile b;
+    (void)argv;
+    if (argc > 1)
+        mtrace();
+    a = malloc(1001);
+    b = calloc(3, 1009);
+    a = realloc(a, 5003);
+    free(b);
+    b = malloc(2003);
+    free(a);
+    free(b);
+    if (argc > 1)
+        muntrace();
+    return 0;
+}
+END
+${CC:-cc} -O0 -fno-builtin -o known known.c 2>/dev/null
+known() { # NAME FORMAT FILE: the calls of known.c are there, in order
+    "$H" import --from "$2" "$3" -o out.hpt 2>said || cat said >&2
+    is "$1" "$(calls out.hpt | sed -n 's/.*(\([^)]*\)) = .*/\1/p' | sed 's/#[0-9]*, //; s/1, 3027/3027/; s/3, 1009/3027/' \
+        | grep -xE '1001|3027|5003|2003' | tr '\n' ' ')" '1001 3027 5003 2003 '
+    is "$1: all of them are freed" "$("$H" info out.hpt --json | grep -c '"to": 8191')$(calls out.hpt \
+        | grep -cE '^t0 +free\(#')" "$4"
+}
+if command -v ltrace >/dev/null && ltrace -f -o l.txt ./known 2>/dev/null && grep -q malloc l.txt; then
+    known "ltrace itself" ltrace l.txt 13
+else
+    skip "ltrace itself" "ltrace is not installed, or may not trace"
+fi
+if command -v valgrind >/dev/null && valgrind --trace-malloc=yes ./known 2>v.txt; then
+    known "valgrind itself" valgrind v.txt 13
+else
+    skip "valgrind itself" "valgrind is not installed"
+fi
+if command -v heaptrack >/dev/null && heaptrack --raw -o h ./known >/dev/null 2>&1; then
+    raw=$(ls h.raw* 2>/dev/null | head -1)
+    known "heaptrack itself, raw" heaptrack "$raw" "1$("$H" import "$raw" -o x.hpt 2>/dev/null; calls x.hpt | grep -c 'free(#')"
+else
+    skip "heaptrack itself, raw" "heaptrack is not installed"
+fi
+if command -v heaptrack >/dev/null && heaptrack -o g ./known >/dev/null 2>&1; then
+    known "heaptrack itself, interpreted" heaptrack "$(ls g.* | head -1)" \
+        "1$("$H" import "$(ls g.* | head -1)" -o x.hpt 2>/dev/null; calls x.hpt | grep -c 'free(#')"
+else
+    skip "heaptrack itself, interpreted" "heaptrack is not installed"
+fi
+debug=$(ls /lib/*/libc_malloc_debug.so.0 /lib64/libc_malloc_debug.so.0 2>/dev/null | head -1)
+if [ -n "$debug" ] && MALLOC_TRACE=m.txt LD_PRELOAD=$debug ./known 1 && [ -s m.txt ]; then
+    known "mtrace(3) itself" mtrace m.txt 13
+else
+    skip "mtrace(3) itself" "libc_malloc_debug is not installed"
+fi
+
 printf '%s\n' '1: malloc 0x10 8' '1: free 0x99' '1: bogus 0x1' '1: malloc 0x20 99999999999999999999999' '1: malloc 0x10 9' \
     '1: memalign 0x50 3 9' 'garbage' > t.bad
 "$H" import t.bad -o out.hpt 2>said
@@ -88,7 +276,7 @@ exits "no output named" 2 "$H" import t.bad
 
 # Damage at random places: any exit but a crash, and never an inconsistent trace.
 damage=0
-for file in t.android t.rep t.mtrace t.valgrind t.heaptrack a.android.gz; do
+for file in t.android a.android.gz; do
     size=$(stat -c %s $file)
     for round in 1 2 3 4 5 6; do
         cp $file d.in
