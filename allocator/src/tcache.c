@@ -155,14 +155,16 @@ static void flush_bin(struct cell_bin *bin, size_t keep)
         cell_heap_free_stack(&cell_heap_main, split_off(bin, keep));
 }
 
-/* A full bin passes half of its blocks on: to another thread if one may want them, else to the heap. */
+/* A full bin passes all its blocks on to whichever thread wants them, without a look at one; when that is not to be, it
+ * gives the older half back to the heap. */
 static void overflow(struct cell_bin *bin, size_t size)
 {
-    size_t keep = bin->limit / 2, count = held(bin) - keep;
-    struct cell_freed *rest = split_off(bin, keep);
-
-    if (!cell_depot_put(size, rest, count))
-        cell_heap_free_stack(&cell_heap_main, rest);
+    if (cell_depot_put(size, bin->head, held(bin))) {
+        bin->head = NULL;
+        bin->room = bin->limit;
+    } else {
+        flush_bin(bin, bin->limit / 2);
+    }
 }
 
 static bool is_cell_size(size_t size)
