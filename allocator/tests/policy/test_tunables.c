@@ -36,6 +36,14 @@ static void free_many(size_t size, size_t count)
 static size_t cell_end(void)            { return cell_usable_size(block_of(33)); }
 static size_t cached_of_300(void)       { cell_free(block_of(300)); return stats_now().cached_bytes; }
 static size_t cached_after_many(void)   { free_many(48, 60000); return stats_now().cached_bytes; }
+static size_t cached_of_all_sizes(void)
+{
+    for (int i = 0; i < 4000; i++)
+        block_of(1000);
+    for (size_t size = 32; size <= 496; size += 16)
+        free_many(size, 1000);
+    return stats_now().cached_bytes;
+}
 static size_t refills(void)             { for (int i = 0; i < 1000; i++) block_of(48); return stats_now().refills; }
 static size_t mapped_of_20000(void)     { block_of(20000); return stats_now().maps; }
 static size_t mapped_of_mib(void)       { block_of(MIB); return stats_now().mapped_bytes; }
@@ -80,7 +88,7 @@ static const struct probe probes[] = {
     { "small_limit", 32, cell_end, '<', 47, 0 },
     { "cache_limit", 100, cached_of_300, '<', 0, M_MXFAST },
     { "cache_bytes", 0, cached_after_many, '<', 0, 0 },
-    { "cache_share", 1024, cached_after_many, '<', 9000, 0 },
+    { "cache_share", 1024, cached_of_all_sizes, '<', 12000, 0 },
     { "batch", 1, refills, '>', 1000, 0 },
     { "mmap_threshold", 20000, mapped_of_20000, '>', 1, M_MMAP_THRESHOLD },
     { "mmap_max", 0, mapped_of_mib, '<', 0, M_MMAP_MAX },
