@@ -2,10 +2,12 @@
 
 PY      = $$(scripts/python.sh)
 SUBMAKE = $(MAKE) --no-print-directory OUT=$(OUT) BUILD=$(BUILD)
-# For each command: the groups of scripts/packages.txt it needs, then the build.
-ready   = scripts/setup.sh $(1) && $(SUBMAKE) -j$(JOBS) artifacts
+# For each command: the groups of scripts/packages.txt it needs, then the build, which says only what goes wrong.
+ready   = scripts/setup.sh $(1) && { $(SUBMAKE) -q artifacts 2>/dev/null || echo "building into $(OUT)" >&2; } && \
+          $(SUBMAKE) --silent -j$(JOBS) artifacts
 
-.PHONY: deps bench test test-long test-list replay report record micro programs scoreboard traces test-portability lint
+.PHONY: deps bench test test-long test-list replay report record micro programs scoreboard traces test-portability lint \
+        example
 
 deps:
 	@scripts/setup.sh build scripts micro
@@ -24,6 +26,10 @@ replay: ## measure one trace and report: TRACE=f.hpt [ALLOCS="cellmalloc glibc N
 report: ## draw the newest results again (RESULTS=results/DIR for others)
 	@scripts/setup.sh scripts
 	@py=$(PY) && $$py scripts/report.py $(RESULTS)
+
+example: ## make the newest run the example of README and results/example (RUN=results/DIR TESTS_LOG=output of make test)
+	@scripts/setup.sh scripts
+	@py=$(PY) && $$py scripts/readme_figures.py --run $(or $(RUN),results/latest) $(if $(TESTS_LOG),--tests $(TESTS_LOG))
 
 record: ## record a program: CMD="prog args" [OUT=f.hpt]
 	@test -n '$(subst ','\'',$(CMD))' || { echo 'usage: make record CMD="prog args" OUT=f.hpt' >&2; exit 2; }
@@ -54,7 +60,8 @@ TESTS_debug   ?= $(TEST_BINARIES)
 TESTS_asan    ?= $(TEST_BINARIES)
 TESTS_ubsan   ?= $(TEST_BINARIES)
 TESTS_tsan    ?= $(TEST_BINARIES)
-TEST_VARIANTS ?= release debug asan ubsan tsan
+# debug is for the long run: the sanitizer builds have the assertions too.
+TEST_VARIANTS ?= release asan ubsan tsan
 
 test-list: $(filter $(OUT)/%,$(TESTS_$(BUILD))) $(ARTIFACTS)
 	@mkdir -p $(OUT) && printf '%s\n' $(TESTS_$(BUILD)) > $(OUT)/tests.list
@@ -65,7 +72,8 @@ test: ## every test: programs, sanitizer builds, scripts, style (TEST_VARIANTS="
 	    $(if $(filter command line,$(origin OUT) $(origin BUILDDIR)),--out $(OUT)) $(TEST_ARGS)
 
 test-long: ## every test, with the long form of those that have one (HEAPLAY_LONG=1)
-	@HEAPLAY_LONG=1 $(MAKE) --no-print-directory test TEST_ARGS="--timeout 3600 $(TEST_ARGS)"
+	@HEAPLAY_LONG=1 $(MAKE) --no-print-directory test TEST_VARIANTS="release debug asan ubsan tsan" \
+	    TEST_ARGS="--timeout 3600 $(TEST_ARGS)"
 
 test-portability: ## cellmalloc with musl, i386 and arm64 compilers, run under qemu where needed
 	@scripts/setup.sh build portability

@@ -32,10 +32,14 @@ ALLOCATOR = {
     "sizeclass": {"chunk"},
     "bins": {"chunk", "sizeclass"},
     "fit": {"bins", "chunk", "sizeclass"},              # shares the ring of equal chunks with bins
-    "pool": {"chunk", "sizeclass", "segment"},          # its descriptors are the segment's page table
+    "freed": set(),
+    "pool": {"chunk", "sizeclass", "segment", "freed"},          # its descriptors are the segment's page table
     "segment": {"os", "chunk"},
-    "heap": {"pool", "bins", "fit", "chunk", "sizeclass", "segment", "lock", "os", "check"},
-    "tcache": {"heap", "chunk", "sizeclass", "lock", "os"},
+    "heap": {"pool", "bins", "fit", "chunk", "sizeclass", "segment", "lock", "os", "check", "mapped", "freed"},
+    "mapped": {"heap", "sizeclass", "os"},              # the heap's blocks outside of its range
+    "depot": {"heap", "tcache", "freed"},               # between thread caches; knows the sizes that their bins hold
+    "tcache": {"heap", "depot", "chunk", "sizeclass", "lock", "os", "freed"},
+    "check": {"tcache", "heap"},
     "text": {"os"},
     "walk": {"heap", "sizeclass"},
     "stats": {"heap", "sizeclass", "tcache", "walk"},
@@ -112,6 +116,8 @@ def check_allocator(root):
                     yield f"{where}: only os_*.c makes system calls ({target})"
             elif re.match(r"jansson|trace|replay", target):
                 yield f"{where}: the allocator knows nothing of traces or JSON ({target})"
+            elif layer not in ALLOCATOR and layer not in COMMON:
+                yield f"{where}: {path.name} belongs to no layer; say in scripts/check_layers.py what it may know"
             elif layer in ALLOCATOR and name in ALLOCATOR and name != layer and name not in ALLOCATOR[layer]:
                 yield f"{where}: {layer} may not know {name}"
 

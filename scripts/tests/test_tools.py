@@ -84,6 +84,7 @@ tap_end
     ("replay/engine/loop.c", "#include <jemalloc/jemalloc.h>", "only allocs/ may know"),
     ("replay/trace/reader.c", '#include "trace/format.c"', "no file includes a .c file"),
     ("allocator/src/bins.c", '#include "heap.h"', "bins may not know heap"),
+    ("allocator/src/novel.c", '#include "heap.h"', "novel.c belongs to no layer"),
     ("allocator/src/heap.c", "void *p = mmap(0, n, 0, 0, -1, 0);", "only os_*.c makes system calls"),
     ("allocator/src/pool.c", 'char *s = getenv("X");', "only tunables.c reads the environment"),
     ("allocator/src/heap.c", "errno = ENOMEM;", "only api*.c sets errno"),
