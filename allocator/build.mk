@@ -76,7 +76,12 @@ $(CELL_FIGURE_BIN): $(OUT)/%: %.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 $(WARN) -O2 -g -fno-builtin -D_GNU_SOURCE -Iallocator/include -MMD -MP -o $@ $(filter %.c %.a,$^) -lpthread
 
-ARTIFACTS += $(CELL_TOOL_BIN) $(CELL_FIGURE_BIN)
+# What preloading costs by itself.
+$(OUT)/allocator/tests/figures/empty.so:
+	@mkdir -p $(@D)
+	$(CC) -shared -fPIC -o $@ -x c /dev/null
+
+ARTIFACTS += $(CELL_TOOL_BIN) $(CELL_FIGURE_BIN) $(OUT)/allocator/tests/figures/empty.so
 
 .PHONY: explain figures
 explain: ## what one malloc(n) and its free do, layer by layer: SIZE=100 (draws the heap: OUT/explain.svg)

@@ -22,13 +22,16 @@ static void *idle(void *alloc)
 
 static long resident_bytes(void)
 {
-    long pages = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
+    char line[256];
+    long kib = -1;
+    FILE *file = fopen("/proc/self/smaps_rollup", "r");     /* exact, unlike statm */
 
-    if (file == NULL || fscanf(file, "%*s %ld", &pages) != 1)
+    while (file != NULL && fgets(line, sizeof line, file) != NULL && sscanf(line, "Rss: %ld", &kib) != 1)
+        continue;
+    if (kib < 0)
         exit(1);
     fclose(file);
-    return pages * sysconf(_SC_PAGESIZE);
+    return kib * 1024;
 }
 
 int main(int argc, char **argv)
