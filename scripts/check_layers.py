@@ -35,7 +35,10 @@ ALLOCATOR = {
     "freed": set(),
     "pool": {"chunk", "sizeclass", "segment", "freed"},          # its descriptors are the segment's page table
     "segment": {"os", "chunk"},
-    "heap": {"pool", "bins", "fit", "chunk", "sizeclass", "segment", "lock", "os", "check", "mapped", "freed"},
+    "heap": {"pool", "bins", "fit", "chunk", "sizeclass", "segment", "lock", "os", "check", "mapped", "freed",
+             "index", "space"},
+    "index": {"heap", "bins", "fit", "chunk", "segment", "os"},       # heap's free chunks
+    "space": {"heap", "index", "mapped", "bins", "fit", "pool", "chunk", "sizeclass", "segment", "os"},
     "mapped": {"heap", "sizeclass", "os"},              # the heap's blocks outside of its range
     "depot": {"heap", "tcache", "freed"},               # between thread caches; knows the sizes that their bins hold
     "tcache": {"heap", "depot", "chunk", "sizeclass", "lock", "os", "freed"},
