@@ -200,14 +200,46 @@ static void make(struct hp_import *import, struct hp_event *event, uint64_t name
     import->failed |= !map_put(&import->blocks, name, event->id);
 }
 
-void hp_import_call(hp_import *import, const struct hp_call *call)
+static unsigned bit(unsigned kind)
 {
+    return 1u << kind;
+}
+
+/* Clears what calls of this kind do not have: the writer refuses it. False: something was there. */
+static bool clear_foreign_fields(struct hp_call *c)
+{
+    const unsigned counted = bit(HP_CALLOC) | bit(HP_REALLOCARRAY), unsized = bit(HP_FREE) | bit(HP_DELETE),
+                   aligned = bit(HP_ALIGNED_ALLOC) | bit(HP_POSIX_MEMALIGN) | bit(HP_MEMALIGN) | bit(HP_NEW_ALIGNED)
+                           | bit(HP_FREE_ALIGNED_SIZED) | bit(HP_DELETE_ALIGNED);
+    struct hp_call before = *c;
+
+    if (bit(c->kind) & unsized)
+        c->size = 0;
+    if (!(bit(c->kind) & counted))
+        c->count = 0;
+    if (!(bit(c->kind) & aligned))
+        c->alignment = 0;
+    if (!hp_kind_allocates(c->kind))
+        c->made = 0;
+    if (!hp_kind_frees(c->kind) && c->kind != HP_USABLE_SIZE)
+        c->old = 0;
+    return c->size == before.size && c->count == before.count && c->alignment == before.alignment
+        && c->made == before.made && c->old == before.old;
+}
+
+void hp_import_call(hp_import *import, const struct hp_call *foreign)
+{
+    struct hp_call mended = *foreign;
+    const struct hp_call *call = &mended;
+    bool clean = clear_foreign_fields(&mended);
     struct hp_event event = { .kind = call->kind, .size = call->size, .count = call->count,
                               .alignment = call->alignment };
     bool gone;
 
     if (import->failed)
         return;
+    if (!clean)
+        hp_import_offence(import, "the call has a number that calls of its kind do not have; it was left out");
     if (event.alignment & (event.alignment - 1)) {
         hp_import_offence(import, "alignment is not a power of two");
         return;
