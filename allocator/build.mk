@@ -74,7 +74,7 @@ CELL_FIGURE_BIN := $(patsubst %.c,$(OUT)/%,$(wildcard allocator/tests/figures/*.
 $(OUT)/allocator/tests/figures/metadata: $(OUT)/libcellmalloc.a
 $(CELL_FIGURE_BIN): $(OUT)/%: %.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 $(WARN) -O2 -g -fno-builtin -D_GNU_SOURCE -Iallocator/include -MMD -MP -o $@ $(filter %.c %.a,$^) -lpthread
+	$(CC) -std=gnu11 $(WARN) $(MODE) -fno-builtin -D_GNU_SOURCE -Iallocator/include -MMD -MP -o $@ $(filter %.c %.a,$^) -lpthread
 
 # What preloading costs by itself.
 $(OUT)/allocator/tests/figures/empty.so:
