@@ -285,7 +285,7 @@ size_t cell_good_size(size_t size)
 
 int cell_option_set(const char *name, size_t value)
 {
-    switch (cell_tunables_set(name, value, cell_heap_main.ready)) {
+    switch (cell_tunables_set(name, value, cell_heap_is_ready(&cell_heap_main))) {
     case CELL_TUNABLE_OK:       return 0;
     case CELL_TUNABLE_UNKNOWN:  return cell_api_fail(ENOENT);
     case CELL_TUNABLE_TOO_LATE: return cell_api_fail(EBUSY);
@@ -302,7 +302,7 @@ int cell_trim(size_t pad)
 {
     int saved = errno;
 
-    if (!cell_heap_main.ready)
+    if (!cell_heap_is_ready(&cell_heap_main))
         return 0;
     cell_tcache_flush();
     bool any = cell_heap_trim(&cell_heap_main, pad);
@@ -312,12 +312,12 @@ int cell_trim(size_t pad)
 
 size_t cell_footprint(void)
 {
-    return cell_heap_main.ready ? cell_heap_footprint(&cell_heap_main) : 0;
+    return cell_heap_is_ready(&cell_heap_main) ? cell_heap_footprint(&cell_heap_main) : 0;
 }
 
 size_t cell_max_footprint(void)
 {
-    return cell_heap_main.ready ? cell_heap_footprint_peak(&cell_heap_main) : 0;
+    return cell_heap_is_ready(&cell_heap_main) ? cell_heap_footprint_peak(&cell_heap_main) : 0;
 }
 
 size_t cell_footprint_limit(void)
@@ -327,7 +327,7 @@ size_t cell_footprint_limit(void)
 
 size_t cell_set_footprint_limit(size_t bytes)
 {
-    cell_tunables_set_nearest("footprint_limit", bytes, cell_heap_main.ready);
+    cell_tunables_set_nearest("footprint_limit", bytes, cell_heap_is_ready(&cell_heap_main));
     return cell_option.footprint_limit;
 }
 

@@ -17,14 +17,14 @@ enum {
 
 static int set(const char *name, size_t value)
 {
-    cell_tunables_set_nearest(name, value, cell_heap_main.ready);
+    cell_tunables_set_nearest(name, value, cell_heap_is_ready(&cell_heap_main));
     return 1;
 }
 
 /* glibc uses the low byte; a thread that has a cache gives it up, since only the slow paths fill. */
 static int set_perturb(int value)
 {
-    cell_tunables_set_nearest("perturb", (size_t)(value & 255), cell_heap_main.ready);
+    cell_tunables_set_nearest("perturb", (size_t)(value & 255), cell_heap_is_ready(&cell_heap_main));
     if (cell_option.perturb != 0)
         cell_tcache_retire();
     return 1;

@@ -127,7 +127,7 @@ int cell_check(const char **why)
 {
     const char *defect = NULL;
 
-    if (cell_heap_main.ready) {
+    if (cell_heap_is_ready(&cell_heap_main)) {
         defect = cell_heap_defect(&cell_heap_main);
         if (defect == NULL && !cell_tcache_is_valid(cell_tcache_mine))
             defect = "the thread's cache is not sound";                         /* T1, T2, T3 */

@@ -2,25 +2,19 @@
 
 #include <string.h>
 
+#include "index.h"
 #include "mapped.h"
 #include "os.h"
 #include "sizeclass.h"
+#include "space.h"
 
-/* Giving back less than this, and less than this share of the heap, is not worth a system call and a flush of the TLB. */
-#define DIRTY_MIN      (4 * CELL_PAGE)
-#define DIRTY_SHARE    256
-/* Bytes that the top never gives away: the word that the last chunk borrows. */
-#define TOP_KEEP       CELL_ALIGN
 #define POOL_RUN_MAX   16u
-#define REGRET_MS      1000u
 /* Others wait no longer than for this many at a time. */
 #define FREES_PER_LOCK 32u
 
 struct cell_heap cell_heap_main;
 uint64_t cell_chunk_secret;
 uintptr_t cell_freed_secret[2];
-
-enum growth { GROW, STAY };
 
 /* ---- start ---------------------------------------------------------------------------------------------------- */
 
@@ -49,331 +43,8 @@ bool cell_heap_init(struct cell_heap *heap, size_t reserve)
     cell_link_init(&heap->dirty);
     cell_link_init(&heap->mapped);
     heap->top = cell_heap_first_chunk(heap);
-    heap->ready = true;
+    __atomic_store_n(&heap->ready, true, __ATOMIC_RELEASE);
     return true;
-}
-
-/* ---- the index of free chunks --------------------------------------------------------------------------------- */
-
-static struct cell_fit_node *node_of_dirty(struct cell_link *link)
-{
-    return (struct cell_fit_node *)((char *)link - offsetof(struct cell_fit_node, dirty));
-}
-
-static size_t worth_purging(const struct cell_heap *heap)
-{
-    size_t share = (heap->segment.resident << CELL_PAGE_SHIFT) / DIRTY_SHARE;
-
-    return share > DIRTY_MIN ? share : DIRTY_MIN;
-}
-
-static void index_insert(struct cell_heap *heap, struct cell_chunk *c, size_t dirty_bytes)
-{
-    if (cell_chunk_size(c) < CELL_FIT_MIN) {
-        cell_bins_insert(&heap->bins, c);
-        return;
-    }
-    struct cell_fit_node *node = (struct cell_fit_node *)c;
-    cell_fit_insert(&heap->fit, c);
-    node->dirty_bytes = dirty_bytes;
-    node->dirty.next = NULL;
-    if (dirty_bytes >= worth_purging(heap)) {
-        cell_link_append(&heap->dirty, &node->dirty);
-        heap->dirty_bytes += dirty_bytes;
-    }
-}
-
-/* Takes a free chunk out of bins or fit; returns its resident bytes, as far as they are known. */
-static size_t index_remove(struct cell_heap *heap, struct cell_chunk *c)
-{
-    size_t size = cell_chunk_size(c);
-
-    if (size < CELL_FIT_MIN) {
-        cell_bins_remove(&heap->bins, c);
-        return size;
-    }
-    struct cell_fit_node *node = (struct cell_fit_node *)c;
-    size_t dirty_bytes = node->dirty_bytes;
-    cell_fit_remove(&heap->fit, c);
-    if (node->dirty.next != NULL) {
-        cell_link_remove(&node->dirty);
-        heap->dirty_bytes -= dirty_bytes;
-    }
-    return dirty_bytes;
-}
-
-/* Writes header and footer of a free chunk whose neighbours are in use, and indexes it. */
-static void make_free(struct cell_heap *heap, struct cell_chunk *c, size_t size, size_t dirty_bytes)
-{
-    size_t node_size = size < sizeof(struct cell_fit_node) ? size : sizeof(struct cell_fit_node);
-
-    cell_segment_touch(&heap->segment, c, cell_chunk_at(c, node_size));
-    cell_chunk_set(c, size, CELL_PREV_INUSE);
-    cell_chunk_set_footer(c, size);
-    cell_chunk_clear_prev_inuse(cell_chunk_at(c, size));
-    index_insert(heap, c, dirty_bytes);
-}
-
-/* ---- purging -------------------------------------------------------------------------------------------------- */
-
-static void purge_chunk(struct cell_heap *heap, struct cell_fit_node *node)
-{
-    char *from = (char *)node + sizeof *node;
-    size_t purged = cell_segment_purge(&heap->segment, from, (char *)node + cell_chunk_size(&node->chunk));
-
-    cell_link_remove(&node->dirty);
-    node->dirty.next = NULL;
-    heap->dirty_bytes -= node->dirty_bytes;
-    node->dirty_bytes = 0;
-    heap->counts.purges += purged != 0;
-    heap->counts.purged_bytes += purged;
-}
-
-static void purge_top(struct cell_heap *heap, size_t keep)
-{
-    char *from = (char *)heap->top + TOP_KEEP + keep;
-    char *end = heap->segment.base + heap->segment.committed;
-    size_t purged;
-
-    if (from >= end || heap->top_dirty <= keep)
-        return;
-    purged = cell_segment_purge(&heap->segment, from, end);
-    heap->dirty_bytes -= heap->top_dirty - keep;
-    heap->top_dirty = keep;
-    heap->counts.purges += purged != 0;
-    heap->counts.purged_bytes += purged;
-}
-
-/* Oldest first, until at most `limit` dirty bytes are left; the top goes last, since it is where growth comes from. */
-static void purge_down_to(struct cell_heap *heap, size_t limit)
-{
-    while (heap->dirty_bytes > limit && heap->dirty.next != &heap->dirty)
-        purge_chunk(heap, node_of_dirty(heap->dirty.next));
-    if (heap->dirty_bytes > limit)
-        purge_top(heap, limit < heap->top_dirty ? limit : 0);
-}
-
-/* Whether most of what the last purge gave back was wanted again, and no second has passed since. */
-static bool purge_is_regretted(const struct cell_heap *heap)
-{
-    return heap->last_purged != 0 &&
-           heap->segment.brought_in - heap->brought_in_at_purge >= heap->last_purged / 2 &&
-           cell_os_now_ms() - heap->last_purge_ms < REGRET_MS;
-}
-
-/* A program that frees much once may not need it again; one that frees and allocates in turns keeps its pages. */
-static void purge_if_much(struct cell_heap *heap)
-{
-    size_t peak = heap->resident_peak << CELL_PAGE_SHIFT;
-
-    if (cell_option.purge_share == 0 || heap->dirty_bytes < cell_option.purge_min)
-        return;
-    size_t limit = peak / cell_option.purge_share;
-    if (heap->dirty_bytes <= limit) {
-        heap->purge_at = limit;
-        return;
-    }
-    if (heap->dirty_bytes < heap->purge_at)
-        return;
-    if (purge_is_regretted(heap)) {
-        heap->purge_at = heap->dirty_bytes + peak / 16;
-        return;
-    }
-    uint64_t before = heap->segment.purged_pages;
-    purge_down_to(heap, limit / 2);
-    heap->purge_at = limit;
-    heap->last_purged = (size_t)(heap->segment.purged_pages - before);
-    heap->last_purge_ms = cell_os_now_ms();
-    heap->brought_in_at_purge = heap->segment.brought_in;
-}
-
-/* Before `bytes` more become resident: a new peak is worth giving the oldest free pages back first. */
-static void purge_before_growth(struct cell_heap *heap, size_t bytes)
-{
-    size_t pages = (bytes >> CELL_PAGE_SHIFT) + 1;
-    size_t in_list = heap->dirty_bytes - heap->top_dirty;
-
-    if (heap->segment.resident + pages <= heap->resident_peak || in_list == 0)
-        return;
-    bytes = bytes < DIRTY_MIN ? DIRTY_MIN : bytes;
-    purge_down_to(heap, heap->top_dirty + (in_list > bytes ? in_list - bytes : 0));
-}
-
-/* ---- taking chunks -------------------------------------------------------------------------------------------- */
-
-/* Bytes to leave free before a chunk at `c` so that its user address is aligned: none, or enough for a chunk. */
-static size_t lead_for(const struct cell_chunk *c, size_t alignment)
-{
-    size_t lead = -((uintptr_t)c + CELL_CHUNK_USER) & (alignment - 1);
-
-    while (lead != 0 && lead < CELL_CHUNK_MIN)
-        lead += alignment;
-    return lead;
-}
-
-static bool is_top(const struct cell_heap *heap, const struct cell_chunk *c)
-{
-    return c == heap->top;
-}
-
-/* Best fit: the smallest free chunk that holds `size` bytes at the alignment; NULL: only the top can. */
-static struct cell_chunk *find(const struct cell_heap *heap, size_t size, size_t alignment)
-{
-    struct cell_chunk *c = cell_bins_find(&heap->bins, size);
-
-    if (c == NULL)
-        c = cell_fit_find(&heap->fit, size);
-    if (c == NULL || lead_for(c, alignment) + size <= cell_chunk_size(c))
-        return c;
-    return cell_fit_find(&heap->fit, size + alignment + CELL_CHUNK_MIN);
-}
-
-/* Marks [c, c + size) in use; `lead` bytes before it become a free chunk. What is at its end is the caller's. */
-static struct cell_zero_run occupy(struct cell_heap *heap, struct cell_chunk *c, size_t lead, size_t size,
-                                   size_t lead_dirty)
-{
-    struct cell_chunk *taken = cell_chunk_at(c, lead);
-    struct cell_zero_run zero = cell_segment_touch(&heap->segment, taken, (char *)taken + size + CELL_WORD);
-
-    cell_chunk_set(taken, size, CELL_INUSE | CELL_PREV_INUSE);
-    if (lead != 0)
-        make_free(heap, c, lead, lead_dirty);
-    if (heap->segment.resident > heap->resident_peak)
-        heap->resident_peak = heap->segment.resident;
-    return zero;
-}
-
-static size_t min_size(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-/* Splits a free chunk: lead, taken, remainder. */
-static struct cell_chunk *take_from_chunk(struct cell_heap *heap, struct cell_chunk *c, size_t size, size_t alignment,
-                                          struct cell_zero_run *zero)
-{
-    size_t lead = lead_for(c, alignment);
-    size_t remainder = cell_chunk_size(c) - lead - size;
-    size_t dirty = index_remove(heap, c);
-    struct cell_chunk *next = cell_chunk_next(c);
-
-    if (remainder < CELL_CHUNK_MIN) {
-        size += remainder;
-        remainder = 0;
-    }
-    cell_chunk_set_prev_inuse(next);
-    *zero = occupy(heap, c, lead, size, min_size(dirty, lead));
-    if (remainder != 0)
-        make_free(heap, cell_chunk_at(c, lead + size), remainder, min_size(dirty, remainder));
-    heap->counts.splits += (lead != 0) + (remainder != 0);
-    return cell_chunk_at(c, lead);
-}
-
-static size_t top_bytes(const struct cell_heap *heap)
-{
-    return (size_t)(heap->segment.base + heap->segment.committed - (char *)heap->top);
-}
-
-/* Whether taking `size` from the top would bring in a page. */
-static bool top_is_absent(const struct cell_heap *heap, size_t size)
-{
-    const char *last = (const char *)heap->top + size + CELL_WORD - 1;
-
-    return !cell_segment_holds(&heap->segment, last) ||
-           heap->segment.kind[cell_segment_page_of(&heap->segment, last)] == CELL_PAGE_ABSENT;
-}
-
-static bool grow(struct cell_heap *heap, size_t need)
-{
-    heap->counts.grows++;
-    return cell_segment_grow(&heap->segment, need + cell_option.top_pad) ||
-           (cell_option.top_pad != 0 && cell_segment_grow(&heap->segment, need));
-}
-
-static struct cell_chunk *take_from_top(struct cell_heap *heap, size_t size, size_t alignment,
-                                        struct cell_zero_run *zero)
-{
-    struct cell_chunk *c = heap->top;
-    size_t lead = lead_for(c, alignment);
-    size_t need = lead + size + TOP_KEEP;
-
-    if (top_is_absent(heap, lead + size)) {
-        purge_before_growth(heap, lead + size);
-        if (!cell_heap_may_take(heap, size))
-            return NULL;
-    }
-    if (need > top_bytes(heap) && !grow(heap, need - top_bytes(heap)))
-        return NULL;
-
-    size_t recycled = min_size(heap->top_dirty, lead + size);
-    heap->top_dirty -= recycled;
-    heap->dirty_bytes -= recycled;
-    heap->top = cell_chunk_at(c, lead + size);
-    *zero = occupy(heap, c, lead, size, min_size(recycled, lead));
-    return cell_chunk_at(c, lead);
-}
-
-static struct cell_chunk *take(struct cell_heap *heap, size_t size, size_t alignment, enum growth growth,
-                               struct cell_zero_run *zero)
-{
-    struct cell_chunk *c = find(heap, size, alignment);
-
-    if (c != NULL)
-        return take_from_chunk(heap, c, size, alignment, zero);
-    if (growth == STAY && top_is_absent(heap, size))
-        return NULL;
-    return take_from_top(heap, size, alignment, zero);
-}
-
-/* ---- giving chunks back ---------------------------------------------------------------------------------------- */
-
-static struct cell_chunk *merge_previous(struct cell_heap *heap, struct cell_chunk *c, size_t *size, size_t *dirty)
-{
-    if (cell_chunk_is_prev_inuse(c))
-        return c;
-    struct cell_chunk *previous = cell_chunk_prev(c);
-    CELL_CHECK(cell_segment_holds(&heap->segment, previous) && cell_chunk_is_sealed(previous) &&
-               !cell_chunk_is_inuse(previous) && cell_chunk_next(previous) == c, CELL_FATAL_HEADER);
-    *dirty += index_remove(heap, previous);
-    *size += cell_chunk_size(previous);
-    cell_chunk_erase(c);
-    heap->counts.merges++;
-    return previous;
-}
-
-static void merge_next(struct cell_heap *heap, struct cell_chunk *next, size_t *size, size_t *dirty)
-{
-    CELL_CHECK(cell_chunk_is_sealed(next), CELL_FATAL_HEADER);
-    if (cell_chunk_is_inuse(next))
-        return;
-    *dirty += index_remove(heap, next);
-    *size += cell_chunk_size(next);
-    cell_chunk_erase(next);
-    heap->counts.merges++;
-}
-
-static void merge_into_top(struct cell_heap *heap, struct cell_chunk *c, size_t dirty)
-{
-    cell_chunk_erase(c);
-    heap->top = c;
-    heap->top_dirty += dirty;
-    heap->dirty_bytes += dirty;
-}
-
-/* Marks the chunk free, merges the previous, merges the next, inserts the whole. */
-static void release(struct cell_heap *heap, struct cell_chunk *c)
-{
-    size_t size = cell_chunk_size(c), dirty = size;
-    struct cell_chunk *next = cell_chunk_next(c);
-
-    c = merge_previous(heap, c, &size, &dirty);
-    if (is_top(heap, next)) {
-        merge_into_top(heap, c, dirty);
-    } else {
-        merge_next(heap, next, &size, &dirty);      /* never up to the top: C2 */
-        make_free(heap, c, size, dirty);
-    }
-    purge_if_much(heap);
 }
 
 /* ---- pools ------------------------------------------------------------------------------------------------------ */
@@ -386,9 +57,9 @@ static bool add_pools(struct cell_heap *heap, unsigned pool_class)
 
     run = run < POOL_RUN_MAX ? run : POOL_RUN_MAX;
     run = cell_option.batch == 1 ? 1 : run;
-    struct cell_chunk *c = take(heap, run * CELL_PAGE, CELL_PAGE, GROW, &zero);
+    struct cell_chunk *c = cell_space_take(heap, run * CELL_PAGE, CELL_PAGE, CELL_GROW, &zero);
     if (c == NULL && run > 1)
-        c = take(heap, (run = 1) * CELL_PAGE, CELL_PAGE, GROW, &zero);
+        c = cell_space_take(heap, (run = 1) * CELL_PAGE, CELL_PAGE, CELL_GROW, &zero);
     if (c == NULL)
         return false;
 
@@ -415,16 +86,20 @@ size_t cell_heap_take_cells(struct cell_heap *heap, unsigned pool_class, size_t 
     return taken;
 }
 
-static void free_cell(struct cell_heap *heap, struct cell_freed *cell)
+/* Makes a pool without a live cell a free chunk again. */
+static void remove_pool(struct cell_heap *heap, size_t page)
 {
-    if (!cell_pool_give(&heap->pools, cell))
-        return;
-    size_t page = cell_segment_page_of(&heap->segment, cell);
     struct cell_chunk *c = cell_chunk_of_user(cell_segment_page_start(&heap->segment, page));
     cell_pool_remove(&heap->pools, page);
     heap->counts.pool_removes++;
     cell_heap_check_inuse(c);
-    release(heap, c);
+    cell_space_release(heap, c);
+}
+
+static void free_cell(struct cell_heap *heap, struct cell_freed *cell)
+{
+    if (cell_pool_give(&heap->pools, cell))
+        remove_pool(heap, cell_segment_page_of(&heap->segment, cell));
 }
 
 /* ---- blocks ------------------------------------------------------------------------------------------------------ */
@@ -432,12 +107,14 @@ static void free_cell(struct cell_heap *heap, struct cell_freed *cell)
 /* How many chunks of `size` to carve at one place: what it holds, but not beyond the pages that are there. */
 static size_t run_length(const struct cell_heap *heap, const struct cell_chunk *place, size_t size, size_t wanted)
 {
-    size_t room = CELL_PAGE - ((uintptr_t)heap->top & (CELL_PAGE - 1)) - TOP_KEEP;
+    size_t room = CELL_PAGE - ((uintptr_t)heap->top & (CELL_PAGE - 1)) - CELL_TOP_KEEP;
 
     if (place != NULL)
         room = cell_chunk_size(place);
     room /= size;
-    return room == 0 ? 1 : min_size(room, wanted);
+    if (room == 0)
+        return 1;
+    return room < wanted ? room : wanted;
 }
 
 /* Cuts a chunk in use into `count` chunks of `size` and pushes them, lowest address on top. */
@@ -454,7 +131,7 @@ static void carve(struct cell_chunk *run, size_t size, size_t count, struct cell
     }
 }
 
-static size_t take_chunks(struct cell_heap *heap, size_t size, size_t wanted, enum growth growth,
+static size_t take_chunks(struct cell_heap *heap, size_t size, size_t wanted, enum cell_growth growth,
                           struct cell_freed **stack)
 {
     size_t taken = 0;
@@ -462,8 +139,8 @@ static size_t take_chunks(struct cell_heap *heap, size_t size, size_t wanted, en
     cell_lock_acquire(&heap->lock);
     while (taken < wanted) {
         struct cell_zero_run zero;
-        size_t count = run_length(heap, find(heap, size, CELL_ALIGN), size, wanted - taken);
-        struct cell_chunk *run = take(heap, count * size, CELL_ALIGN, taken == 0 ? growth : STAY, &zero);
+        size_t count = run_length(heap, cell_space_find(heap, size, CELL_ALIGN), size, wanted - taken);
+        struct cell_chunk *run = cell_space_take(heap, count * size, CELL_ALIGN, taken == 0 ? growth : CELL_STAY, &zero);
         if (run == NULL)
             break;
         carve(run, size, count, stack);
@@ -475,25 +152,25 @@ static size_t take_chunks(struct cell_heap *heap, size_t size, size_t wanted, en
 
 size_t cell_heap_take_chunks(struct cell_heap *heap, size_t size, size_t wanted, struct cell_freed **stack)
 {
-    return take_chunks(heap, size, wanted, GROW, stack);
+    return take_chunks(heap, size, wanted, CELL_GROW, stack);
 }
 
 size_t cell_heap_take_chunks_without_growing(struct cell_heap *heap, size_t size, size_t wanted,
                                              struct cell_freed **stack)
 {
-    return take_chunks(heap, size, wanted, STAY, stack);
+    return take_chunks(heap, size, wanted, CELL_STAY, stack);
 }
 
-static void *alloc_chunk(struct cell_heap *heap, size_t request, size_t alignment, enum growth growth,
+static void *alloc_chunk(struct cell_heap *heap, size_t request, size_t alignment, enum cell_growth growth,
                          struct cell_zero_run *zero)
 {
     cell_lock_acquire(&heap->lock);
-    struct cell_chunk *c = take(heap, cell_size_of_chunk(request), alignment, growth, zero);
+    struct cell_chunk *c = cell_space_take(heap, cell_size_of_chunk(request), alignment, growth, zero);
     cell_lock_release(&heap->lock);
     return c == NULL ? NULL : cell_chunk_user(c);
 }
 
-static void *alloc(struct cell_heap *heap, size_t request, size_t alignment, enum growth growth,
+static void *alloc(struct cell_heap *heap, size_t request, size_t alignment, enum cell_growth growth,
                    struct cell_zero_run *zero)
 {
     struct cell_zero_run unused;
@@ -506,24 +183,24 @@ static void *alloc(struct cell_heap *heap, size_t request, size_t alignment, enu
             return block;
     }
     void *block = alloc_chunk(heap, request, alignment, growth, zero);
-    if (block == NULL && growth == GROW && !map)        /* the range is used up: the system may still have room */
+    if (block == NULL && growth == CELL_GROW && !map)        /* the range is used up: the system may still have room */
         block = cell_mapped_alloc(heap, request, alignment, zero);
     return block;
 }
 
 void *cell_heap_alloc(struct cell_heap *heap, size_t request, struct cell_zero_run *zero)
 {
-    return alloc(heap, request, CELL_ALIGN, GROW, zero);
+    return alloc(heap, request, CELL_ALIGN, CELL_GROW, zero);
 }
 
 void *cell_heap_alloc_without_growing(struct cell_heap *heap, size_t request, struct cell_zero_run *zero)
 {
-    return alloc(heap, request, CELL_ALIGN, STAY, zero);
+    return alloc(heap, request, CELL_ALIGN, CELL_STAY, zero);
 }
 
 void *cell_heap_alloc_aligned(struct cell_heap *heap, size_t request, size_t alignment)
 {
-    return alloc(heap, request, alignment, GROW, NULL);
+    return alloc(heap, request, alignment, CELL_GROW, NULL);
 }
 
 void cell_heap_reject(const struct cell_chunk *c)
@@ -541,7 +218,7 @@ static void free_locked(struct cell_heap *heap, void *block)
     }
     struct cell_chunk *c = cell_chunk_of_user(block);
     cell_heap_check_inuse(c);
-    release(heap, c);
+    cell_space_release(heap, c);
 }
 
 static bool is_aligned(const void *block)
@@ -594,52 +271,15 @@ size_t cell_heap_usable(const struct cell_heap *heap, const void *block)
 
 /* ---- resizing in place --------------------------------------------------------------------------------------- */
 
-/* Splits the tail off a chunk in use. */
-static void cut(struct cell_heap *heap, struct cell_chunk *c, size_t size)
-{
-    size_t status = CELL_INUSE | (cell_chunk_is_prev_inuse(c) ? CELL_PREV_INUSE : 0);
-    struct cell_chunk *tail = cell_chunk_at(c, size);
-
-    cell_chunk_set(tail, cell_chunk_size(c) - size, CELL_INUSE | CELL_PREV_INUSE);
-    cell_chunk_set(c, size, status);
-    heap->counts.splits++;
-    release(heap, tail);
-}
-
-/* Makes the chunk `size` bytes long out of the top or the free chunk behind it. */
-static bool extend(struct cell_heap *heap, struct cell_chunk *c, size_t size)
-{
-    struct cell_chunk *next = cell_chunk_next(c);
-    size_t have = cell_chunk_size(c), more = size - have;
-    size_t status = CELL_INUSE | (cell_chunk_is_prev_inuse(c) ? CELL_PREV_INUSE : 0);
-    struct cell_zero_run zero;
-
-    if (is_top(heap, next)) {
-        if (more < CELL_CHUNK_MIN)
-            more = CELL_CHUNK_MIN;
-        if (take_from_top(heap, more, CELL_ALIGN, &zero) == NULL)
-            return false;
-    } else {
-        CELL_CHECK(cell_chunk_is_sealed(next), CELL_FATAL_HEADER);
-        if (cell_chunk_is_inuse(next) || cell_chunk_size(next) < more)
-            return false;
-        take_from_chunk(heap, next, more < CELL_CHUNK_MIN ? CELL_CHUNK_MIN : more, CELL_ALIGN, &zero);
-    }
-    more = cell_chunk_size(next);
-    cell_chunk_erase(next);
-    cell_chunk_set(c, have + more, status);
-    return true;
-}
-
 static void *resize_chunk(struct cell_heap *heap, struct cell_chunk *c, size_t request)
 {
     size_t size = cell_size_of_chunk(request), have = cell_chunk_size(c);
     bool done = true;
 
     if (size > have)
-        done = extend(heap, c, size);
+        done = cell_space_extend(heap, c, size);
     else if (have - size >= 2 * CELL_CHUNK_MIN)
-        cut(heap, c, size);
+        cell_space_cut(heap, c, size);
     return done ? cell_chunk_user(c) : NULL;
 }
 
@@ -673,9 +313,11 @@ bool cell_heap_trim(struct cell_heap *heap, size_t keep)
 
     cell_lock_acquire(&heap->lock);
     uint64_t before = heap->counts.purged_bytes;
-    while (heap->dirty.next != &heap->dirty)
-        purge_chunk(heap, node_of_dirty(heap->dirty.next));
-    purge_top(heap, keep);
+    for (unsigned pool_class = 1; pool_class <= CELL_POOL_CLASSES; pool_class++)
+        for (size_t page; cell_pool_find_empty(&heap->pools, pool_class, &page);)
+            remove_pool(heap, page);
+    cell_index_purge_down_to(heap, heap->top_dirty);
+    cell_index_purge_top(heap, keep);
     bool any = heap->counts.purged_bytes != before;
     dropped = cell_mapped_empty_cache(heap);
     cell_lock_release(&heap->lock);
@@ -687,6 +329,11 @@ bool cell_heap_trim(struct cell_heap *heap, size_t keep)
 size_t cell_heap_footprint_peak(const struct cell_heap *heap)
 {
     return (heap->resident_peak << CELL_PAGE_SHIFT) + heap->mapped_peak;
+}
+
+bool cell_heap_is_limited(const struct cell_heap *heap)
+{
+    return cell_option.footprint_limit != 0 || heap->footprint_limit != 0;
 }
 
 bool cell_heap_may_take(const struct cell_heap *heap, size_t bytes)

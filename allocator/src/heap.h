@@ -38,6 +38,9 @@ struct cell_map_cache {
     unsigned churn;                 /* how often a mapping was asked for soon after one like it had been given back */
 };
 
+/* Bytes that the top never gives away: the word that the last chunk borrows. */
+#define CELL_TOP_KEEP  CELL_ALIGN
+
 struct cell_heap_counts {
     uint64_t splits, merges, pool_adds, pool_removes, grows, maps, unmaps, remaps, map_reuses, purges, purged_bytes;
 };
@@ -70,6 +73,12 @@ extern struct cell_heap cell_heap_main;
 static inline struct cell_chunk *cell_heap_first_chunk(const struct cell_heap *heap)
 {
     return (struct cell_chunk *)(heap->segment.base + CELL_CHUNK_FIRST);
+}
+
+/* Whether cell_heap_init has been done; callable while another thread does it. */
+static inline bool cell_heap_is_ready(const struct cell_heap *heap)
+{
+    return __atomic_load_n(&heap->ready, __ATOMIC_ACQUIRE);
 }
 
 /* False: no address space. `reserve` 0: as much as is sensible. */
@@ -111,6 +120,8 @@ bool cell_heap_trim(struct cell_heap *heap, size_t keep);
 size_t cell_heap_footprint(const struct cell_heap *heap);
 /* The sum of the peaks of chunks and of mapped blocks: at least the largest footprint so far. */
 size_t cell_heap_footprint_peak(const struct cell_heap *heap);
+/* Whether there is any limit of the footprint. */
+bool cell_heap_is_limited(const struct cell_heap *heap);
 /* Whether `bytes` more are within the limits of the footprint. */
 bool cell_heap_may_take(const struct cell_heap *heap, size_t bytes);
 /* Why the heap is not sound, or NULL. Takes time proportional to the heap. */

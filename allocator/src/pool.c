@@ -205,6 +205,16 @@ bool cell_pool_give(struct cell_pools *pools, struct cell_freed *cell)
     return pool->free_count == 1 || --pool->until_relink == 0 ? relink(pools, page) : false;
 }
 
+bool cell_pool_find_empty(const struct cell_pools *pools, unsigned pool_class, size_t *page)
+{
+    uint32_t next = pools->empty[pool_class] == 0 ? 0 : pools->first[pool_class][CELL_POOL_FILLS - 1];
+
+    while (next != 0 && info_of(pools, next - 1)->free_count != class_table[pool_class].capacity)
+        next = info_of(pools, next - 1)->next;
+    *page = next - 1;
+    return next != 0;
+}
+
 bool cell_pool_is_valid(const struct cell_pools *pools, size_t page)
 {
     const struct cell_page_info *pool = info_of(pools, page);

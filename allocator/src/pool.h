@@ -38,6 +38,8 @@ void cell_pool_remove(struct cell_pools *pools, size_t page);
 size_t cell_pool_take(struct cell_pools *pools, unsigned pool_class, size_t wanted, struct cell_freed **stack);
 /* Takes a cell back; true when its pool has become empty while another of its class is empty already. */
 bool cell_pool_give(struct cell_pools *pools, struct cell_freed *cell);
+/* Some pool of the class without a live cell; false: there is none. */
+bool cell_pool_find_empty(const struct cell_pools *pools, unsigned pool_class, size_t *page);
 bool cell_pool_is_valid(const struct cell_pools *pools, size_t page);
 
 static inline size_t cell_pool_cell_size(unsigned pool_class)

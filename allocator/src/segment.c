@@ -296,6 +296,16 @@ struct cell_zero_run cell_segment_touch_slow(struct cell_segment *seg, void *fro
     return (struct cell_zero_run){ begin < (char *)from ? from : begin, end > (char *)to ? to : end };
 }
 
+size_t cell_segment_absent(const struct cell_segment *seg, const void *from, size_t size)
+{
+    size_t first = cell_segment_page_of(seg, from), absent = 0;
+    size_t end = first + pages_of(round_up(size, CELL_PAGE)) + 1;
+
+    for (size_t page = first; page < end; page++)
+        absent += page >= pages_of(seg->committed) || seg->kind[page] == CELL_PAGE_ABSENT;
+    return absent << CELL_PAGE_SHIFT;
+}
+
 /* Purges one run of pages that have memory. */
 static size_t purge_run(struct cell_segment *seg, size_t page, size_t end)
 {

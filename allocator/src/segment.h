@@ -69,6 +69,8 @@ static inline struct cell_zero_run cell_segment_touch(struct cell_segment *seg, 
 size_t cell_segment_populate_ahead(const struct cell_segment *seg, size_t size);
 /* Learns whether the end of a large block that was left to faults had been used when the block was freed. */
 void cell_segment_note_large_use(struct cell_segment *seg, bool used);
+/* Bytes of pages without memory among the `size` from `from` on, those not committed yet included. */
+size_t cell_segment_absent(const struct cell_segment *seg, const void *from, size_t size);
 /* Gives back the whole pages in [from, to) that have memory; returns their number of bytes. */
 size_t cell_segment_purge(struct cell_segment *seg, void *from, void *to);
 

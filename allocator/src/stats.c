@@ -155,7 +155,7 @@ void cell_stats_count(struct cell_heap *heap, struct cell_census *census)
     memset(census, 0, sizeof *census);
     if (heap != NULL) {
         count_heap(heap, census);
-    } else if (cell_heap_main.ready) {
+    } else if (cell_heap_is_ready(&cell_heap_main)) {
         count_heap(&cell_heap_main, census);
         count_cache(&census->stats, cell_tcache_mine);
     }

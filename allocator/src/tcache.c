@@ -85,7 +85,7 @@ static bool start(void)
     cell_lock_acquire(&registry.lock);
     if (!registry.environment_read)
         registry.environment_read = cell_tunables_load();
-    if (!cell_heap_main.ready && !cell_heap_init(&cell_heap_main, 0)) {
+    if (!cell_heap_is_ready(&cell_heap_main) && !cell_heap_init(&cell_heap_main, 0)) {
         cell_lock_release(&registry.lock);
         return false;
     }

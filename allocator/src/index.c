@@ -1,0 +1,143 @@
+#include "index.h"
+
+#include "os.h"
+#include "tunables.h"
+
+/* Giving back less than this, and less than this share of the heap, is not worth a system call and a flush of the TLB. */
+#define DIRTY_MIN      (4 * CELL_PAGE)
+#define DIRTY_SHARE    256
+#define REGRET_MS      1000u
+
+/* ---- bins, fit and the list of dirty chunks -------------------------------------------------------------------- */
+
+static struct cell_fit_node *node_of_dirty(struct cell_link *link)
+{
+    return (struct cell_fit_node *)((char *)link - offsetof(struct cell_fit_node, dirty));
+}
+
+static size_t worth_purging(const struct cell_heap *heap)
+{
+    size_t share = (heap->segment.resident << CELL_PAGE_SHIFT) / DIRTY_SHARE;
+
+    return share > DIRTY_MIN ? share : DIRTY_MIN;
+}
+
+void cell_index_insert(struct cell_heap *heap, struct cell_chunk *c, size_t dirty_bytes)
+{
+    if (cell_chunk_size(c) < CELL_FIT_MIN) {
+        cell_bins_insert(&heap->bins, c);
+        return;
+    }
+    struct cell_fit_node *node = (struct cell_fit_node *)c;
+    cell_fit_insert(&heap->fit, c);
+    node->dirty_bytes = dirty_bytes;
+    node->dirty.next = NULL;
+    if (dirty_bytes >= worth_purging(heap)) {
+        cell_link_append(&heap->dirty, &node->dirty);
+        heap->dirty_bytes += dirty_bytes;
+    }
+}
+
+/* Takes a free chunk out of bins or fit; returns its resident bytes, as far as they are known. */
+size_t cell_index_remove(struct cell_heap *heap, struct cell_chunk *c)
+{
+    size_t size = cell_chunk_size(c);
+
+    if (size < CELL_FIT_MIN) {
+        cell_bins_remove(&heap->bins, c);
+        return size;
+    }
+    struct cell_fit_node *node = (struct cell_fit_node *)c;
+    size_t dirty_bytes = node->dirty_bytes;
+    cell_fit_remove(&heap->fit, c);
+    if (node->dirty.next != NULL) {
+        cell_link_remove(&node->dirty);
+        heap->dirty_bytes -= dirty_bytes;
+    }
+    return dirty_bytes;
+}
+
+/* ---- purging -------------------------------------------------------------------------------------------------- */
+
+static void purge_chunk(struct cell_heap *heap, struct cell_fit_node *node)
+{
+    char *from = (char *)node + sizeof *node;
+    size_t purged = cell_segment_purge(&heap->segment, from, (char *)node + cell_chunk_size(&node->chunk));
+
+    cell_link_remove(&node->dirty);
+    node->dirty.next = NULL;
+    heap->dirty_bytes -= node->dirty_bytes;
+    node->dirty_bytes = 0;
+    heap->counts.purges += purged != 0;
+    heap->counts.purged_bytes += purged;
+}
+
+void cell_index_purge_top(struct cell_heap *heap, size_t keep)
+{
+    char *from = (char *)heap->top + CELL_TOP_KEEP + keep;
+    char *end = heap->segment.base + heap->segment.committed;
+    size_t purged;
+
+    if (from >= end || heap->top_dirty <= keep)
+        return;
+    purged = cell_segment_purge(&heap->segment, from, end);
+    heap->dirty_bytes -= heap->top_dirty - keep;
+    heap->top_dirty = keep;
+    heap->counts.purges += purged != 0;
+    heap->counts.purged_bytes += purged;
+}
+
+/* Oldest first, until at most `limit` dirty bytes are left; the top goes last, since it is where growth comes from. */
+void cell_index_purge_down_to(struct cell_heap *heap, size_t limit)
+{
+    while (heap->dirty_bytes > limit && heap->dirty.next != &heap->dirty)
+        purge_chunk(heap, node_of_dirty(heap->dirty.next));
+    if (heap->dirty_bytes > limit)
+        cell_index_purge_top(heap, limit < heap->top_dirty ? limit : 0);
+}
+
+/* Whether most of what the last purge gave back was wanted again, and no second has passed since. */
+static bool purge_is_regretted(const struct cell_heap *heap)
+{
+    return heap->last_purged != 0 &&
+           heap->segment.brought_in - heap->brought_in_at_purge >= heap->last_purged / 2 &&
+           cell_os_now_ms() - heap->last_purge_ms < REGRET_MS;
+}
+
+/* A program that frees much once may not need it again; one that frees and allocates in turns keeps its pages. */
+void cell_index_purge_if_much(struct cell_heap *heap)
+{
+    size_t peak = heap->resident_peak << CELL_PAGE_SHIFT;
+
+    if (cell_option.purge_share == 0 || heap->dirty_bytes < cell_option.purge_min)
+        return;
+    size_t limit = peak / cell_option.purge_share;
+    if (heap->dirty_bytes <= limit) {
+        heap->purge_at = limit;
+        return;
+    }
+    if (heap->dirty_bytes < heap->purge_at)
+        return;
+    if (purge_is_regretted(heap)) {
+        heap->purge_at = heap->dirty_bytes + peak / 16;
+        return;
+    }
+    uint64_t before = heap->segment.purged_pages;
+    cell_index_purge_down_to(heap, limit / 2);
+    heap->purge_at = limit;
+    heap->last_purged = (size_t)(heap->segment.purged_pages - before);
+    heap->last_purge_ms = cell_os_now_ms();
+    heap->brought_in_at_purge = heap->segment.brought_in;
+}
+
+/* Before `bytes` more become resident: a new peak is worth giving the oldest free pages back first. */
+void cell_index_purge_before_growth(struct cell_heap *heap, size_t bytes)
+{
+    size_t pages = (bytes >> CELL_PAGE_SHIFT) + 1;
+    size_t in_list = heap->dirty_bytes - heap->top_dirty;
+
+    if (heap->segment.resident + pages <= heap->resident_peak || in_list == 0)
+        return;
+    bytes = bytes < DIRTY_MIN ? DIRTY_MIN : bytes;
+    cell_index_purge_down_to(heap, heap->top_dirty + (in_list > bytes ? in_list - bytes : 0));
+}

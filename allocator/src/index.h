@@ -1,0 +1,25 @@
+/* index.h - the free chunks of a heap: by size in bins or fit, and by age in the list of those worth purging.
+ *
+ * Called by space.c and heap.c with the heap's lock held. When pages go back to the system is decided here: when many
+ * lie free, and when growing would set a new peak; oldest first, and not again what was wanted back at once.
+ */
+#ifndef CELL_INDEX_H
+#define CELL_INDEX_H
+
+#include "heap.h"
+
+/* A chunk whose header says free; `dirty_bytes` of it are resident, as far as that is known. */
+void cell_index_insert(struct cell_heap *heap, struct cell_chunk *c, size_t dirty_bytes);
+/* Takes it out again; returns its resident bytes, as far as they are known. */
+size_t cell_index_remove(struct cell_heap *heap, struct cell_chunk *c);
+
+/* Gives pages of free chunks back, oldest first, then of the top, until at most `limit` dirty bytes are left. */
+void cell_index_purge_down_to(struct cell_heap *heap, size_t limit);
+/* Gives pages of the top back, all but those of its first `keep` bytes. */
+void cell_index_purge_top(struct cell_heap *heap, size_t keep);
+/* After a free: when what lies free exceeds purge_share of the peak. */
+void cell_index_purge_if_much(struct cell_heap *heap);
+/* Before `bytes` more become resident: a new peak is worth giving the oldest free pages back first. */
+void cell_index_purge_before_growth(struct cell_heap *heap, size_t bytes);
+
+#endif

@@ -1,0 +1,241 @@
+#include "space.h"
+
+#include "index.h"
+#include "os.h"
+#include "tunables.h"
+
+/* Writes header and footer of a free chunk whose neighbours are in use, and indexes it. */
+static void make_free(struct cell_heap *heap, struct cell_chunk *c, size_t size, size_t dirty_bytes)
+{
+    size_t node_size = size < sizeof(struct cell_fit_node) ? size : sizeof(struct cell_fit_node);
+
+    cell_segment_touch(&heap->segment, c, cell_chunk_at(c, node_size));
+    cell_chunk_set(c, size, CELL_PREV_INUSE);
+    cell_chunk_set_footer(c, size);
+    cell_chunk_clear_prev_inuse(cell_chunk_at(c, size));
+    cell_index_insert(heap, c, dirty_bytes);
+}
+
+/* ---- taking chunks -------------------------------------------------------------------------------------------- */
+
+/* Bytes to leave free before a chunk at `c` so that its user address is aligned: none, or enough for a chunk. */
+static size_t lead_for(const struct cell_chunk *c, size_t alignment)
+{
+    size_t lead = -((uintptr_t)c + CELL_CHUNK_USER) & (alignment - 1);
+
+    while (lead != 0 && lead < CELL_CHUNK_MIN)
+        lead += alignment;
+    return lead;
+}
+
+static bool is_top(const struct cell_heap *heap, const struct cell_chunk *c)
+{
+    return c == heap->top;
+}
+
+/* Best fit: the smallest free chunk that holds `size` bytes at the alignment; NULL: only the top can. */
+struct cell_chunk *cell_space_find(const struct cell_heap *heap, size_t size, size_t alignment)
+{
+    struct cell_chunk *c = cell_bins_find(&heap->bins, size);
+
+    if (c == NULL)
+        c = cell_fit_find(&heap->fit, size);
+    if (c == NULL || lead_for(c, alignment) + size <= cell_chunk_size(c))
+        return c;
+    return cell_fit_find(&heap->fit, size + alignment + CELL_CHUNK_MIN);
+}
+
+/* Marks [c, c + size) in use; `lead` bytes before it become a free chunk. What is at its end is the caller's. */
+static struct cell_zero_run occupy(struct cell_heap *heap, struct cell_chunk *c, size_t lead, size_t size,
+                                   size_t lead_dirty)
+{
+    struct cell_chunk *taken = cell_chunk_at(c, lead);
+    struct cell_zero_run zero = cell_segment_touch(&heap->segment, taken, (char *)taken + size + CELL_WORD);
+
+    cell_chunk_set(taken, size, CELL_INUSE | CELL_PREV_INUSE);
+    if (lead != 0)
+        make_free(heap, c, lead, lead_dirty);
+    if (heap->segment.resident > heap->resident_peak)
+        heap->resident_peak = heap->segment.resident;
+    return zero;
+}
+
+static size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Under a limit of the footprint, the pages of `size` bytes from `c` on that have no memory yet must still be free. */
+static bool may_bring_in(const struct cell_heap *heap, const struct cell_chunk *c, size_t size)
+{
+    return !cell_heap_is_limited(heap) ||
+           cell_heap_may_take(heap, cell_segment_absent(&heap->segment, c, size + CELL_PAGE));
+}
+
+/* Splits a free chunk: lead, taken, remainder. */
+static struct cell_chunk *take_from_chunk(struct cell_heap *heap, struct cell_chunk *c, size_t size, size_t alignment,
+                                          struct cell_zero_run *zero)
+{
+    size_t lead = lead_for(c, alignment);
+    size_t remainder = cell_chunk_size(c) - lead - size;
+    size_t dirty = cell_index_remove(heap, c);
+    struct cell_chunk *next = cell_chunk_next(c);
+
+    if (remainder < CELL_CHUNK_MIN) {
+        size += remainder;
+        remainder = 0;
+    }
+    cell_chunk_set_prev_inuse(next);
+    *zero = occupy(heap, c, lead, size, min_size(dirty, lead));
+    if (remainder != 0)
+        make_free(heap, cell_chunk_at(c, lead + size), remainder, min_size(dirty, remainder));
+    heap->counts.splits += (lead != 0) + (remainder != 0);
+    return cell_chunk_at(c, lead);
+}
+
+static size_t top_bytes(const struct cell_heap *heap)
+{
+    return (size_t)(heap->segment.base + heap->segment.committed - (char *)heap->top);
+}
+
+/* Whether taking `size` from the top would bring in a page. */
+static bool top_is_absent(const struct cell_heap *heap, size_t size)
+{
+    const char *last = (const char *)heap->top + size + CELL_WORD - 1;
+
+    return !cell_segment_holds(&heap->segment, last) ||
+           heap->segment.kind[cell_segment_page_of(&heap->segment, last)] == CELL_PAGE_ABSENT;
+}
+
+static bool grow(struct cell_heap *heap, size_t need)
+{
+    heap->counts.grows++;
+    return cell_segment_grow(&heap->segment, need + cell_option.top_pad) ||
+           (cell_option.top_pad != 0 && cell_segment_grow(&heap->segment, need));
+}
+
+static struct cell_chunk *take_from_top(struct cell_heap *heap, size_t size, size_t alignment,
+                                        struct cell_zero_run *zero)
+{
+    struct cell_chunk *c = heap->top;
+    size_t lead = lead_for(c, alignment);
+    size_t need = lead + size + CELL_TOP_KEEP;
+
+    if (top_is_absent(heap, lead + size)) {
+        cell_index_purge_before_growth(heap, lead + size);
+        if (!may_bring_in(heap, c, lead + size))
+            return NULL;
+    }
+    if (need > top_bytes(heap) && !grow(heap, need - top_bytes(heap)))
+        return NULL;
+
+    size_t recycled = min_size(heap->top_dirty, lead + size);
+    heap->top_dirty -= recycled;
+    heap->dirty_bytes -= recycled;
+    heap->top = cell_chunk_at(c, lead + size);
+    *zero = occupy(heap, c, lead, size, min_size(recycled, lead));
+    return cell_chunk_at(c, lead);
+}
+
+struct cell_chunk *cell_space_take(struct cell_heap *heap, size_t size, size_t alignment, enum cell_growth growth,
+                               struct cell_zero_run *zero)
+{
+    struct cell_chunk *c = cell_space_find(heap, size, alignment);
+
+    if (c != NULL)
+        return may_bring_in(heap, c, lead_for(c, alignment) + size) ? take_from_chunk(heap, c, size, alignment, zero)
+                                                                    : NULL;
+    if (growth == CELL_STAY && top_is_absent(heap, size))
+        return NULL;
+    return take_from_top(heap, size, alignment, zero);
+}
+
+/* ---- giving chunks back ---------------------------------------------------------------------------------------- */
+
+static struct cell_chunk *merge_previous(struct cell_heap *heap, struct cell_chunk *c, size_t *size, size_t *dirty)
+{
+    if (cell_chunk_is_prev_inuse(c))
+        return c;
+    struct cell_chunk *previous = cell_chunk_prev(c);
+    CELL_CHECK(cell_segment_holds(&heap->segment, previous) && cell_chunk_is_sealed(previous) &&
+               !cell_chunk_is_inuse(previous) && cell_chunk_next(previous) == c, CELL_FATAL_HEADER);
+    *dirty += cell_index_remove(heap, previous);
+    *size += cell_chunk_size(previous);
+    cell_chunk_erase(c);
+    heap->counts.merges++;
+    return previous;
+}
+
+static void merge_next(struct cell_heap *heap, struct cell_chunk *next, size_t *size, size_t *dirty)
+{
+    CELL_CHECK(cell_chunk_is_sealed(next), CELL_FATAL_HEADER);
+    if (cell_chunk_is_inuse(next))
+        return;
+    *dirty += cell_index_remove(heap, next);
+    *size += cell_chunk_size(next);
+    cell_chunk_erase(next);
+    heap->counts.merges++;
+}
+
+static void merge_into_top(struct cell_heap *heap, struct cell_chunk *c, size_t dirty)
+{
+    cell_chunk_erase(c);
+    heap->top = c;
+    heap->top_dirty += dirty;
+    heap->dirty_bytes += dirty;
+}
+
+/* Marks the chunk free, merges the previous, merges the next, inserts the whole. */
+void cell_space_release(struct cell_heap *heap, struct cell_chunk *c)
+{
+    size_t size = cell_chunk_size(c), dirty = size;
+    struct cell_chunk *next = cell_chunk_next(c);
+
+    c = merge_previous(heap, c, &size, &dirty);
+    if (is_top(heap, next)) {
+        merge_into_top(heap, c, dirty);
+    } else {
+        merge_next(heap, next, &size, &dirty);      /* never up to the top: C2 */
+        make_free(heap, c, size, dirty);
+    }
+    cell_index_purge_if_much(heap);
+}
+
+/* ---- resizing in place --------------------------------------------------------------------------------------- */
+
+/* Splits the tail off a chunk in use. */
+void cell_space_cut(struct cell_heap *heap, struct cell_chunk *c, size_t size)
+{
+    size_t status = CELL_INUSE | (cell_chunk_is_prev_inuse(c) ? CELL_PREV_INUSE : 0);
+    struct cell_chunk *tail = cell_chunk_at(c, size);
+
+    cell_chunk_set(tail, cell_chunk_size(c) - size, CELL_INUSE | CELL_PREV_INUSE);
+    cell_chunk_set(c, size, status);
+    heap->counts.splits++;
+    cell_space_release(heap, tail);
+}
+
+/* Makes the chunk `size` bytes long out of the top or the free chunk behind it. */
+bool cell_space_extend(struct cell_heap *heap, struct cell_chunk *c, size_t size)
+{
+    struct cell_chunk *next = cell_chunk_next(c);
+    size_t have = cell_chunk_size(c), more = size - have;
+    size_t status = CELL_INUSE | (cell_chunk_is_prev_inuse(c) ? CELL_PREV_INUSE : 0);
+    struct cell_zero_run zero;
+
+    if (is_top(heap, next)) {
+        if (more < CELL_CHUNK_MIN)
+            more = CELL_CHUNK_MIN;
+        if (take_from_top(heap, more, CELL_ALIGN, &zero) == NULL)
+            return false;
+    } else {
+        CELL_CHECK(cell_chunk_is_sealed(next), CELL_FATAL_HEADER);
+        if (cell_chunk_is_inuse(next) || cell_chunk_size(next) < more)
+            return false;
+        take_from_chunk(heap, next, more < CELL_CHUNK_MIN ? CELL_CHUNK_MIN : more, CELL_ALIGN, &zero);
+    }
+    more = cell_chunk_size(next);
+    cell_chunk_erase(next);
+    cell_chunk_set(c, have + more, status);
+    return true;
+}
