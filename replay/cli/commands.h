@@ -21,6 +21,11 @@ int hp_cmd_cat(int argc, char **argv);
 int hp_cmd_generate(int argc, char **argv);
 int hp_cmd_import(int argc, char **argv);
 int hp_cmd_export(int argc, char **argv);
+int hp_cmd_slice(int argc, char **argv);    /* slice, head, tail */
+int hp_cmd_merge(int argc, char **argv);
+int hp_cmd_anonymize(int argc, char **argv);
+int hp_cmd_diff(int argc, char **argv);
+int hp_cmd_fit(int argc, char **argv);
 int hp_cmd_script(int argc, char **argv);   /* bench, report, compare, advise: scripts/NAME.py takes over */
 
 #endif

@@ -1,0 +1,39 @@
+/* derive.h - traces made from traces: opening both, and keeping what is written consistent. Used by the cmd_*.c of the tools. */
+#ifndef HP_DERIVE_H
+#define HP_DERIVE_H
+
+#include "trace/trace.h"
+
+struct hp_derive_entry {
+    uint64_t id, value;         /* id 0: empty */
+};
+
+/* A hash from the ids of the input to those of the output, live blocks only. */
+struct hp_derive_map {
+    struct hp_derive_entry *slots;
+    size_t room, count;
+};
+bool     hp_derive_put(struct hp_derive_map *map, uint64_t id, uint64_t value);     /* false: out of memory */
+uint64_t hp_derive_get(const struct hp_derive_map *map, uint64_t id);               /* 0: not there */
+uint64_t hp_derive_take(struct hp_derive_map *map, uint64_t id);                    /* and takes it out */
+
+struct hp_derive {
+    const char *tool;
+    hp_writer *writer;
+    struct hp_derive_map ids, threads;      /* input thread + 1 -> output thread + 1 */
+    uint64_t next_id, first_ns;
+    uint32_t thread_count, flags;
+    bool failed;
+};
+
+hp_reader *hp_derive_read(const char *tool, const char *path);     /* NULL: the reason was printed */
+/* Opens the output with the input's times and flags and origin "derived:TOOL"; "synthetic:derived:TOOL" when the input
+ * is synthetic, "synthetic:TOOL" when its origin is the bare word. */
+bool hp_derive_begin(struct hp_derive *d, const char *tool, const char *path, const struct hp_meta *meta);
+/* Writes an event of the input under the ids and threads of the output. An old block that was left out makes a free vanish
+ * and a realloc an allocation; the first event of a thread is its start. */
+void hp_derive_put_event(struct hp_derive *d, const struct hp_event *event);
+/* Returns the exit code for `code` of the reader; both are closed. */
+int  hp_derive_end(struct hp_derive *d, hp_reader *reader, int code);
+
+#endif

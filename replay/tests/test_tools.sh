@@ -1,0 +1,95 @@
+#!/bin/bash
+# Tools on traces: slice, head, tail, merge, anonymize, diff, fit.
+SRC=${SRC:-$(cd "$(dirname "$0")/../.." && pwd)}
+OUT=${OUT:-$SRC/build/release}
+case $OUT in /*) ;; *) OUT=$SRC/$OUT ;; esac
+. "$SRC/scripts/tests/tap.sh"
+H=$OUT/heaplay
+[ -x "$H" ] || { echo "Bail out! $H is not built"; exit 1; }
+cd "$TAP_TMP" || exit 1
+
+calls() { "$H" cat "$1" | sed 's/^ *[0-9]* *[0-9.]* //'; }
+field() { "$H" info "$1" --json | sed -n "s/^ \"$2\": *\(.*[^,]\),*$/\1/p"; }
+
+printf '%s\n' 'kind,thread,time_ns,id,old_id,size,count,alignment' 'malloc,0,64,1,0,10,0,0' 'malloc,0,1000000000,2,0,20,0,0' \
+    'malloc,1,1000000064,3,0,30,0,0' 'free,0,2000000000,0,1,0,0,0' 'free,0,2000000064,0,3,0,0,0' \
+    'realloc,0,3000000000,4,2,40,0,0' > k.csv
+"$H" import k.csv -o k.hpt 2>/dev/null
+"$H" slice --ops 3:6 k.hpt -o s.hpt
+is "slice by operations: what lives at its start comes first" "$(calls s.hpt)" 't0   thread_start()
+t0   malloc(10) = #1
+t0   malloc(20) = #2
+t1   thread_start()
+t1   malloc(30) = #3
+t0   free(#1)
+t0   free(#3)
+t0   realloc(#2, 40) = #4'
+"$H" slice --time 1:2 k.hpt -o s.hpt
+is "slice by time" "$(calls s.hpt)" 't0   thread_start()
+t0   malloc(10) = #1
+t0   malloc(20) = #2
+t1   thread_start()
+t1   malloc(30) = #3'
+"$H" slice --thread 1 k.hpt -o s.hpt
+is "slice by thread: a block that another takes away is freed" "$(calls s.hpt)" 't0   thread_start()
+t0   malloc(30) = #1
+t0   free(#1)'
+"$H" slice --thread 0 k.hpt -o s.hpt
+is "slice by thread: blocks of others are left out" "$(calls s.hpt | grep -c 30)" 0
+"$H" head -n 2 k.hpt -o s.hpt
+is "head" "$(calls s.hpt | tail -1)" 't0   malloc(20) = #2'
+"$H" tail -n 1 k.hpt -o s.hpt
+is "tail" "$(calls s.hpt)" 't0   thread_start()
+t0   malloc(20) = #1
+t0   realloc(#1, 40) = #2'
+is "the origin says what was done" "$(field s.hpt origin)" '"derived:tail"'
+
+"$H" generate larson --ops 30000 -o l.hpt
+for from in 0 1 777 15000 29999; do
+    "$H" slice --ops $from:$((from + 5000)) l.hpt -o s.hpt
+    ok "slice from $from is consistent" "$H" check s.hpt
+done
+is "a slice of all is the same" "$("$H" slice l.hpt -o s.hpt; "$H" diff l.hpt s.hpt)" 'the same calls'
+is "synthetic stays synthetic" "$(field s.hpt origin)" '"synthetic:derived:slice"'
+
+"$H" generate mix --ops 4000 -o m.hpt
+"$H" merge l.hpt m.hpt -o s.hpt
+ok "merge is consistent" "$H" check s.hpt
+is "merge: operations add up" "$(field s.hpt operations)" 34000
+is "merge: threads add up" "$(field s.hpt threads)" 5
+
+"$H" record -o r.hpt -- /bin/echo secret-word >/dev/null 2>&1
+"$H" anonymize --noise 5 r.hpt -o s.hpt
+ok "anonymize is consistent" "$H" check s.hpt
+is "anonymize: no command, no host" "$(field s.hpt command)$(field s.hpt host)" '""""'
+is "anonymize: nothing left in the file" "$("$H" info s.hpt --json | grep -c secret-word)" 0
+is "noise keeps the 16-byte classes" "$("$H" info s.hpt --json | grep -A4 footprint | grep rounded)" \
+    "$("$H" info r.hpt --json | grep -A4 footprint | grep rounded)"
+sizes() { calls "$1" | sed -n 's/.*malloc(\([0-9]*\)).*/\1/p'; }
+not_ok "noise changes sizes" cmp -s <(sizes s.hpt) <(sizes r.hpt)
+round() { sizes "$1" | awk '{ r = 1; while (r < 16 && $1 % (2 * r) == 0) r *= 2; print r, int(($1 + 15) / 16) }'; }
+is "noise keeps rounding and class" "$(round s.hpt | sha256sum)" "$(round r.hpt | sha256sum)"
+"$H" anonymize r.hpt -o s.hpt
+is "without noise all sizes stay" "$(sizes s.hpt | sha256sum)" "$(sizes r.hpt | sha256sum)"
+
+exits "diff finds a difference" 1 "$H" diff l.hpt m.hpt
+like "diff names the first one" "$("$H" diff l.hpt m.hpt)" 'the first difference is event [0-9]+'
+"$H" fit l.hpt -o f.hpt
+ok "fit is consistent" "$H" check f.hpt
+is "fit is marked synthetic" "$(field f.hpt origin)" '"synthetic:fit"'
+is "fit: as many operations" "$(field f.hpt operations)" 30000
+is "fit: as many threads" "$(field f.hpt threads)" 4
+near() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a > 0.8 * b && a < 1.25 * b) }'; }
+ok "fit: requested bytes within 25 %" near "$(field f.hpt requested_bytes)" "$(field l.hpt requested_bytes)"
+ok "fit: cross-thread share within 25 %" near "$(field f.hpt cross_thread_share)" "$(field l.hpt cross_thread_share)"
+"$H" fit l.hpt -o g.hpt
+ok "fit: the same seed gives the same trace" cmp f.hpt g.hpt
+
+exits "slice without output" 2 "$H" slice l.hpt
+exits "slice of a bad range" 2 "$H" slice --ops 9:3 l.hpt -o s.hpt
+exits "an absent input" 3 "$H" fit absent.hpt -o s.hpt
+exits "merge of one" 2 "$H" merge l.hpt -o s.hpt
+head -c 5000 l.hpt > cut.hpt
+exits "an input that was cut off" 3 "$H" slice cut.hpt -o s.hpt
+ok "what came before the cut is consistent" "$H" check s.hpt
+tap_end
