@@ -1,4 +1,5 @@
-/* cmd_info.c - heaplay info FILE [--json]: the card of a trace.
+/* cmd_info.c - heaplay info FILE [--json] [--png OUT.png | --svg OUT.svg]: the card of a trace, as text, JSON or a picture
+ * that scripts/trace_card.py draws.
  *
  * Keys of --json (all counts are integers; absent figures are null):
  *   path, sha256, file_bytes, bytes_per_operation, format_version
@@ -20,11 +21,13 @@
 #include "trace/analyze.h"
 #include "trace/format.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct card {
     const char *path;
@@ -126,7 +129,7 @@ static void set_shape(json_t *root, const struct hp_analysis *a)
     json_object_set_new(root, "curve", curve);
 }
 
-static void print_json(const struct card *card)
+static void print_json(const struct card *card, FILE *out)
 {
     const struct hp_analysis *a = &card->a;
     const struct { const char *key; uint64_t v; } counts[] = {
@@ -149,8 +152,8 @@ static void print_json(const struct card *card)
     json_object_set_new(root, "lost_events", card->trailer ? integer(card->trailer->lost_events) : json_null());
     json_object_set_new(root, "inversions", card->trailer ? integer(card->trailer->inversions) : json_null());
     json_object_set_new(root, "exit_status", card->trailer ? json_integer(card->trailer->exit_status) : json_null());
-    json_dumpf(root, stdout, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
-    putchar('\n');
+    json_dumpf(root, out, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
+    fputc('\n', out);
     json_decref(root);
 }
 
@@ -248,7 +251,25 @@ static void print_card(const struct card *card)
         printf("\n  sha256        %s\n", card->sha256);
 }
 
-static int info(const char *path, int as_json)
+/* Hands the card to scripts/trace_card.py on its standard input; returns only when that fails. */
+static int draw(const struct card *card, char *picture)
+{
+    char script[] = "trace_card", *arguments[] = { script, picture, NULL };
+    FILE *json = tmpfile();
+
+    if (!json) {
+        fprintf(stderr, "heaplay info: no temporary file: %s\n", strerror(errno));
+        return HP_EXIT_BAD_INPUT;
+    }
+    print_json(card, json);
+    if (fflush(json) || lseek(fileno(json), 0, SEEK_SET) || dup2(fileno(json), STDIN_FILENO) < 0) {
+        fprintf(stderr, "heaplay info: the temporary file: %s\n", strerror(errno));
+        return HP_EXIT_BAD_INPUT;
+    }
+    return hp_cmd_script(2, arguments);
+}
+
+static int info(const char *path, int as_json, char *picture)
 {
     static struct card card;
     struct stat st;
@@ -270,27 +291,39 @@ static int info(const char *path, int as_json)
             card.sha256[0] = 0;
     }
     if (as_json)
-        print_json(&card);
-    else
+        print_json(&card, stdout);
+    else if (!picture)
         print_card(&card);
     if (code)
         fprintf(stderr, "heaplay info: %s\n", card.a.text);
+    else if (picture)
+        code = draw(&card, picture);
     hp_reader_close(reader);
+    if (picture && code > 0)
+        return code;
     return code ? HP_EXIT_BAD_INPUT : HP_EXIT_OK;
 }
 
 int hp_cmd_info(int argc, char **argv)
 {
     const char *path = NULL;
+    char *picture = NULL;
     int as_json = 0;
 
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
-            puts("usage: heaplay info FILE.hpt [--json]      (- is standard input)");
+            puts("usage: heaplay info FILE.hpt [--json | --png OUT.png | --svg OUT.svg]      (- is standard input)");
             return HP_EXIT_OK;
         }
         if (!strcmp(argv[i], "--json")) {
             as_json = 1;
+        } else if ((!strcmp(argv[i], "--png") || !strcmp(argv[i], "--svg")) && i + 1 < argc) {
+            size_t n = strlen(argv[i + 1]);
+            if (n < 4 || argv[i + 1][n - 4] != '.' || strcmp(argv[i + 1] + n - 3, argv[i] + 2)) {
+                fprintf(stderr, "heaplay info: %s %s: the name must end in .%s\n", argv[i], argv[i + 1], argv[i] + 2);
+                return HP_EXIT_USAGE;
+            }
+            picture = argv[++i];
         } else if (path || (argv[i][0] == '-' && argv[i][1])) {
             fprintf(stderr, "heaplay info: unexpected '%s'; usage: heaplay info FILE.hpt [--json]\n", argv[i]);
             return HP_EXIT_USAGE;
@@ -302,5 +335,5 @@ int hp_cmd_info(int argc, char **argv)
         fputs("heaplay info: no file given; usage: heaplay info FILE.hpt [--json]\n", stderr);
         return HP_EXIT_USAGE;
     }
-    return info(path, as_json);
+    return info(path, as_json, picture);
 }

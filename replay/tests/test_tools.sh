@@ -85,6 +85,15 @@ ok "fit: cross-thread share within 25 %" near "$(field f.hpt cross_thread_share)
 "$H" fit l.hpt -o g.hpt
 ok "fit: the same seed gives the same trace" cmp f.hpt g.hpt
 
+if HEAPLAY_HOME=$SRC "$H" info l.hpt --svg c.svg >/dev/null 2>said; then
+    like "info draws its card" "$(head -c 300 c.svg)" 'svg'
+elif grep -q 'no Python' said; then
+    skip "info draws its card" "no Python with matplotlib"
+else
+    ok "info draws its card" false
+fi
+exits "info: a picture's name must say what it is" 2 "$H" info l.hpt --png c.svg
+
 exits "slice without output" 2 "$H" slice l.hpt
 exits "slice of a bad range" 2 "$H" slice --ops 9:3 l.hpt -o s.hpt
 exits "an absent input" 3 "$H" fit absent.hpt -o s.hpt
