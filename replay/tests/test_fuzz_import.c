@@ -16,7 +16,7 @@
 #include "import/import.h"
 #include "trace/validate.h"
 
-#define ROUNDS 60
+#define ROUNDS 25
 
 #define BYTES(text) (text), sizeof (text) - 1
 
