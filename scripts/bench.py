@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Replays traces under every allocator within a time budget and reports: results.json, plots, report.md, report.html.
 
-Each trace is one `heaplay replay --json`, which runs all allocators in randomised blocks; the budget is shared out over
-the traces by their length. glibc runs twice (glibc and glibc#again): the A/A control. What ^C interrupts is kept.
+Each trace is one `heaplay replay --json`, which runs all allocators in randomised blocks, and a short one of the bump
+allocator; the budget is shared out over the traces by their length. glibc runs twice (glibc and glibc#again): the A/A
+control. What ^C interrupts is kept.
 """
 import argparse
 import datetime
@@ -24,7 +25,9 @@ from heaplay_report import load, schema, text, verdict
 
 SRC = Path(__file__).resolve().parent.parent
 DEFAULT_ALLOCATORS = ["cellmalloc", "glibc", "jemalloc", "mimalloc", "tcmalloc"]
-CALIBRATION = ["null", "bump"]
+FRESH = "bump"          # fresh memory for each call can cost a hundred times an allocator: few samples, apart
+FRESH_SAMPLES = 6
+FRESH_SHARE = 0.1       # of a trace's time, beyond the first sample
 RESERVE_S = 40          # for the report
 BEYOND_S = 1.0          # what a trace takes beyond its samples, for a million operations, until it is known
 EXIT_FAILED, EXIT_USAGE, EXIT_BAD_ALLOCATOR, EXIT_INTERRUPTED = 1, 2, 4, 130
@@ -89,7 +92,7 @@ def choose_allocators(heaplay, named):
     twin = "glibc" if "glibc" in chosen or not chosen else chosen[0].split("=")[0]
     if twin in chosen:
         chosen.append(f"{twin}{load.AGAIN}")
-    return chosen + [name for name in CALIBRATION if name not in chosen], notes
+    return chosen + ["null"] * ("null" not in chosen), notes
 
 
 def weights(heaplay, traces):
@@ -174,6 +177,22 @@ def replay(heaplay, path, allocators, seconds, options, display, line, deadline)
         return schema.read(out)
 
 
+def replay_fresh(heaplay, path, seconds, options, display, line, deadline):
+    """The document of the bump allocator alone: one sample, and more where these are cheap."""
+    started = time.monotonic()
+    once = argparse.Namespace(**{**vars(options), "samples": 1})
+    document = replay(heaplay, path, [FRESH], seconds, once, display, line, deadline)
+    if (time.monotonic() - started) * FRESH_SAMPLES > FRESH_SHARE * seconds:
+        return document
+    more = argparse.Namespace(**{**vars(options), "samples": FRESH_SAMPLES})
+    return replay(heaplay, path, [FRESH], seconds, more, display, line, deadline)
+
+
+def without(document, name):
+    """The document less one allocator's rows."""
+    return {**document, "rows": [row for row in document["rows"] if row["allocator"] != name]}
+
+
 def verify(heaplay, path, allocators, display):
     """Name to True, False or None (could not be tried), and a note for each that failed."""
     outcome, notes = {}, []
@@ -242,7 +261,12 @@ def measure(heaplay, traces, options, started):
                 line = f"{path.stem} ({position + 1} of {len(order)})"
                 display.say(f"{line}: about {seconds:.0f} s")
                 before = time.monotonic()
-                documents.append(replay(heaplay, path, allocators, seconds, options, display, line, deadline))
+                measured = replay(heaplay, path, allocators, seconds, options, display, line, deadline)
+                if FRESH not in allocators:
+                    fresh = replay_fresh(heaplay, path, seconds, options, display, f"{line}, {FRESH}", deadline)
+                    measured = load.merge([measured, without(fresh, "null")], "replay", measured["created"],
+                                          measured["command"])
+                documents.append(measured)
                 spent += time.monotonic() - before
                 asked += seconds
         except OutOfTime:
@@ -284,7 +308,7 @@ def parse_arguments(argv):
     parser.add_argument("--suite", default="default", help="quick, default or full: of traces/suites.json")
     parser.add_argument("--trace", type=Path, action="append", default=[], help="this trace instead; may be repeated")
     parser.add_argument("--allocs", type=shlex.split, default=[], help='"cellmalloc glibc NAME=PATH ..."')
-    parser.add_argument("--minutes", type=float, default=None, help="time for everything (5; with --trace 1)")
+    parser.add_argument("--minutes", type=float, default=None, help="time for everything (4; with --trace 1)")
     parser.add_argument("--samples", type=int, default=30, help="most samples per row (30)")
     parser.add_argument("--touch", default="page", help="touch policy (page)")
     parser.add_argument("--threads", default="recorded", choices=("recorded", "1"))
@@ -292,7 +316,7 @@ def parse_arguments(argv):
     parser.add_argument("--results", type=Path, default=SRC / "results", help="where the run's directory is made")
     options = parser.parse_args(argv)
     if options.minutes is None:
-        options.minutes = 1.0 if options.trace else 5.0
+        options.minutes = 1.0 if options.trace else 4.0
     if not 0.2 <= options.minutes <= 1440:
         parser.error(f"--minutes {options.minutes:g}: give 0.2 to 1440")
     if not 3 <= options.samples <= 10000:
@@ -330,7 +354,7 @@ def run_bench(options):
     console = rich.console.Console()
     if options.trace:
         show(run, console)
-    for line in [*notes, *verdict.summary(run), *verdict.control_words(verdict.control(run))]:
+    for line in [*notes, *verdict.winners(run), *verdict.summary(run), *verdict.control_words(verdict.control(run))]:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     losses = text.loss_lines(run)
     console.print(f"{run.subject()} loses in {len(losses)} comparisons; the report lists each.", highlight=False)

@@ -12,7 +12,7 @@ ready   = scripts/setup.sh $(1) && { $(SUBMAKE) -q artifacts 2>/dev/null || echo
 deps:
 	@scripts/setup.sh build scripts micro
 
-bench: ## measure every allocator on the bundled traces, at most 5 minutes (SUITE=quick|default|full MINUTES=5)
+bench: ## measure every allocator on the bundled traces, in less than 5 minutes (SUITE=quick|default|full MINUTES=4)
 	@$(call ready,build scripts micro bench)
 	@py=$(PY) && $$py scripts/bench.py --heaplay $(OUT)/heaplay $(if $(SUITE),--suite $(SUITE)) \
 	    $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ALLOCS),--allocs "$(ALLOCS)") $(BENCH_ARGS)

@@ -5,7 +5,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt                         # noqa: E402
 import numpy                                            # noqa: E402
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator       # noqa: E402
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator       # noqa: E402
 
 from . import load, stats, verdict                      # noqa: E402
 
@@ -35,7 +35,7 @@ def bytes_words(value, _=None):
 
 
 def plain(value, _=None):
-    return f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def count_words(value, _=None):
@@ -198,7 +198,10 @@ def fragmentation(run):
         numbers = [value(trace, name) for trace in traces for name in run.allocators]
         numbers = [number for number in numbers if number is not None]
         if numbers and max(numbers) > 300:
-            axes.set_xscale("symlog", linthresh=100)
+            axes.set_xscale("symlog", linthresh=100, linscale=2)
+            axes.set_xlim(min(0, *numbers) * 1.2 - 4, max(numbers) * 1.4)
+            axes.xaxis.set_major_locator(FixedLocator([0, 25, 50, 75, 100, 300, 1000, 3000, 10000]))
+            axes.xaxis.set_minor_locator(NullLocator())
             axes.xaxis.set_major_formatter(FuncFormatter(plain))
         axes.axvline(0, color=INK, linewidth=1, zorder=2)
     head(figure, "Fragmentation at the peak", "Internal: rounding within blocks. External: what is resident beyond "

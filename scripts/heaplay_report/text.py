@@ -8,6 +8,7 @@ import jinja2
 
 from . import load, plots, stats, verdict
 
+ORDER_WARNING = 1.5     # peak of the parallel replay over the peak in recorded order
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 CSV_FIGURES = ("ns_per_op", "net_ns_per_op", "ops_per_s", "cpu_ns_per_op", "peak_rss_kib", "peak_ratio",
                "usable_bytes_at_peak", "internal_fragmentation", "minor_faults", "rss_after_drain_kib", "stall_share")
@@ -105,9 +106,27 @@ def harness_words(run):
     return words
 
 
-def skipped_words(run):
-    """Notes that the program which made the run left for the reader."""
-    return list(run.document.get("notes", []))
+def order_words(run):
+    """A warning for each trace whose threads, replayed in parallel, hold much more at once than in recorded order."""
+    lines = []
+    for trace in run.traces:
+        ratios = []
+        for name in run.allocators:
+            row = run.row(trace, name)
+            serial = max((point["rss_kib"] for point in (row or {}).get("curve", [])), default=0)
+            if serial > 0:
+                ratios.append(load.figure_value(row, "peak_rss_kib") / serial)
+        typical = sorted(ratios)[len(ratios) // 2] if ratios else 1
+        if typical > ORDER_WARNING:
+            lines.append(f"{run.label(trace)}: the peak is {typical:.1f} times that of the same calls in recorded order "
+                         "(median of the allocators), because replayed threads run ahead of each other. Its peak RSS "
+                         "says as much about order as about allocators; --threads 1 compares without that.")
+    return lines
+
+
+def note_words(run):
+    """What a reader must know first: notes of the program that made the run, and warnings."""
+    return [*run.document.get("notes", []), *order_words(run)]
 
 
 def memory_scale(row, value):
@@ -118,23 +137,25 @@ def facts(run, pictures):
     environment = [(key, ", ".join(f"{name}={text}" for name, text in value.items()) or "none"
                     if isinstance(value, dict) else "unknown" if value is None else value)
                    for key, value in run.document["environment"].items()]
-    allocators = [(name, about.get("version") or "unknown", about.get("path") or "built in",
+    commit = run.document["environment"].get("git_commit") or "unknown"
+    own = {"cellmalloc": f"commit {commit[:12]}"}
+    allocators = [(name, about.get("version") or own.get(name, "unknown"), about.get("path") or "built in",
                    (about.get("sha256") or "")[:12], about.get("identity", ""),
                    {True: "passed", False: "FAILED", None: "not run"}[about.get("verified")])
                   for name, about in sorted(run.document["allocators"].items(),
                                             key=lambda item: load.order_key(item[0]))]
-    blocks = sorted({len(row["blocks"]) for row in run.by_key.values()})
+    blocks = sorted({len(row["blocks"]) for (_, name), row in run.by_key.items() if name in run.allocators})
     return {
         "run": run, "subject": run.subject(), "reference": run.reference(), "rivals": run.rivals(),
-        "created": run.document["created"], "command": run.document["command"], "notes": skipped_words(run),
-        "summary": verdict.summary(run), "control": verdict.control_words(verdict.control(run)),
+        "created": run.document["created"], "command": run.document["command"], "notes": note_words(run),
+        "winners": verdict.winners(run), "summary": verdict.summary(run), "control": verdict.control_words(verdict.control(run)),
         "losses": loss_lines(run), "verdicts": verdict_rows(run), "names": run.all_allocators,
         "time": value_table(run, "ns_per_op", verdict.TIME),
         "memory": value_table(run, "peak_rss_kib", verdict.MEMORY, memory_scale),
         "overall": overall_table(run), "failed": run.failed, "harness": harness_words(run),
         "environment": environment, "allocators": allocators, "pictures": pictures,
         "traces": [(run.label(name), about) for name, about in sorted(run.document["traces"].items())],
-        "conditions": run.filter_words(), "other_rows": len(run.other_rows),
+        "conditions": run.filter_words(), "count": len(run.traces), "other_rows": len(run.other_rows),
         "blocks": "-".join(map(str, (blocks[0], blocks[-1]))) if len(blocks) > 1 else blocks[0] if blocks else 0,
         "confidence": verdict.percent(stats.CONFIDENCE), "claim": verdict.percent(stats.CLAIM), "number": number,
     }

@@ -170,6 +170,36 @@ def summary(run):
     return sentences
 
 
+def ranking(run, measure):
+    """The allocators that completed every trace, the one that needs least first, with its comparison to each other."""
+    whole = [name for name in run.allocators if all(run.row(trace, name) for trace in run.traces)]
+    if not whole:
+        return None, []
+    means = {name: compare_overall(run, measure, name, whole[0]) for name in whole[1:]}
+    means = {name: found.estimate.ratio for name, found in means.items() if found} | {whole[0]: 1.0}
+    order = sorted(means, key=means.get)
+    floor = control_floor(control(run), None, measure)
+    return order[0], [compare_overall(run, measure, order[0], name, floor) for name in order[1:]]
+
+
+def winners(run):
+    """One sentence per measure: who needs least over all traces, and by how much less than the next."""
+    sentences = []
+    for measure in MEASURES:
+        leader, others = ranking(run, measure)
+        if not others:
+            continue
+        ties = [found.second for found in others if found.claimed == 0]
+        behind = [found for found in others if found.claimed < 0]
+        words = f"Least {measure.noun} over all traces: {leader}"
+        if ties:
+            words += f", level with {' and '.join(ties)} (no difference shown)"
+        if behind:
+            words += f"; {phrase(behind[0])} than the next, {behind[0].second}"
+        sentences.append(words + ".")
+    return sentences
+
+
 def best(run, trace, measure):
     """The allocators that share the first place on a trace: the leader and those not shown to need more."""
     rows = {name: load.figure_value(run.row(trace, name), measure.key) for name in run.allocators}

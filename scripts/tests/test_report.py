@@ -203,3 +203,22 @@ def test_advice_leaves_out_who_failed(tmp_path, capsys):
     assert advise.main([str(path), "--aim", "throughput"]) == 0
     said = capsys.readouterr().out
     assert "left out, because they failed on a trace: mimalloc" in said and "throughput: tcmalloc" in said
+
+
+def test_winners_name_the_first_the_level_and_the_next(run):
+    time, memory = verdict.winners(run)
+    assert re.fullmatch(r"Least time per operation over all traces: (\w+).*; faster by [\d.-]+ % than the next, \w+\.", time)
+    assert memory.startswith("Least peak RSS over all traces: cellmalloc; leaner by ") and memory.endswith("next, glibc.")
+    even = load.Run(fixture.document(traces=SMALL, space={"cellmalloc": 1.0}, noise=0.2))
+    assert "cellmalloc, level with glibc (no difference shown)" in verdict.winners(even)[1] or \
+        "glibc, level with cellmalloc (no difference shown)" in verdict.winners(even)[1]
+
+
+def test_peaks_that_come_from_replay_order_are_pointed_out():
+    document = fixture.document(traces=SMALL)
+    assert not text.order_words(load.Run(document))
+    for row in document["rows"]:
+        if row["trace"] == "gcc-cc1":
+            row["peak_rss_kib"] = fixture.figure([3 * value for value in row["peak_rss_kib"]["samples"]])
+    said = text.order_words(load.Run(document))
+    assert len(said) == 1 and said[0].startswith("gcc-cc1: the peak is ")
