@@ -29,7 +29,7 @@ FRESH = "bump"          # fresh memory for each call can cost a hundred times an
 FRESH_SAMPLES = 6
 FRESH_SHARE = 0.1       # of a trace's time, beyond the first sample
 RESERVE_S = 40          # for the report
-BEYOND_S = 1.0          # what a trace takes beyond its samples, for a million operations, until it is known
+SAMPLING = 0.75         # of a trace's time; the rest is for memory curves and the bump allocator
 EXIT_FAILED, EXIT_USAGE, EXIT_BAD_ALLOCATOR, EXIT_INTERRUPTED = 1, 2, 4, 130
 
 
@@ -96,11 +96,11 @@ def choose_allocators(heaplay, named):
 
 
 def weights(heaplay, traces):
-    """Share of the budget that each trace wants: a start-up cost and its length."""
+    """Share of the budget that each trace wants: a start-up cost, its length, and its threads, which wait and are woken."""
     found = {}
     for path in traces:
         about = json.loads(ask(heaplay, "info", "--json", path))
-        found[path] = 0.4 + about["operations"] / 1e6
+        found[path] = 0.4 + about["operations"] / 1e6 + 0.15 * (about["threads"] - 1)
     return found
 
 
@@ -228,10 +228,9 @@ def link_latest(directory):
     partial.replace(link)
 
 
-def share_out(left_s, share, rest, beyond):
-    """Seconds of sampling for the first trace of `rest`: its share of what is left, less what heaplay takes beyond
-    the time that it was asked for (`beyond`, seconds for each unit of share)."""
-    return max(0.5, left_s * share[rest[0]] / sum(share[path] for path in rest) - beyond * share[rest[0]])
+def share_out(left_s, share, rest):
+    """Seconds of sampling for the first trace of `rest`: its share of what is left, most of it."""
+    return max(0.5, SAMPLING * left_s * share[rest[0]] / sum(share[path] for path in rest))
 
 
 def incomplete(reason, order, documents):
@@ -253,22 +252,16 @@ def measure(heaplay, traces, options, started):
             if not options.no_verify:
                 verified, remarks = verify(heaplay, order[0], allocators, display)
                 notes += remarks
-            spent = asked = 0.0
             for position, path in enumerate(order):
-                done_share = sum(share[other] for other in order[:position])
-                beyond = max(0.0, spent - asked) / done_share if position else BEYOND_S
-                seconds = share_out(budget - (time.monotonic() - started), share, order[position:], beyond)
+                seconds = share_out(budget - (time.monotonic() - started), share, order[position:])
                 line = f"{path.stem} ({position + 1} of {len(order)})"
                 display.say(f"{line}: about {seconds:.0f} s")
-                before = time.monotonic()
                 measured = replay(heaplay, path, allocators, seconds, options, display, line, deadline)
                 if FRESH not in allocators:
                     fresh = replay_fresh(heaplay, path, seconds, options, display, f"{line}, {FRESH}", deadline)
                     measured = load.merge([measured, without(fresh, "null")], "replay", measured["created"],
                                           measured["command"])
                 documents.append(measured)
-                spent += time.monotonic() - before
-                asked += seconds
         except OutOfTime:
             notes.append(incomplete(f"Stopped after {options.minutes:g} minutes", order, documents))
         except KeyboardInterrupt:

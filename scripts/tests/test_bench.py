@@ -94,12 +94,11 @@ def test_suites(tmp_path):
         bench.suite_traces("gone", tmp_path)
 
 
-def test_time_is_shared_out_by_length_and_what_replays_take_beyond_it():
+def test_time_is_shared_out_by_length():
     share = {"a": 1.0, "b": 3.0}
-    assert bench.share_out(40, share, ["a", "b"], 0) == pytest.approx(10)
-    assert bench.share_out(40, share, ["a", "b"], 2) == pytest.approx(8)
-    assert bench.share_out(30, share, ["b"], 2) == pytest.approx(24)
-    assert bench.share_out(1, share, ["b"], 2) == 0.5
+    assert bench.share_out(40, share, ["a", "b"]) == pytest.approx(10 * bench.SAMPLING)
+    assert bench.share_out(30, share, ["b"]) == pytest.approx(30 * bench.SAMPLING)
+    assert bench.share_out(-1, share, ["b"]) == 0.5
 
 
 def test_ends_in_time_whatever_a_trace_needs(tmp_path):
