@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+"""Keeps README's figures true: writes what lies between its `figures:` marks from results/example/.
+
+With --run DIR, that run of `make bench` becomes the example first (results.json, report.md, pictures); with --tests LOG, the
+end of that output of `make test` does. With --check nothing is written: exit 1 when README holds other figures.
+"""
+import argparse
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from heaplay_report import load, schema, text, verdict
+
+SRC = Path(__file__).resolve().parent.parent
+README = SRC / "README.md"
+EXAMPLE = SRC / "results" / "example"
+MARK = re.compile(r"(<!-- figures:(\w+) -->\n)(.*?)(<!-- /figures -->)", re.DOTALL)
+LOSSES_SHOWN = 8
+
+
+def fenced(lines):
+    return "```\n" + "\n".join(lines) + "\n```\n"
+
+
+def bench_output(run):
+    """The last lines of `make bench`."""
+    losses = text.loss_lines(run)
+    return fenced(["$ make bench", "...", *verdict.winners(run), *verdict.summary(run),
+                   *verdict.control_words(verdict.control(run)),
+                   f"{run.subject()} loses in {len(losses)} comparisons; the report lists each."])
+
+
+def test_output(example):
+    lines = (example / "test.txt").read_text(encoding="utf-8").splitlines()
+    return fenced(["$ make test", "...", *lines])
+
+
+def means_table(run):
+    confidence = verdict.percent(text.stats.CONFIDENCE)
+    lines = [f"| allocator | time per operation, {run.reference()} = 1 ({confidence} interval) | peak RSS, "
+             f"{run.reference()} = 1 ({confidence} interval) |", "|---|---|---|"]
+    lines += [f"| {name} | {cells[0]} | {cells[1]} |" for name, cells in text.overall_table(run)]
+    return "\n".join(lines) + "\n"
+
+
+def losses_list(run):
+    losses = text.loss_lines(run)
+    shown = [f"- {line}" for line in losses[:LOSSES_SHOWN]]
+    if len(losses) > len(shown):
+        shown.append(f"- and in {len(losses) - len(shown)} more comparisons: "
+                     "[the report](results/example/report.md) lists all")
+    return "\n".join(shown or ["In none of the comparisons of the example run."]) + "\n"
+
+
+def origin(run):
+    facts = run.document["environment"]
+    kernel = facts["kernel"].split()[1].split("-")[0]
+    return (f"A run of {run.document['created'][:10]} on {facts['cpus']} CPUs of an {facts['cpu']}, Linux {kernel}, "
+            f"{facts['libc']}: {len(run.traces)} recorded traces, made by\n`make bench`; its whole report is "
+            "[results/example/report.md](results/example/report.md).\n")
+
+
+def blocks(run, example):
+    return {"bench": bench_output(run), "tests": test_output(example), "means": means_table(run),
+            "losses": losses_list(run), "origin": origin(run)}
+
+
+def refreshed(readme, made):
+    """README with each marked part replaced; a mark without a maker is an error."""
+    def replace(match):
+        if match.group(2) not in made:
+            raise schema.ResultsError(f"README.md marks figures '{match.group(2)}'; there are {', '.join(sorted(made))}")
+        return match.group(1) + made[match.group(2)] + match.group(4)
+    return MARK.sub(replace, readme)
+
+
+def adopt(source, example):
+    """Makes a run the example: results.json with paths below the checkout, and what its report in Markdown needs."""
+    schema.read(source)
+    held = (source / "results.json").read_text(encoding="utf-8").replace(f"{SRC}/", "")
+    with tempfile.TemporaryDirectory() as scratch:
+        made = Path(scratch)
+        (made / "results.json").write_text(held, encoding="utf-8")
+        text.write_report(load.load(made), made)
+        shutil.rmtree(example / "plots", ignore_errors=True)
+        (example / "plots").mkdir(parents=True)
+        for path in [made / "results.json", made / "report.md", *made.glob("plots/*.png")]:
+            shutil.copyfile(path, example / path.relative_to(made))
+
+
+def adopt_tests(log, example):
+    """The tail of `make test`'s output, from what was skipped on; the last line must be the closing one."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    closing = next((line for line in reversed(lines) if re.fullmatch(r"\d+ passed, \d+ failed", line)), None)
+    if closing is None:
+        raise schema.ResultsError(f"{log}: holds no line `N passed, N failed`; give the output of `make test`")
+    (example / "test.txt").write_text(closing + "\n", encoding="utf-8")
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--run", type=Path, help="directory of the run to make the example, as results/latest")
+    parser.add_argument("--tests", type=Path, help="output of make test")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when figures differ")
+    options = parser.parse_args(argv)
+    try:
+        if options.run:
+            adopt(options.run, EXAMPLE)
+        if options.tests:
+            adopt_tests(options.tests, EXAMPLE)
+        run = load.load(EXAMPLE)
+        before = README.read_text(encoding="utf-8")
+        after = refreshed(before, blocks(run, EXAMPLE))
+    except (OSError, schema.ResultsError) as error:
+        print(f"readme_figures: {error}", file=sys.stderr)
+        return schema.EXIT_BAD_INPUT
+    if options.check:
+        print("README.md: figures as in results/example" if after == before else
+              "README.md: figures differ from results/example; `make example` writes them")
+        return int(after != before)
+    README.write_text(after, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
