@@ -1,6 +1,7 @@
 /* collector.c - the loop: adopts processes, merges what the drain brought, closes traces, sleeps when there is little to do.
  */
 #include "record/collector.h"
+#include "record/pages.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -115,9 +116,9 @@ struct hp_collector *hp_collector_open(const struct hp_record_options *options, 
 void hp_collector_close(struct hp_collector *c)
 {
     hp_lineage_forget(c);
-    for (struct hp_chunk *chunk = c->spare, *next; chunk; chunk = next) {
-        next = chunk->next;
-        free(chunk);
+    for (struct hp_slab *slab = c->slabs, *next; slab; slab = next) {
+        next = slab->next;
+        hp_pages_unmap(slab, sizeof *slab);
     }
     munmap(c->shared, sizeof *c->shared);
     close(c->fd);

@@ -51,6 +51,7 @@ struct hp_collector {
     _Atomic bool drain_ends;
     uint64_t scans;
     _Atomic uint64_t chunks;    /* in use */
+    struct hp_slab *slabs;      /* the drain's */
     _Atomic(struct hp_chunk *) spare;   /* one thread pops (drain), one pushes (merge) */
     struct hp_stream streams[HP_RING_COUNT];
 };

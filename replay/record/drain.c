@@ -7,6 +7,7 @@
  * invariant 3). A process's records are taken in the order of their stamps up to the earliest such T of its rings.
  */
 #include "record/collector.h"
+#include "record/pages.h"
 
 #include <linux/futex.h>
 #include <signal.h>
@@ -19,8 +20,8 @@
 enum {
     STUCK_MS = 20,              /* an open reservation may hold others up for so long */
     MAX_CHUNKS = 4096,          /* 512 MiB */
-    BATCH_SLOTS = 512,          /* copied before the producer is told */
-    BUSY_SLOTS = 1024,          /* a scan that copied fewer is followed by a sleep */
+    BATCH_SLOTS = 1024,         /* copied before the producer is told */
+    BUSY_SLOTS = 2048,          /* a scan that copied fewer is followed by a sleep */
     SLEEP_NS = 1000000,
 };
 
@@ -40,7 +41,7 @@ static void skip_slot(struct hp_stream *s, uint64_t lost)
     uint64_t stamp = s->last << HP_STAMP_SHIFT | hp_shared_phase(s->checked) | HP_RAW_SKIPPED;
 
     if (!committed(s, s->checked) && atomic_compare_exchange_strong(&slot->stamp, &stale, stamp))
-        slot->b = lost;
+        slot->word = lost;
 }
 
 static void tell_producer(struct hp_stream *s)
@@ -63,6 +64,20 @@ void hp_drain_recycle(struct hp_collector *c, struct hp_chunk *chunk)
     atomic_fetch_sub(&c->chunks, 1);
 }
 
+static struct hp_chunk *carve(struct hp_collector *c)
+{
+    struct hp_slab *slab = c->slabs;
+
+    if (!slab || slab->used == sizeof slab->chunks / sizeof *slab->chunks) {
+        slab = hp_pages_map(sizeof *slab);
+        if (!slab)
+            return NULL;
+        slab->next = c->slabs;
+        c->slabs = slab;
+    }
+    return &slab->chunks[slab->used++];
+}
+
 static struct hp_chunk *new_chunk(struct hp_collector *c)
 {
     struct hp_chunk *chunk = atomic_load(&c->spare);
@@ -71,10 +86,10 @@ static struct hp_chunk *new_chunk(struct hp_collector *c)
         return NULL;
     while (chunk && !atomic_compare_exchange_weak(&c->spare, &chunk, chunk->next))
         continue;
-    return chunk ? chunk : malloc(sizeof *chunk);
+    return chunk ? chunk : carve(c);
 }
 
-/* False: there is no room, the slot stays in the ring. */
+/* False: there is no room. */
 static bool copy_slot(struct hp_collector *c, struct hp_stream *s)
 {
     uint64_t index = (s->checked - s->begin) % HP_CHUNK_SLOTS;
@@ -93,23 +108,40 @@ static bool copy_slot(struct hp_collector *c, struct hp_stream *s)
         atomic_fetch_add(&c->chunks, 1);
     }
     memcpy(&s->tail->slots[index], &s->slots[s->checked % HP_RING_SLOTS], sizeof(struct hp_slot));
-    if (++s->checked % BATCH_SLOTS == 0)
-        tell_producer(s);
+    s->checked++;
+    return true;
+}
+
+/* Whole records only. False: there is no room, the record stays in the ring. */
+static bool copy_record(struct hp_collector *c, struct hp_stream *s)
+{
+    bool wide = hp_shared_is_wide(&s->slots[s->checked % HP_RING_SLOTS]);
+
+    if (!copy_slot(c, s))
+        return false;
+    if (wide && !copy_slot(c, s)) {
+        s->checked--;
+        return false;
+    }
     return true;
 }
 
 /* How far has the ring been committed, and until when is its past complete? Returns the number of slots copied. */
 static uint64_t look_at(struct hp_collector *c, struct hp_stream *s, uint64_t now)
 {
-    uint64_t reserved = __atomic_load_n(&s->ring->reserved, __ATOMIC_ACQUIRE), before = s->checked;
+    uint64_t reserved = __atomic_load_n(&s->ring->reserved, __ATOMIC_ACQUIRE), before = s->checked, told = before;
     uint64_t patience = STUCK_MS * c->ticks_per_ms;
     bool full = reserved - s->checked >= HP_RING_SLOTS - HP_RING_SLACK;
     bool stuck = now > s->safe_until + patience;
 
     while (s->checked < reserved) {
         if (committed(s, s->checked)) {
-            if (!copy_slot(c, s))
+            if (!copy_record(c, s))
                 break;
+            if (s->checked - told >= BATCH_SLOTS) {
+                tell_producer(s);
+                told = s->checked;
+            }
         } else if (s->process->gone) {
             skip_slot(s, 0);
         } else if (full && stuck && s->checked == before) {

@@ -5,7 +5,7 @@
 #include "record/collector.h"
 
 enum {
-    LOOKAHEAD = 12,             /* slots ahead whose table entry is fetched */
+    LOOKAHEAD = 16,             /* slots ahead whose table entry is fetched */
     PATIENCE_MS = 2,            /* of trace time, for a free that should have come */
     MARGIN_DIVISOR = 50,        /* the horizon stays 1/50 ms behind: a reservation may sit in a store buffer */
 };
@@ -38,6 +38,23 @@ static const struct hp_slot *head_slot(const struct hp_stream *s)
 static uint64_t head_stamp(const struct hp_stream *s)
 {
     return atomic_load_explicit(&head_slot(s)->stamp, memory_order_relaxed) >> HP_STAMP_SHIFT;
+}
+
+/* The next record; returns its number of slots. */
+static unsigned take_record(const struct hp_stream *s, struct hp_record *record)
+{
+    uint64_t index = (s->position - s->begin) % HP_CHUNK_SLOTS;
+    const struct hp_slot *slot = &s->head->slots[index], *more;
+
+    *record = (struct hp_record){.stamp = atomic_load_explicit(&slot->stamp, memory_order_relaxed),
+                                 .a = slot->word >> HP_MORE_BITS, .b = slot->word & ((1u << HP_MORE_BITS) - 1)};
+    if (!hp_shared_is_wide(slot))
+        return 1;
+    more = index + 1 < HP_CHUNK_SLOTS ? slot + 1 : s->head->next->slots;
+    record->c = atomic_load_explicit(&more->stamp, memory_order_relaxed) >> HP_STAMP_SHIFT |
+                record->b << (64 - HP_STAMP_SHIFT);
+    record->b = more->word;
+    return 2;
 }
 
 /* The last chunk stays: the drain may still append to it. Only called when a further slot is ready. */
@@ -126,20 +143,24 @@ static void run_stream(struct merge *m, struct hp_stream *s, bool patient)
 
     while (s->position < s->ready && head_stamp(s) <= m->horizon) {
         const struct hp_slot *slot = head_slot(s);
+        struct hp_record record;
+        unsigned slots;
         uint64_t freed = 0, index = (s->position - s->begin) % HP_CHUNK_SLOTS;
 
         if (m->heap.count && m->heap.at[0].stamp < head_stamp(s))
             break;
         if (s->position + LOOKAHEAD < s->ready && index + LOOKAHEAD < HP_CHUNK_SLOTS)
-            hp_table_prefetch(&s->process->live, slot[LOOKAHEAD].a);
-        if ((slot->stamp & HP_STAMP_KIND_MASK) == HP_RAW_FORK)
-            hp_lineage_fork(m->collector, s->process, slot->a);
-        if (hp_resolve_record(s, slot, patient, &freed) == HP_PARKED) {
-            park(s, slot->a);
+            hp_table_prefetch(&s->process->live, slot[LOOKAHEAD].word >> HP_MORE_BITS);
+        slots = take_record(s, &record);
+        if ((record.stamp & HP_STAMP_KIND_MASK) == HP_RAW_FORK)
+            hp_lineage_fork(m->collector, s->process, record.a);
+        if (hp_resolve_record(s, &record, patient, &freed) == HP_PARKED) {
+            park(s, record.a);
             break;
         }
         patient = true;
-        step(m->collector, s);
+        while (slots--)
+            step(m->collector, s);
         if (freed && m->process->parked)
             unpark_waiting_for(m, freed);
     }

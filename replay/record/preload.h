@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/single_threaded.h>
 #include <time.h>
 
 #include "record/shared.h"
@@ -17,6 +18,8 @@
 #define HP_EXPORT     __attribute__((visibility("default")))
 #define HP_LIKELY(x)  __builtin_expect(!!(x), 1)
 #define HP_UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+#pragma GCC visibility push(hidden)      /* no look-ups of our own data */
 
 /* The functions that the program would have called. */
 struct hp_next {
@@ -47,9 +50,12 @@ struct hp_self {
     uint64_t new_alignment;
     uint32_t new_kind;      /* 0: none */
     uint32_t busy;          /* in the slow path */
+    uint32_t repeats;       /* of `now` before the clock is read again */
+    uint64_t now;           /* stamp of the record before */
     uint64_t fork_number;
     uint32_t end_rounds;    /* of thread-specific destructors seen */
 };
+enum { HP_ARENA_BYTES = 64 * 1024 };
 #define HP_NULL_DELETED ((const void *)1)   /* `deleting` while operator delete(NULL) runs */
 extern __thread struct hp_self hp_self;
 
@@ -65,9 +71,16 @@ extern bool hp_use_tsc;
 bool  hp_preload_ready(struct hp_self *self);       /* slow path: attach, register, find a ring, wait for room */
 void  hp_preload_resolve(void);
 void *hp_preload_arena(size_t size, size_t alignment);
-bool  hp_preload_in_arena(const void *p);
+extern char hp_preload_arena_bytes[HP_ARENA_BYTES];
 size_t hp_preload_arena_size(const void *p);
 uint64_t hp_preload_resident(const void *p);
+
+#pragma GCC visibility pop
+
+static inline bool hp_preload_in_arena(const void *p)
+{
+    return (uintptr_t)p - (uintptr_t)hp_preload_arena_bytes < HP_ARENA_BYTES;
+}
 
 /* Is this the free or delete that an operator delete has logged already? */
 static inline bool hp_preload_deleted(const struct hp_self *self, const void *p)
@@ -86,33 +99,48 @@ static inline uint64_t hp_preload_clock(void)
 }
 
 /* One instruction, so that a signal handler in between gets another slot. */
-static inline uint64_t hp_preload_reserve(struct hp_ring *ring)
+static inline uint64_t hp_preload_reserve(struct hp_ring *ring, uint64_t slots)
 {
 #if defined(__x86_64__)
-    uint64_t one = 1;
-
-    __asm__ volatile("xaddq %0, %1" : "+r"(one), "+m"(ring->reserved) : : "memory", "cc");
-    return one;
+    __asm__ volatile("xaddq %0, %1" : "+r"(slots), "+m"(ring->reserved) : : "memory", "cc");
+    return slots;
 #else
-    return __atomic_fetch_add(&ring->reserved, 1, __ATOMIC_SEQ_CST);
+    return __atomic_fetch_add(&ring->reserved, slots, __ATOMIC_SEQ_CST);
 #endif
+}
+
+/* Reading the clock takes longer than all the rest. One thread's records need no stamps to be in order. */
+static inline uint64_t hp_preload_now(struct hp_self *self)
+{
+    if (self->repeats && HP_LIKELY(__libc_single_threaded)) {
+        self->repeats--;
+        return self->now;
+    }
+    self->repeats = HP_CLOCK_EVERY - 1;
+    return self->now = hp_preload_clock() - hp_shared->epoch_ticks;
 }
 
 static inline void hp_preload_log(unsigned kind, const void *a, uint64_t b, uint64_t c)
 {
     struct hp_self *self = &hp_self;
-    struct hp_slot *slot;
+    const bool wide = b >= HP_MORE || c;
+    struct hp_slot *slot, *more;
     uint64_t position, now;
 
     if (HP_UNLIKELY(self->epoch != hp_wiped->epoch) || HP_UNLIKELY(self->ring->reserved >= self->ring->limit))
         if (!hp_preload_ready(self))
             return;
-    position = hp_preload_reserve(self->ring);
+    position = hp_preload_reserve(self->ring, 1 + wide);
     slot = &self->slots[position % HP_RING_SLOTS];
-    now = hp_preload_clock() - hp_shared->epoch_ticks;
-    slot->a = (uint64_t)(uintptr_t)a;
-    slot->b = b;
-    slot->c = c;
+    now = hp_preload_now(self);
+    if (HP_UNLIKELY(wide)) {
+        more = &self->slots[(position + 1) % HP_RING_SLOTS];
+        more->word = b;
+        atomic_store_explicit(&more->stamp, c << HP_STAMP_SHIFT | hp_shared_phase(position + 1) | HP_RAW_MORE,
+                              memory_order_relaxed);
+        b = HP_MORE | c >> (64 - HP_STAMP_SHIFT);
+    }
+    slot->word = (uint64_t)(uintptr_t)a << HP_MORE_BITS | b;
     atomic_store_explicit(&slot->stamp, now << HP_STAMP_SHIFT | hp_shared_phase(position) | kind, memory_order_release);
 }
 

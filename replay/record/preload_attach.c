@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
@@ -67,13 +68,16 @@ static void read_command(char *out)
     out[n] = '\0';
 }
 
-/* A program that defines malloc itself is called instead of us. */
+/* A program that defines malloc itself is called instead of us. One that only takes malloc's address, and is not
+ * position independent, has an undefined symbol with a value: its entry in the procedure linkage table. */
 static uint32_t program_has_own_malloc(void)
 {
     Dl_info own, bound;
+    const ElfW(Sym) *entry = NULL;
     void *symbol = dlsym(RTLD_DEFAULT, "malloc");
 
-    return symbol && dladdr(symbol, &bound) && dladdr(&boot_page, &own) && own.dli_fbase != bound.dli_fbase;
+    return symbol && dladdr1(symbol, &bound, (void **)&entry, RTLD_DL_SYMENT) && dladdr(&boot_page, &own) &&
+           own.dli_fbase != bound.dli_fbase && !(entry && entry->st_shndx == SHN_UNDEF);
 }
 
 static void describe_process(struct hp_process_slot *slot, uint64_t parent_serial, uint64_t fork_number)
@@ -167,6 +171,7 @@ static bool claim_ring(struct hp_self *self)
     self->ring->tid = (uint32_t)syscall(SYS_gettid);
     self->ring->limit = self->ring->reserved + HP_RING_SLOTS / 2;
     self->end_rounds = 0;
+    self->repeats = 0;
     self->epoch = hp_wiped->epoch;
     atomic_store(&self->ring->state, HP_RING_ACTIVE);
     pthread_setspecific(thread_key, self);

@@ -8,33 +8,26 @@
 
 #include "record/preload.h"
 
-enum { ARENA_BYTES = 64 * 1024 };
-
 struct hp_next hp_next;
 static volatile bool resolving;         /* volatile: dlsym is declared a leaf, yet it calls malloc, that is, us */
-static char arena[ARENA_BYTES] __attribute__((aligned(64)));
+char hp_preload_arena_bytes[HP_ARENA_BYTES] __attribute__((aligned(64)));
 static size_t arena_used;
 
 /* Blocks asked for while dlsym looks for the real functions. Never reused, never handed to the real allocator. */
 void *hp_preload_arena(size_t size, size_t alignment)
 {
-    uintptr_t at = (uintptr_t)arena + arena_used + sizeof(size_t);
+    uintptr_t at = (uintptr_t)hp_preload_arena_bytes + arena_used + sizeof(size_t);
 
     if (alignment < 16)
         alignment = 16;
     at = (at + alignment - 1) & ~(uintptr_t)(alignment - 1);
-    if (size > ARENA_BYTES || at + size > (uintptr_t)arena + ARENA_BYTES) {
+    if (size > HP_ARENA_BYTES || at + size > (uintptr_t)hp_preload_arena_bytes + HP_ARENA_BYTES) {
         errno = ENOMEM;
         return NULL;
     }
     memcpy((char *)at - sizeof size, &size, sizeof size);
-    arena_used = at + size - (uintptr_t)arena;
+    arena_used = at + size - (uintptr_t)hp_preload_arena_bytes;
     return (void *)at;
-}
-
-bool hp_preload_in_arena(const void *p)
-{
-    return (uintptr_t)p - (uintptr_t)arena < ARENA_BYTES;
 }
 
 size_t hp_preload_arena_size(const void *p)

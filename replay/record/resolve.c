@@ -130,16 +130,16 @@ static bool make_block(struct hp_stream *s, struct hp_event *event, uint64_t add
     return true;
 }
 
-static enum hp_resolved take_allocation(struct hp_stream *s, unsigned kind, const struct hp_slot *slot, bool patient,
+static enum hp_resolved take_allocation(struct hp_stream *s, unsigned kind, const struct hp_record *record, bool patient,
                                         uint64_t ticks)
 {
-    struct hp_event event = {.kind = (uint8_t)kind, .size = slot->b};
+    struct hp_event event = {.kind = (uint8_t)kind, .size = record->b};
 
     if (kind == HP_CALLOC)
-        event.count = slot->c;
+        event.count = record->c;
     else
-        event.alignment = power_of_two(slot->c);
-    if (!make_block(s, &event, slot->a, patient, ticks))
+        event.alignment = power_of_two(record->c);
+    if (!make_block(s, &event, record->a, patient, ticks))
         return HP_PARKED;
     emit(s, &event, ticks);
     return HP_RESOLVED;
@@ -166,21 +166,21 @@ static void begin_realloc(struct hp_stream *s, uint64_t address, uint64_t *freed
     s->moving[s->depth++] = moving;
 }
 
-static enum hp_resolved end_realloc(struct hp_stream *s, unsigned kind, const struct hp_slot *slot, bool patient,
+static enum hp_resolved end_realloc(struct hp_stream *s, unsigned kind, const struct hp_record *record, bool patient,
                                     uint64_t ticks)
 {
     struct hp_process *p = s->process;
-    struct hp_event event = {.kind = (uint8_t)kind, .size = slot->b};
+    struct hp_event event = {.kind = (uint8_t)kind, .size = record->b};
     struct hp_block old = {0};
-    bool wants_bytes = slot->b != 0;
+    bool wants_bytes = record->b != 0;
 
     if (kind == HP_REALLOCARRAY) {
-        event.count = slot->c;
-        wants_bytes = slot->b && slot->c;
+        event.count = record->c;
+        wants_bytes = record->b && record->c;
     }
     if (s->depth)
         old = s->moving[s->depth - 1];
-    if (!make_block(s, &event, slot->a, patient, ticks))
+    if (!make_block(s, &event, record->a, patient, ticks))
         return HP_PARKED;
     if (s->depth)
         s->depth--;
@@ -191,38 +191,38 @@ static enum hp_resolved end_realloc(struct hp_stream *s, unsigned kind, const st
     return HP_RESOLVED;
 }
 
-static void take_free(struct hp_stream *s, unsigned kind, const struct hp_slot *slot, uint64_t ticks, uint64_t *freed)
+static void take_free(struct hp_stream *s, unsigned kind, const struct hp_record *record, uint64_t ticks, uint64_t *freed)
 {
     struct hp_process *p = s->process;
     struct hp_event event = {.kind = (uint8_t)kind};
     struct hp_block *live = NULL;
 
-    if (slot->a) {
-        live = hp_table_find(&p->live, slot->a);
+    if (record->a) {
+        live = hp_table_find(&p->live, record->a);
         if (!live) {
             p->counts.unknown_frees++;
             return;
         }
         event.old_id = live->id;
         hp_table_remove(&p->live, live);
-        *freed = slot->a;
+        *freed = record->a;
     }
     if (kind == HP_FREE) {
         if ((p->flags & HP_HAS_RESIDENT) && event.old_id)
-            event.resident_bytes = slot->c;
+            event.resident_bytes = record->c;
     } else {
-        event.size = slot->b;
-        event.alignment = power_of_two(slot->c);
+        event.size = record->b;
+        event.alignment = power_of_two(record->c);
     }
     emit(s, &event, ticks);
 }
 
-static void take_usable_size(struct hp_stream *s, const struct hp_slot *slot, uint64_t ticks)
+static void take_usable_size(struct hp_stream *s, const struct hp_record *record, uint64_t ticks)
 {
-    struct hp_event event = {.kind = HP_USABLE_SIZE, .size = slot->b};
-    struct hp_block *live = slot->a ? hp_table_find(&s->process->live, slot->a) : NULL;
+    struct hp_event event = {.kind = HP_USABLE_SIZE, .size = record->b};
+    struct hp_block *live = record->a ? hp_table_find(&s->process->live, record->a) : NULL;
 
-    if (slot->a && !live)
+    if (record->a && !live)
         return;
     event.old_id = live ? live->id : 0;
     emit(s, &event, ticks);
@@ -254,9 +254,9 @@ void hp_resolve_thread_end(struct hp_stream *s)
     emit(s, &event, s->last);
 }
 
-enum hp_resolved hp_resolve_record(struct hp_stream *s, const struct hp_slot *slot, bool patient, uint64_t *freed)
+enum hp_resolved hp_resolve_record(struct hp_stream *s, const struct hp_record *record, bool patient, uint64_t *freed)
 {
-    uint64_t stamp = atomic_load_explicit(&slot->stamp, memory_order_relaxed);
+    uint64_t stamp = record->stamp;
     unsigned kind = stamp & HP_STAMP_KIND_MASK;
     uint64_t ticks = stamp >> HP_STAMP_SHIFT;
 
@@ -271,25 +271,25 @@ enum hp_resolved hp_resolve_record(struct hp_stream *s, const struct hp_slot *sl
         hp_resolve_thread_end(s);
         break;
     case HP_RAW_REALLOC_BEGIN:
-        begin_realloc(s, slot->a, freed);
+        begin_realloc(s, record->a, freed);
         break;
     case HP_REALLOC:
     case HP_REALLOCARRAY:
-        if (end_realloc(s, kind, slot, patient, ticks) == HP_PARKED)
+        if (end_realloc(s, kind, record, patient, ticks) == HP_PARKED)
             return HP_PARKED;
         break;
     case HP_USABLE_SIZE:
-        take_usable_size(s, slot, ticks);
+        take_usable_size(s, record, ticks);
         break;
     case HP_RAW_SKIPPED:
-        s->process->counts.lost += slot->b;
+        s->process->counts.lost += record->b;
         break;
     default:
         if (kind < HP_KIND_COUNT && hp_kind_allocates(kind)) {
-            if (take_allocation(s, kind, slot, patient, ticks) == HP_PARKED)
+            if (take_allocation(s, kind, record, patient, ticks) == HP_PARKED)
                 return HP_PARKED;
         } else if (kind < HP_KIND_COUNT) {
-            take_free(s, kind, slot, ticks, freed);
+            take_free(s, kind, record, ticks, freed);
         }
         break;
     }

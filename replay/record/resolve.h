@@ -17,13 +17,26 @@
 
 enum { HP_NESTED_REALLOCS = 4 };
 
-enum { HP_CHUNK_SLOTS = 4096 };
+enum { HP_CHUNK_SLOTS = 8192 };
 
-/* Records copied out of a ring, waiting to be merged. The drain appends, the merge consumes from the other end. */
+/* One record, put together from its slots (shared.h). */
+struct hp_record {
+    uint64_t stamp, a, b, c;
+};
+
+/* Slots copied out of a ring, waiting to be merged. The drain appends, the merge consumes from the other end. */
 struct hp_chunk {
     struct hp_chunk *next;
     struct hp_slot slots[HP_CHUNK_SLOTS];
 };
+
+/* As many chunks as a huge page holds. */
+struct hp_slab {
+    struct hp_slab *next;
+    unsigned used;
+    struct hp_chunk chunks[15];
+};
+_Static_assert(sizeof(struct hp_slab) <= 2 << 20, "a slab is a huge page");
 
 /* One thread's ring, as seen by the collector. The drain writes `checked` and what follows it, under the lock. */
 struct hp_stream {
@@ -96,7 +109,7 @@ struct hp_process {
 enum hp_resolved { HP_RESOLVED, HP_PARKED };
 
 /* Takes one raw record; `patient` false turns an inversion that cannot be repaired into an implied free. */
-enum hp_resolved hp_resolve_record(struct hp_stream *stream, const struct hp_slot *slot, bool patient, uint64_t *freed);
+enum hp_resolved hp_resolve_record(struct hp_stream *stream, const struct hp_record *record, bool patient, uint64_t *freed);
 void hp_resolve_thread_end(struct hp_stream *stream);
 bool hp_resolve_open(struct hp_process *process);
 int  hp_resolve_by_age(const void *a, const void *b);

@@ -5,11 +5,13 @@
  *
  * Invariants
  *  1. One thread writes to a ring (and signal handlers on top of it); one collector reads from it.
- *  2. A record is a slot of 32 bytes. The producer reserves it (reserved + 1, one instruction, so that a signal
- *     handler that interrupts it gets the next slot), reads the clock, fills the slot and commits it by storing word
- *     `stamp` with the phase of this lap. A slot is valid when its phase is that of its position's lap.
+ *  2. A record is one slot of 16 bytes, or two. The producer reserves it (one instruction adds to `reserved`, so that a
+ *     signal handler that interrupts it gets the slots behind), reads the clock, fills the slots and commits them by
+ *     storing word `stamp` of the first with the phase of this lap. A slot is valid when its phase is that of its
+ *     position's lap; the collector looks at a second slot only behind a valid first one.
  *  3. The clock is read after the reservation: a ring without an open reservation at time T has no future record
- *     with a stamp before T. This is what lets the collector merge rings into one order.
+ *     with a stamp before T. This is what lets the collector merge rings into one order. While a process has one thread
+ *     there is nothing to merge, and most of its records repeat the stamp before (HP_CLOCK_EVERY).
  *  4. consumed <= committed <= reserved <= consumed + HP_RING_SLOTS. Positions never restart, also when a ring goes
  *     from one thread to another.
  *  5. ring state: FREE -> CLAIMED -> ACTIVE by a thread, ACTIVE -> CLOSED by the same thread, -> FREE by the collector.
@@ -22,7 +24,7 @@
 
 #define HP_SHARED_MAGIC    0x31305952414c5048ull   /* "HPLARY01" */
 #define HP_SHARED_ENV      "HEAPLAY_RECORD"        /* fd:inode:path */
-#define HP_RING_SLOTS      16384u
+#define HP_RING_SLOTS      32768u
 #define HP_RING_COUNT      1024u
 #define HP_RING_SLACK      256u                    /* slots kept back for nested signal handlers */
 #define HP_PROCESS_COUNT   1024u
@@ -33,20 +35,24 @@
 enum hp_raw_kind {
     HP_RAW_REALLOC_BEGIN = 100, /* a: old address. Its end is HP_REALLOC or HP_REALLOCARRAY of the same thread */
     HP_RAW_FORK,                /* a: number of the fork, about to happen in this thread */
-    HP_RAW_SKIPPED,             /* written by the collector into a reservation that was abandoned */
+    HP_RAW_SKIPPED,             /* written by the collector into a reservation that was abandoned; b: 1 when it was lost */
+    HP_RAW_MORE,                /* the second slot of a record */
 };
 
 #define HP_STAMP_KIND_MASK  0x7fu
 #define HP_STAMP_PHASE      0x80u
 #define HP_STAMP_SHIFT      8
+#define HP_CLOCK_EVERY      4u      /* records to a reading of the clock while the process has one thread */
 
+/* A record is an address a, a size b, and c: count, alignment or resident bytes. Mostly b is small and c is 0; else `more`
+ * is at least HP_MORE, and a second slot holds c << 8 | phase << 7 | HP_RAW_MORE and b. */
 struct hp_slot {
     _Atomic uint64_t stamp; /* ticks since the header's epoch << 8 | phase << 7 | kind */
-    uint64_t a;             /* address */
-    uint64_t b;             /* size */
-    uint64_t c;             /* count, alignment, or resident bytes */
+    uint64_t word;          /* a << 16 | more: b, or HP_MORE | the highest byte of c */
 };
-_Static_assert(sizeof(struct hp_slot) == 32, "two slots to a cache line");
+#define HP_MORE             0xff00u
+#define HP_MORE_BITS        16
+_Static_assert(sizeof(struct hp_slot) == 16, "four slots to a cache line");
 
 enum hp_ring_state { HP_RING_FREE, HP_RING_CLAIMED, HP_RING_ACTIVE, HP_RING_CLOSED };
 
@@ -108,6 +114,13 @@ struct hp_shared {
 static inline uint64_t hp_shared_phase(uint64_t position)
 {
     return (position / HP_RING_SLOTS) & 1u ? 0 : HP_STAMP_PHASE;
+}
+
+/* Of a slot that is valid: does a second one belong to it? */
+static inline int hp_shared_is_wide(const struct hp_slot *slot)
+{
+    return (slot->word & (HP_MORE | 0xff)) >= HP_MORE &&
+           (atomic_load_explicit(&slot->stamp, memory_order_relaxed) & HP_STAMP_KIND_MASK) != HP_RAW_MORE;
 }
 
 #if defined(__x86_64__)

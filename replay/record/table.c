@@ -1,34 +1,31 @@
 /* table.c - see table.h. */
 #include "record/table.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_SLOTS = 1024 };
+#include "record/pages.h"
+
+enum { FIRST_LOG2 = 10 };
+
+/* 2^log2 empty slots, in runs of 16. */
+static bool make(struct hp_table *table, unsigned log2)
+{
+    table->mask = (UINT64_C(1) << log2) - 1;
+    table->used = 0;
+    table->shift = 64 - (log2 - 4);
+    table->blocks = hp_pages_map((table->mask + 1) * sizeof *table->blocks);
+    return table->blocks != NULL;
+}
 
 bool hp_table_open(struct hp_table *table)
 {
-    table->mask = FIRST_SLOTS - 1;
-    table->used = 0;
-    table->blocks = calloc(FIRST_SLOTS, sizeof *table->blocks);
-    return table->blocks != NULL;
+    return make(table, FIRST_LOG2);
 }
 
 void hp_table_close(struct hp_table *table)
 {
-    free(table->blocks);
+    hp_pages_unmap(table->blocks, (table->mask + 1) * sizeof *table->blocks);
     memset(table, 0, sizeof *table);
-}
-
-bool hp_table_copy(struct hp_table *to, const struct hp_table *from)
-{
-    size_t bytes = (from->mask + 1) * sizeof *from->blocks;
-
-    *to = *from;
-    to->blocks = malloc(bytes);
-    if (to->blocks)
-        memcpy(to->blocks, from->blocks, bytes);
-    return to->blocks != NULL;
 }
 
 struct hp_block *hp_table_find(const struct hp_table *table, uint64_t address)
@@ -53,22 +50,21 @@ static void put(struct hp_table *table, const struct hp_block *block)
 
 static bool grow(struct hp_table *table)
 {
-    struct hp_table larger = {.mask = table->mask * 2 + 1};
+    struct hp_table larger;
 
-    larger.blocks = calloc(larger.mask + 1, sizeof *larger.blocks);
-    if (!larger.blocks)
+    if (!make(&larger, 64 - table->shift + 4 + 1))
         return false;
     for (uint64_t i = 0; i <= table->mask; i++)
         if (table->blocks[i].address)
             put(&larger, &table->blocks[i]);
-    free(table->blocks);
+    hp_table_close(table);
     *table = larger;
     return true;
 }
 
 bool hp_table_insert(struct hp_table *table, const struct hp_block *block)
 {
-    if (table->used * 2 > table->mask && !grow(table))
+    if (table->used * 4 > table->mask * 3 && !grow(table))
         return false;
     put(table, block);
     return true;
