@@ -4,19 +4,21 @@ CELL_SRC      := $(wildcard allocator/src/*.c)
 CELL_CPPFLAGS  = -Iallocator/include -D_GNU_SOURCE
 # No builtin: the compiler must not turn our malloc + memset into a call of calloc.
 CELL_CFLAGS    = $(CFLAGS_ALL) $(CELL_CPPFLAGS) -fPIC -ftls-model=initial-exec -fno-builtin-malloc -fno-builtin-calloc
+# Layers are files; across them the linker inlines. Elsewhere than with gcc they stay apart.
+CELL_LTO      := $(if $(and $(filter release,$(BUILD)),$(findstring gcc,$(shell $(CC) --version 2>/dev/null | head -n 1; readlink -f "$$(command -v $(CC))"))),-flto=auto)
 CELL_SO_OBJ   := $(CELL_SRC:%.c=$(OUT)/%.so.o)
 CELL_A_OBJ    := $(CELL_SRC:%.c=$(OUT)/%.a.o)
 
 $(OUT)/allocator/%.so.o: allocator/%.c
 	@mkdir -p $(@D)
-	$(CC) $(CELL_CFLAGS) -DCELL_OVERRIDE -c -o $@ $<
+	$(CC) $(CELL_CFLAGS) $(CELL_LTO) -DCELL_OVERRIDE -c -o $@ $<
 
 $(OUT)/allocator/%.a.o: allocator/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CELL_CFLAGS) -c -o $@ $<
 
 $(OUT)/libcellmalloc.so: $(CELL_SO_OBJ)
-	$(CC) -shared -o $@ $^ $(LDFLAGS_ALL) -Wl,-z,nodelete,-soname,libcellmalloc.so -lpthread
+	$(CC) -shared -o $@ $^ $(CELL_LTO) $(LDFLAGS_ALL) -Wl,-z,nodelete,-soname,libcellmalloc.so -lpthread
 
 # One object in the archive: whoever pulls malloc pulls the fork handlers too.
 $(OUT)/libcellmalloc.a: $(CELL_A_OBJ)

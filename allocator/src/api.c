@@ -82,10 +82,12 @@ static void free_chunk(struct cell_tcache *cache, void *block)
 
     cell_heap_check_inuse(c);
     size = cell_chunk_size(c);
-    if (size > cell_tcache_limit() + CELL_WORD + CELL_ALIGN - 1)
-        give(block);
-    else if (!cell_tcache_push(cell_tcache_bin(cache, size), block))
+    if (size > cell_tcache_limit() + CELL_WORD + CELL_ALIGN - 1) {
+        perturb_freed(block);
+        cell_heap_give_chunk(&cell_heap_main, block);
+    } else if (!cell_tcache_push(cell_tcache_bin(cache, size), block)) {
         free_slow(cache, size, block);
+    }
 }
 
 static void free_elsewhere(void *block) __attribute__((noinline));

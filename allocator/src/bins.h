@@ -1,29 +1,31 @@
 /* bins.h - free chunks below CELL_FIT_MIN: one circular doubly linked list for each size, FIFO.
  *
  * Exact bins every 16 bytes are best fit by themselves: the lowest bit set at or above a size is the smallest chunk that
- * fits. Insert and remove are O(1). Called by heap.c with its lock held; knows no lock, thread or segment.
+ * fits. Insert, remove and find are O(1). Called by index.c and space.c with the heap's lock held; knows no lock, thread
+ * or segment.
  *
- * Invariants: B1 bit i of `nonempty` is set exactly when list i has a member; B2 every member of list i is free and
- * 16 * i bytes long; B3 the oldest member is first.
+ * Invariants: B1 bit i of `nonempty` is set exactly when list i has a member (a list that never had one is all zero); B2
+ * every member of list i is free and 16 * i bytes long; B3 the oldest member is first.
  */
 #ifndef CELL_BINS_H
 #define CELL_BINS_H
 
 #include "chunk.h"
 
-#define CELL_FIT_MIN    ((size_t)1024)
+#define CELL_FIT_MIN    ((size_t)4096)
 #define CELL_BIN_COUNT  (CELL_FIT_MIN / CELL_ALIGN)
+#define CELL_BIN_WORDS  (CELL_BIN_COUNT / 64)
 
-_Static_assert(CELL_BIN_COUNT == 64, "one bit for each bin in a 64-bit word");
+_Static_assert(CELL_BIN_COUNT % 64 == 0, "one bit for each bin in 64-bit words");
 
 struct cell_bins {
-    uint64_t nonempty;
+    uint64_t nonempty[CELL_BIN_WORDS];
     struct cell_link list[CELL_BIN_COUNT];
 };
 
-void cell_bins_init(struct cell_bins *bins);
-void cell_bins_insert(struct cell_bins *bins, struct cell_chunk *c);
-void cell_bins_remove(struct cell_bins *bins, struct cell_chunk *c);
+/* `size` is the chunk's. */
+void cell_bins_insert(struct cell_bins *bins, struct cell_chunk *c, size_t size);
+void cell_bins_remove(struct cell_bins *bins, struct cell_chunk *c, size_t size);
 /* The oldest among the smallest chunks of at least `size` bytes, still in its bin; NULL when there is none. */
 struct cell_chunk *cell_bins_find(const struct cell_bins *bins, size_t size);
 bool cell_bins_is_valid(const struct cell_bins *bins);

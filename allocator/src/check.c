@@ -59,7 +59,7 @@ static size_t bins_count(const struct cell_bins *bins)
     size_t count = 0;
 
     for (size_t i = 0; i < CELL_BIN_COUNT; i++)
-        for (const struct cell_link *link = bins->list[i].next; link != &bins->list[i]; link = link->next)
+        for (const struct cell_link *link = bins->list[i].next; link != NULL && link != &bins->list[i]; link = link->next)
             count++;
     return count;
 }

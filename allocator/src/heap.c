@@ -37,7 +37,6 @@ bool cell_heap_init(struct cell_heap *heap, size_t reserve)
         cell_segment_destroy(&heap->segment);
         return false;
     }
-    cell_bins_init(&heap->bins);
     cell_fit_init(&heap->fit);
     cell_pool_init(&heap->pools, &heap->segment);
     cell_link_init(&heap->dirty);
@@ -193,6 +192,14 @@ void *cell_heap_alloc(struct cell_heap *heap, size_t request, struct cell_zero_r
     return alloc(heap, request, CELL_ALIGN, CELL_GROW, zero);
 }
 
+void *cell_heap_alloc_from_bins(struct cell_heap *heap, size_t request)
+{
+    cell_lock_acquire(&heap->lock);
+    struct cell_chunk *c = cell_space_take_from_bins(heap, cell_size_of_chunk(request));
+    cell_lock_release(&heap->lock);
+    return c == NULL ? NULL : cell_chunk_user(c);
+}
+
 void *cell_heap_alloc_without_growing(struct cell_heap *heap, size_t request, struct cell_zero_run *zero)
 {
     return alloc(heap, request, CELL_ALIGN, CELL_STAY, zero);
@@ -235,6 +242,13 @@ void cell_heap_give(struct cell_heap *heap, void *block)
     }
     cell_lock_acquire(&heap->lock);
     free_locked(heap, block);
+    cell_lock_release(&heap->lock);
+}
+
+void cell_heap_give_chunk(struct cell_heap *heap, void *block)
+{
+    cell_lock_acquire(&heap->lock);
+    cell_space_release(heap, cell_chunk_of_user(block));
     cell_lock_release(&heap->lock);
 }
 

@@ -22,10 +22,10 @@ static size_t worth_purging(const struct cell_heap *heap)
     return share > DIRTY_MIN ? share : DIRTY_MIN;
 }
 
-void cell_index_insert(struct cell_heap *heap, struct cell_chunk *c, size_t dirty_bytes)
+void cell_index_insert(struct cell_heap *heap, struct cell_chunk *c, size_t size, size_t dirty_bytes)
 {
-    if (cell_chunk_size(c) < CELL_FIT_MIN) {
-        cell_bins_insert(&heap->bins, c);
+    if (size < CELL_FIT_MIN) {
+        cell_bins_insert(&heap->bins, c, size);
         return;
     }
     struct cell_fit_node *node = (struct cell_fit_node *)c;
@@ -44,7 +44,7 @@ size_t cell_index_remove(struct cell_heap *heap, struct cell_chunk *c)
     size_t size = cell_chunk_size(c);
 
     if (size < CELL_FIT_MIN) {
-        cell_bins_remove(&heap->bins, c);
+        cell_bins_remove(&heap->bins, c, size);
         return size;
     }
     struct cell_fit_node *node = (struct cell_fit_node *)c;

@@ -8,8 +8,8 @@
 
 #include "heap.h"
 
-/* A chunk whose header says free; `dirty_bytes` of it are resident, as far as that is known. */
-void cell_index_insert(struct cell_heap *heap, struct cell_chunk *c, size_t dirty_bytes);
+/* A chunk of `size` whose header says free; `dirty_bytes` of it are resident, as far as that is known. */
+void cell_index_insert(struct cell_heap *heap, struct cell_chunk *c, size_t size, size_t dirty_bytes);
 /* Takes it out again; returns its resident bytes, as far as they are known. */
 size_t cell_index_remove(struct cell_heap *heap, struct cell_chunk *c);
 

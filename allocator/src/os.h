@@ -51,7 +51,13 @@ void  cell_os_write_error(const char *text, size_t length);
 void  cell_os_wait(const uint32_t *word, uint32_t expected);
 void  cell_os_wake_one(const uint32_t *word);
 
+/* glibc >= 2.32 keeps this byte; absent elsewhere, and then every process counts as threaded. */
+extern char __libc_single_threaded __attribute__((weak));
+
 /* True while the process has never had a second thread (or again has only one). */
-bool  cell_os_single_threaded(void);
+static inline bool cell_os_single_threaded(void)
+{
+    return &__libc_single_threaded != NULL && __libc_single_threaded;
+}
 
 #endif

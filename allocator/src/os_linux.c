@@ -29,9 +29,6 @@
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
 
-/* glibc >= 2.32 keeps this byte; absent elsewhere, and then every process counts as threaded. */
-extern char __libc_single_threaded __attribute__((weak));
-
 size_t cell_os_page_size(void)
 {
     static size_t page_size;
@@ -242,9 +239,4 @@ void cell_os_wake_one(const uint32_t *word)
 
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
     errno = saved;
-}
-
-bool cell_os_single_threaded(void)
-{
-    return &__libc_single_threaded != NULL && __libc_single_threaded;
 }

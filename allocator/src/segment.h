@@ -97,18 +97,14 @@ static inline bool cell_segment_holds(const struct cell_segment *seg, const void
 
 struct cell_zero_run cell_segment_touch_slow(struct cell_segment *seg, void *from, void *to);
 
-static inline bool cell_segment_is_written(const struct cell_segment *seg, const void *p)
-{
-    uint8_t kind = seg->kind[cell_segment_page_of(seg, p)];
-
-    return kind == CELL_PAGE_CHUNK || kind >= CELL_PAGE_POOL;   /* a header may lie in the last words of a pool's page */
-}
-
 static inline struct cell_zero_run cell_segment_touch(struct cell_segment *seg, void *from, void *to)
 {
-    if ((size_t)((char *)to - (char *)from) <= CELL_PAGE && cell_segment_is_written(seg, from) &&
-        cell_segment_is_written(seg, (char *)to - 1))
-        return (struct cell_zero_run){ (char *)to, (char *)to };
+    size_t page = cell_segment_page_of(seg, from), last = cell_segment_page_of(seg, (char *)to - 1);
+
+    /* A header may lie in the last words of a pool's page. */
+    while (seg->kind[page] == CELL_PAGE_CHUNK || seg->kind[page] >= CELL_PAGE_POOL)
+        if (++page > last)
+            return (struct cell_zero_run){ (char *)to, (char *)to };
     return cell_segment_touch_slow(seg, from, to);
 }
 

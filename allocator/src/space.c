@@ -4,16 +4,22 @@
 #include "os.h"
 #include "tunables.h"
 
-/* Writes header and footer of a free chunk whose neighbours are in use, and indexes it. */
+/* Writes header and footer of a free chunk whose neighbours are in use, and indexes it. Its first page is written to. */
+static void insert_free(struct cell_heap *heap, struct cell_chunk *c, size_t size, size_t dirty_bytes)
+{
+    cell_chunk_set(c, size, CELL_PREV_INUSE);
+    cell_chunk_set_footer(c, size);
+    cell_chunk_clear_prev_inuse(cell_chunk_at(c, size));
+    cell_index_insert(heap, c, size, dirty_bytes);
+}
+
+/* The same for what may begin in a page without memory. */
 static void make_free(struct cell_heap *heap, struct cell_chunk *c, size_t size, size_t dirty_bytes)
 {
     size_t node_size = size < sizeof(struct cell_fit_node) ? size : sizeof(struct cell_fit_node);
 
     cell_segment_touch(&heap->segment, c, cell_chunk_at(c, node_size));
-    cell_chunk_set(c, size, CELL_PREV_INUSE);
-    cell_chunk_set_footer(c, size);
-    cell_chunk_clear_prev_inuse(cell_chunk_at(c, size));
-    cell_index_insert(heap, c, dirty_bytes);
+    insert_free(heap, c, size, dirty_bytes);
 }
 
 /* ---- taking chunks -------------------------------------------------------------------------------------------- */
@@ -137,11 +143,38 @@ static struct cell_chunk *take_from_top(struct cell_heap *heap, size_t size, siz
     return cell_chunk_at(c, lead);
 }
 
+/* A chunk of a bin is smaller than a page and lies between written headers: no page of it can be without memory. */
+struct cell_chunk *cell_space_take_from_bins(struct cell_heap *heap, size_t size)
+{
+    struct cell_chunk *c = cell_bins_find(&heap->bins, size);
+    if (c == NULL)
+        return NULL;
+
+    size_t have = cell_chunk_size(c), remainder = have - size;
+    cell_bins_remove(&heap->bins, c, have);
+    if (remainder < CELL_CHUNK_MIN) {
+        cell_chunk_set_prev_inuse(cell_chunk_at(c, have));
+        cell_chunk_set(c, have, CELL_INUSE | CELL_PREV_INUSE);
+        return c;
+    }
+    cell_chunk_set(c, size, CELL_INUSE | CELL_PREV_INUSE);
+    struct cell_chunk *rest = cell_chunk_at(c, size);
+    cell_chunk_set(rest, remainder, CELL_PREV_INUSE);
+    cell_chunk_set_footer(rest, remainder);
+    cell_bins_insert(&heap->bins, rest, remainder);
+    heap->counts.splits++;
+    return c;
+}
+
 struct cell_chunk *cell_space_take(struct cell_heap *heap, size_t size, size_t alignment, enum cell_growth growth,
                                struct cell_zero_run *zero)
 {
-    struct cell_chunk *c = cell_space_find(heap, size, alignment);
+    struct cell_chunk *c = alignment == CELL_ALIGN ? cell_space_take_from_bins(heap, size) : NULL;
 
+    *zero = (struct cell_zero_run){ NULL, NULL };
+    if (c != NULL)
+        return c;
+    c = cell_space_find(heap, size, alignment);
     if (c != NULL)
         return may_bring_in(heap, c, lead_for(c, alignment) + size) ? take_from_chunk(heap, c, size, alignment, zero)
                                                                     : NULL;
@@ -196,7 +229,7 @@ void cell_space_release(struct cell_heap *heap, struct cell_chunk *c)
         merge_into_top(heap, c, dirty);
     } else {
         merge_next(heap, next, &size, &dirty);      /* never up to the top: C2 */
-        make_free(heap, c, size, dirty);
+        insert_free(heap, c, size, dirty);
     }
     cell_index_purge_if_much(heap);
 }

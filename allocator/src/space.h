@@ -15,6 +15,8 @@ struct cell_chunk *cell_space_find(const struct cell_heap *heap, size_t size, si
  * receives the bytes known to be zero. NULL: no memory. */
 struct cell_chunk *cell_space_take(struct cell_heap *heap, size_t size, size_t alignment, enum cell_growth growth,
                                    struct cell_zero_run *zero);
+/* The same from the exact bins alone; NULL: none there is large enough. */
+struct cell_chunk *cell_space_take_from_bins(struct cell_heap *heap, size_t size);
 /* Gives a chunk in use back: marks it free, merges the previous, merges the next, inserts the whole. */
 void cell_space_release(struct cell_heap *heap, struct cell_chunk *c);
 

@@ -339,6 +339,10 @@ void *cell_tcache_alloc_slow(size_t request)
             block = refill(cell_tcache_mine, size);
         if (block != NULL)
             return block;
+    } else if (size < CELL_FIT_MIN) {
+        void *block = cell_heap_alloc_from_bins(&cell_heap_main, request);
+        if (block != NULL)
+            return block;
     }
     return cell_tcache_alloc_large(request, NULL);
 }

@@ -175,8 +175,8 @@ TEST(circular_lists_of_fit)
 {
     char *freed[7];
 
-    free_chunks_apart(freed, COUNT_OF(freed), 4000);
-    const struct cell_chunk *oldest = cell_fit_find(&cell_heap_main.fit, 4000);
+    free_chunks_apart(freed, COUNT_OF(freed), 8000);
+    const struct cell_chunk *oldest = cell_fit_find(&cell_heap_main.fit, 8000);
     REQUIRE(oldest != NULL);
     REQUIRE_EQUAL((uintptr_t)&oldest->link, (uintptr_t)freed[0]);
     require_ring(&oldest->link, true, freed, COUNT_OF(freed));

@@ -49,7 +49,7 @@ static void insert_remove_find(bool small, int steps)
     uint64_t state = 31337;
 
     lay_out();
-    cell_bins_init(&bins);
+    memset(&bins, 0, sizeof bins);
     cell_fit_init(&fit);
     for (int i = 0; i < steps; i++) {
         size_t at = random_from(&state) % CHUNKS;
@@ -58,12 +58,12 @@ static void insert_remove_find(bool small, int steps)
             age_of[at] = (unsigned long)i;
             cell_chunk_set(place[at], size_of[at], CELL_PREV_INUSE);
             if (small)
-                cell_bins_insert(&bins, place[at]);
+                cell_bins_insert(&bins, place[at], size_of[at]);
             else
                 cell_fit_insert(&fit, place[at]);
         } else {
             if (small)
-                cell_bins_remove(&bins, place[at]);
+                cell_bins_remove(&bins, place[at], size_of[at]);
             else
                 cell_fit_remove(&fit, place[at]);
             size_of[at] = 0;
@@ -82,7 +82,7 @@ TEST(fit_against_a_table)   { insert_remove_find(false, 40000); }
 
 TEST(bins_empty)
 {
-    cell_bins_init(&bins);
+    memset(&bins, 0, sizeof bins);
     for (size_t size = 32; size <= 5000; size += 16)
         REQUIRE(cell_bins_find(&bins, size) == NULL);
     REQUIRE(cell_bins_is_valid(&bins));
@@ -92,12 +92,12 @@ TEST(bins_empty)
 TEST(damage_is_found)
 {
     lay_out();
-    cell_bins_init(&bins);
+    memset(&bins, 0, sizeof bins);
     cell_fit_init(&fit);
     for (size_t i = 0; i < 6; i++) {
         cell_chunk_set(place[i], i < 3 ? 208 : 2048, CELL_PREV_INUSE);
         if (i < 3)
-            cell_bins_insert(&bins, place[i]);
+            cell_bins_insert(&bins, place[i], cell_chunk_size(place[i]));
         else
             cell_fit_insert(&fit, place[i]);
     }
@@ -107,9 +107,9 @@ TEST(damage_is_found)
     cell_chunk_set(place[1], 208, CELL_PREV_INUSE | CELL_INUSE);
     REQUIRE(!cell_bins_is_valid(&bins));
     cell_chunk_set(place[1], 208, CELL_PREV_INUSE);
-    bins.nonempty ^= 1;
+    bins.nonempty[0] ^= 1;
     REQUIRE(!cell_bins_is_valid(&bins));
-    bins.nonempty ^= 1;
+    bins.nonempty[0] ^= 1;
     REQUIRE(cell_bins_is_valid(&bins));
 
     cell_chunk_set(place[4], 2064, CELL_PREV_INUSE);
