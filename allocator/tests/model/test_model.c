@@ -3,11 +3,7 @@
 #include "support.h"
 
 #define SLOTS       3000
-#ifdef __SANITIZE_THREAD__
-#define OPERATIONS  25000       /* one thread: nothing to find for ThreadSanitizer, which is twenty times slower */
-#else
 #define OPERATIONS  100000
-#endif
 #define CHECK_EVERY 5000
 
 struct slot {
