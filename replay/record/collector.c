@@ -49,6 +49,11 @@ uint64_t hp_collector_ticks(const struct hp_collector *c)
     return raw_ticks(c->shared) - c->shared->epoch_ticks;
 }
 
+uint32_t hp_collector_rings(const struct hp_collector *c)
+{
+    return atomic_load_explicit(&c->shared->rings_used, memory_order_acquire);
+}
+
 /* The TSC serves when the processor says that it ticks evenly, in all sleep states. */
 static bool tsc_is_steady(void)
 {
@@ -137,7 +142,7 @@ static void check_threads(struct hp_collector *c)
 {
     char path[64];
 
-    for (uint32_t i = 0; i < HP_RING_COUNT; i++) {
+    for (uint32_t i = 0; i < hp_collector_rings(c); i++) {
         struct hp_stream *s = &c->streams[i];
 
         if (!s->process || s->ended || s->process->gone || s->position != s->checked)
@@ -150,7 +155,7 @@ static void check_threads(struct hp_collector *c)
 /* Streams that are drained give their rings back; processes without streams get their trace closed. */
 static void release(struct hp_collector *c)
 {
-    for (uint32_t i = 0; i < HP_RING_COUNT; i++) {
+    for (uint32_t i = 0; i < hp_collector_rings(c); i++) {
         struct hp_stream *s = &c->streams[i];
 
         if (!s->process || !s->ended || s->process->waits_for_parent || s->position != s->checked ||
@@ -171,7 +176,7 @@ static void finish_processes(struct hp_collector *c)
         bool open = p->waits_for_parent || c->scans <= p->gone_at_scan + 1;
 
         next = p->next;
-        for (uint32_t i = 0; i < HP_RING_COUNT && p->gone && !open; i++)
+        for (uint32_t i = 0; i < hp_collector_rings(c) && p->gone && !open; i++)
             open = c->streams[i].process == p;
         if (p->gone && !open)
             hp_lineage_finish(c, p);

@@ -60,6 +60,7 @@ struct hp_collector *hp_collector_open(const struct hp_record_options *options, 
 int  hp_collector_run(struct hp_collector *c);          /* until the program and its children are gone */
 void hp_collector_close(struct hp_collector *c);
 uint64_t hp_collector_ticks(const struct hp_collector *c);
+uint32_t hp_collector_rings(const struct hp_collector *c);       /* streams beyond were never used */
 void hp_collector_gone(struct hp_collector *c, struct hp_process *p);
 void hp_collector_stop_on_signal(int number);
 

@@ -89,8 +89,8 @@ static struct hp_chunk *new_chunk(struct hp_collector *c)
     return chunk ? chunk : carve(c);
 }
 
-/* False: there is no room. */
-static bool copy_slot(struct hp_collector *c, struct hp_stream *s)
+/* Where the next slot of the stream goes; NULL: there is no room. */
+static struct hp_slot *place(struct hp_collector *c, struct hp_stream *s)
 {
     uint64_t index = (s->checked - s->begin) % HP_CHUNK_SLOTS;
 
@@ -98,7 +98,7 @@ static bool copy_slot(struct hp_collector *c, struct hp_stream *s)
         struct hp_chunk *chunk = new_chunk(c);
 
         if (!chunk)
-            return false;
+            return NULL;
         chunk->next = NULL;
         if (s->tail)
             s->tail->next = chunk;
@@ -107,23 +107,34 @@ static bool copy_slot(struct hp_collector *c, struct hp_stream *s)
         s->tail = chunk;
         atomic_fetch_add(&c->chunks, 1);
     }
-    memcpy(&s->tail->slots[index], &s->slots[s->checked % HP_RING_SLOTS], sizeof(struct hp_slot));
-    s->checked++;
-    return true;
+    return &s->tail->slots[index];
+}
+
+static void copy_slot(struct hp_stream *s, struct hp_slot *to)
+{
+    const struct hp_slot *from = &s->slots[s->checked++ % HP_RING_SLOTS];
+
+    to->word = from->word;
+    atomic_store_explicit(&to->stamp, atomic_load_explicit(&from->stamp, memory_order_relaxed), memory_order_relaxed);
 }
 
 /* Whole records only. False: there is no room, the record stays in the ring. */
 static bool copy_record(struct hp_collector *c, struct hp_stream *s)
 {
     bool wide = hp_shared_is_wide(&s->slots[s->checked % HP_RING_SLOTS]);
+    struct hp_slot *to = place(c, s);
 
-    if (!copy_slot(c, s))
+    if (!to)
         return false;
-    if (wide && !copy_slot(c, s)) {
+    copy_slot(s, to);
+    if (!wide)
+        return true;
+    to = place(c, s);
+    if (to)
+        copy_slot(s, to);
+    else
         s->checked--;
-        return false;
-    }
-    return true;
+    return to != NULL;
 }
 
 /* How far has the ring been committed, and until when is its past complete? Returns the number of slots copied. */

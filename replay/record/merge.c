@@ -126,7 +126,7 @@ static void unpark(struct merge *m, struct hp_stream *s)
 
 static void unpark_waiting_for(struct merge *m, uint64_t address)
 {
-    for (uint32_t i = 0; i < HP_RING_COUNT; i++) {
+    for (uint32_t i = 0; i < hp_collector_rings(m->collector); i++) {
         struct hp_stream *s = &m->collector->streams[i];
 
         if (s->process == m->process && s->parked && s->parked_address == address) {
@@ -174,7 +174,7 @@ static struct hp_stream *overdue(const struct merge *m)
     uint64_t patience = PATIENCE_MS * m->collector->ticks_per_ms;
     struct hp_stream *oldest = NULL;
 
-    for (uint32_t i = 0; i < HP_RING_COUNT; i++) {
+    for (uint32_t i = 0; i < hp_collector_rings(m->collector); i++) {
         struct hp_stream *s = &m->collector->streams[i];
 
         if (s->process == m->process && s->parked && (!oldest || s->parked_since < oldest->parked_since))
@@ -191,7 +191,7 @@ static void take_snapshot(struct merge *m)
 
     m->horizon = UINT64_MAX;
     pthread_mutex_lock(&c->lock);
-    for (uint32_t i = 0; i < HP_RING_COUNT; i++) {
+    for (uint32_t i = 0; i < hp_collector_rings(c); i++) {
         struct hp_stream *s = &c->streams[i];
 
         if (s->process != m->process)
@@ -221,7 +221,7 @@ uint64_t hp_merge_process(struct hp_collector *c, struct hp_process *p)
     m->heap.count = 0;
     m->all_seen = p->gone && c->scans > p->gone_at_scan + 1;
     take_snapshot(m);
-    for (uint32_t i = 0; i < HP_RING_COUNT; i++)
+    for (uint32_t i = 0; i < hp_collector_rings(c); i++)
         if (c->streams[i].process == p)
             push(m, &c->streams[i]);
     for (;;) {

@@ -69,6 +69,7 @@ extern struct hp_shared *hp_shared;
 extern bool hp_use_tsc;
 
 bool  hp_preload_ready(struct hp_self *self);       /* slow path: attach, register, find a ring, wait for room */
+void  hp_preload_log_wide(unsigned kind, const void *a, uint64_t b, uint64_t c);    /* when there is room */
 void  hp_preload_resolve(void);
 void *hp_preload_arena(size_t size, size_t alignment);
 extern char hp_preload_arena_bytes[HP_ARENA_BYTES];
@@ -112,7 +113,7 @@ static inline uint64_t hp_preload_reserve(struct hp_ring *ring, uint64_t slots)
 /* Reading the clock takes longer than all the rest. One thread's records need no stamps to be in order. */
 static inline uint64_t hp_preload_now(struct hp_self *self)
 {
-    if (self->repeats && HP_LIKELY(__libc_single_threaded)) {
+    if (HP_LIKELY(self->repeats) && HP_LIKELY(__libc_single_threaded)) {
         self->repeats--;
         return self->now;
     }
@@ -120,26 +121,24 @@ static inline uint64_t hp_preload_now(struct hp_self *self)
     return self->now = hp_preload_clock() - hp_shared->epoch_ticks;
 }
 
+/* Inlined where b and c are constants, which leaves little of it. */
+__attribute__((always_inline))
 static inline void hp_preload_log(unsigned kind, const void *a, uint64_t b, uint64_t c)
 {
     struct hp_self *self = &hp_self;
-    const bool wide = b >= HP_MORE || c;
-    struct hp_slot *slot, *more;
+    struct hp_slot *slot;
     uint64_t position, now;
 
     if (HP_UNLIKELY(self->epoch != hp_wiped->epoch) || HP_UNLIKELY(self->ring->reserved >= self->ring->limit))
         if (!hp_preload_ready(self))
             return;
-    position = hp_preload_reserve(self->ring, 1 + wide);
+    if (HP_UNLIKELY(b >= HP_MORE || c)) {
+        hp_preload_log_wide(kind, a, b, c);
+        return;
+    }
+    position = hp_preload_reserve(self->ring, 1);
     slot = &self->slots[position % HP_RING_SLOTS];
     now = hp_preload_now(self);
-    if (HP_UNLIKELY(wide)) {
-        more = &self->slots[(position + 1) % HP_RING_SLOTS];
-        more->word = b;
-        atomic_store_explicit(&more->stamp, c << HP_STAMP_SHIFT | hp_shared_phase(position + 1) | HP_RAW_MORE,
-                              memory_order_relaxed);
-        b = HP_MORE | c >> (64 - HP_STAMP_SHIFT);
-    }
     slot->word = (uint64_t)(uintptr_t)a << HP_MORE_BITS | b;
     atomic_store_explicit(&slot->stamp, now << HP_STAMP_SHIFT | hp_shared_phase(position) | kind, memory_order_release);
 }

@@ -366,6 +366,20 @@ bool hp_preload_ready(struct hp_self *self)
     return ok;
 }
 
+/* A record of two slots. */
+void hp_preload_log_wide(unsigned kind, const void *a, uint64_t b, uint64_t c)
+{
+    struct hp_self *self = &hp_self;
+    uint64_t position = hp_preload_reserve(self->ring, 2), now = hp_preload_now(self);
+    struct hp_slot *slot = &self->slots[position % HP_RING_SLOTS], *more = &self->slots[(position + 1) % HP_RING_SLOTS];
+
+    more->word = b;
+    atomic_store_explicit(&more->stamp, c << HP_STAMP_SHIFT | hp_shared_phase(position + 1) | HP_RAW_MORE,
+                          memory_order_relaxed);
+    slot->word = (uint64_t)(uintptr_t)a << HP_MORE_BITS | HP_MORE | c >> (64 - HP_STAMP_SHIFT);
+    atomic_store_explicit(&slot->stamp, now << HP_STAMP_SHIFT | hp_shared_phase(position) | kind, memory_order_release);
+}
+
 /* Bytes of the block's pages that are in memory; pages that it shares with neighbours count in part. */
 uint64_t hp_preload_resident(const void *p)
 {
