@@ -59,6 +59,7 @@ static void **divide(struct cell_chunk *c, const struct wish *wish, size_t array
     }
     for (size_t i = 0; i < wish->count; i++) {
         void *block = cell_chunk_user(c);
+        cell_freed_untag(block);        /* cells may have lain within */
         if (i + 1 < wish->count)
             c = split(c, cell_size_of_chunk(wished_size(wish, i)));
         blocks[i] = block;

@@ -1,9 +1,10 @@
 /* freed.h - stacks of freed blocks: what a cell or a cached chunk holds while it waits to be handed out again.
  *
- *        block -> | address of the next one, mangled | tag: mangled address, mangled again | old contents ...
+ *        block -> | address of the next one, mangled | tag of that word, this address and a secret | old contents ...
  *
- * Invariants: R1 word1 == word0 ^ cell_freed_secret[1] exactly while the block is freed (a program's data match by chance
- * once in 2^64), so that a second free and a write after free both show; R2 taking a block off destroys its tag.
+ * Invariants: R1 the tag is right exactly while the block is freed (a program's data match by chance once in 2^64, copies of
+ * old memory never, since they lie elsewhere), so that a second free and a write after free both show; R2 taking a block
+ * off destroys its tag, and so does whatever else hands out memory that may have held one.
  */
 #ifndef CELL_FREED_H
 #define CELL_FREED_H
@@ -22,13 +23,18 @@ extern uintptr_t cell_freed_secret[2];
 
 static inline int cell_freed_is_tagged(const struct cell_freed *block)
 {
-    return (block->next ^ block->tag) == cell_freed_secret[1];
+    return (block->next ^ block->tag ^ (uintptr_t)block) == cell_freed_secret[1];
+}
+
+static inline void cell_freed_untag(void *block)
+{
+    ((struct cell_freed *)block)->tag = 0;
 }
 
 static inline void cell_freed_set_next(struct cell_freed *block, struct cell_freed *next)
 {
     block->next = (uintptr_t)next ^ cell_freed_secret[0];
-    block->tag = block->next ^ cell_freed_secret[1];
+    block->tag = block->next ^ (uintptr_t)block ^ cell_freed_secret[1];
 }
 
 /* The block below `block`; ends the program when the block was written to after its free. */
@@ -50,7 +56,7 @@ static inline struct cell_freed *cell_freed_pop(struct cell_freed **stack)
     struct cell_freed *block = *stack;
 
     *stack = cell_freed_next(block);
-    block->tag = 0;
+    cell_freed_untag(block);
     return block;
 }
 

@@ -160,13 +160,22 @@ size_t cell_heap_take_chunks_without_growing(struct cell_heap *heap, size_t size
     return take_chunks(heap, size, wanted, CELL_STAY, stack);
 }
 
+/* What a pool has left behind in its cells must not pass for a freed block. */
+static void *handed_out(struct cell_chunk *c)
+{
+    void *block = cell_chunk_user(c);
+
+    cell_freed_untag(block);
+    return block;
+}
+
 static void *alloc_chunk(struct cell_heap *heap, size_t request, size_t alignment, enum cell_growth growth,
                          struct cell_zero_run *zero)
 {
     cell_lock_acquire(&heap->lock);
     struct cell_chunk *c = cell_space_take(heap, cell_size_of_chunk(request), alignment, growth, zero);
     cell_lock_release(&heap->lock);
-    return c == NULL ? NULL : cell_chunk_user(c);
+    return c == NULL ? NULL : handed_out(c);
 }
 
 static void *alloc(struct cell_heap *heap, size_t request, size_t alignment, enum cell_growth growth,
@@ -197,7 +206,7 @@ void *cell_heap_alloc_from_bins(struct cell_heap *heap, size_t request)
     cell_lock_acquire(&heap->lock);
     struct cell_chunk *c = cell_space_take_from_bins(heap, cell_size_of_chunk(request));
     cell_lock_release(&heap->lock);
-    return c == NULL ? NULL : cell_chunk_user(c);
+    return c == NULL ? NULL : handed_out(c);
 }
 
 void *cell_heap_alloc_without_growing(struct cell_heap *heap, size_t request, struct cell_zero_run *zero)

@@ -159,6 +159,35 @@ MODEL(pages_by_faults, { "populate_share", "0" },)
 MODEL(huge_pages_early, { "huge_min", "2097152" },)
 MODEL(top_pad, { "top_pad", "1000000" },)
 
+/* What was cells is handed out as chunks and freed unwritten: what the cells left behind must not pass for a free. */
+static void reuse_unwritten(void **state)
+{
+    static void *block[60000];
+
+    (void)state;
+    for (int round = 0; round < 3; round++) {
+        for (size_t i = 0; i < 60000; i++)
+            block[i] = cell_malloc(16 + 16 * (i % 4));
+        for (size_t i = 0; i < 60000; i++)
+            cell_free(block[i]);
+        for (size_t i = 0; i < 6000; i++)
+            block[i] = i % 3 == 0 ? cell_aligned_alloc(32, 96 + 16 * (i % 9))
+                     : i % 3 == 1 ? cell_memalign(64, 100 + i % 300) : cell_malloc(600 + i % 400);
+        for (size_t i = 2; i < 6000; i += 3)
+            block[i] = cell_realloc(block[i], 90 + i % 200);
+        for (size_t i = 0; i < 6000; i++)
+            cell_free(block[i]);
+        void *batch[500];
+        size_t sizes[500];
+        for (size_t i = 0; i < 500; i++)
+            sizes[i] = 100 + i % 300;
+        assert_non_null(cell_independent_comalloc(500, sizes, batch));
+        for (size_t i = 0; i < 500; i++)
+            cell_free(batch[i]);
+    }
+    assert_int_equal(cell_check(NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -167,7 +196,7 @@ int main(void)
         cmocka_unit_test(wide_caches), cmocka_unit_test(nothing_cached_but_cells), cmocka_unit_test(early_mapping),
         cmocka_unit_test(no_mapping), cmocka_unit_test(mappings_given_back), cmocka_unit_test(eager_purge),
         cmocka_unit_test(no_purge), cmocka_unit_test(pages_by_faults), cmocka_unit_test(huge_pages_early),
-        cmocka_unit_test(top_pad),
+        cmocka_unit_test(top_pad), cmocka_unit_test(reuse_unwritten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
