@@ -15,7 +15,7 @@ try() {
     shift 2
     said=$("$@" -std=gnu11 -O2 -Wall -Wextra -D_GNU_SOURCE -fno-builtin-malloc -fno-builtin-calloc -Iallocator/include \
         -static -o "$work/$name" scripts/tests/portability.c allocator/src/*.c -lpthread 2>&1 &&
-        timeout 120 $runner "$work/$name" 2>&1)
+        timeout 600 $runner "$work/$name" 2>&1)
     status=$?
     if [ $status -eq 0 ]; then
         passed=$((passed + 1))
