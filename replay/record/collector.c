@@ -21,7 +21,8 @@ enum {
     WATCH_MS = 4,
     THREAD_CHECK_MS = 200,
     NOTE_MS = 2000,
-    MERGE_NICE = 10,
+    CALIBRATE_MS = 8,
+    MERGE_NICE = 4,
 };
 
 static volatile sig_atomic_t stop_requested;
@@ -70,22 +71,53 @@ static bool tsc_is_steady(void)
     return HP_HAVE_TSC && constant && nonstop;
 }
 
-static void calibrate(struct hp_collector *c)
+/* Both at the same moment, as nearly as several attempts come: any of them may be preempted half way. */
+static void read_clocks(const struct hp_collector *c, uint64_t *ns, uint64_t *ticks)
 {
-    const struct timespec pause = {.tv_nsec = 10000000};
+    uint64_t narrowest = UINT64_MAX;
+
+    for (int i = 0; i < 10; i++) {
+        uint64_t before = raw_ticks(c->shared), now = monotonic_ns(), width = raw_ticks(c->shared) - before;
+
+        if (width >= narrowest)
+            continue;
+        narrowest = width;
+        *ns = now;
+        *ticks = before + width / 2;
+    }
+}
+
+static void compare_clocks(struct hp_collector *c)
+{
     uint64_t ns, ticks;
 
-    c->shared->use_tsc = tsc_is_steady();
-    c->ns_per_tick = 1;
-    ns = monotonic_ns();
-    ticks = raw_ticks(c->shared);
-    if (c->shared->use_tsc) {
-        nanosleep(&pause, NULL);
-        ns = monotonic_ns() - ns;
-        c->ns_per_tick = (double)ns / (double)(raw_ticks(c->shared) - ticks);
-    }
+    read_clocks(c, &ns, &ticks);
+    c->ns_per_tick = c->shared->use_tsc ? (double)(ns - c->clock_ns) / (double)(ticks - c->clock_ticks) : 1;
     c->ticks_per_ms = (uint64_t)(1e6 / c->ns_per_tick);
-    c->shared->epoch_ticks = raw_ticks(c->shared);
+}
+
+/* A first measure that will do for patience; calibrate_again has the one for the trace. */
+static void calibrate(struct hp_collector *c)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+
+    c->shared->use_tsc = tsc_is_steady();
+    read_clocks(c, &c->clock_ns, &c->clock_ticks);
+    c->shared->epoch_ticks = c->clock_ticks;
+    nanosleep(&pause, NULL);
+    compare_clocks(c);
+}
+
+/* While the program starts; no process has been adopted yet. */
+static void calibrate_again(struct hp_collector *c)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+
+    while (monotonic_ns() < c->clock_ns + CALIBRATE_MS * 1000000ull)
+        nanosleep(&pause, NULL);
+    pthread_mutex_lock(&c->lock);
+    compare_clocks(c);
+    pthread_mutex_unlock(&c->lock);
 }
 
 struct hp_collector *hp_collector_open(const struct hp_record_options *options, char *error, size_t error_size)
@@ -256,6 +288,7 @@ int hp_collector_run(struct hp_collector *c)
 
     /* The program and the drain come first: chunks can wait. */
     setpriority(PRIO_PROCESS, (id_t)gettid(), MERGE_NICE);
+    calibrate_again(c);
     for (;;) {
         bool watch;
 

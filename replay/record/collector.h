@@ -32,6 +32,7 @@ struct hp_collector {
     const struct hp_record_options *options;
     struct hp_shared *shared;
     int fd;
+    uint64_t clock_ns, clock_ticks;     /* both clocks at the epoch */
     double ns_per_tick;
     uint64_t ticks_per_ms;
     pid_t program;              /* its pid */

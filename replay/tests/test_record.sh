@@ -125,6 +125,22 @@ record churn.hpt -- "$TARGETS/record_modes" churn
 whole churn churn.hpt
 is "500 threads in turn, numbered" "$("$HEAPLAY" info --json churn.hpt | sed -nE 's/^ "threads": ([0-9]+),/\1/p')" 501
 is "500 threads: each begins and ends" "$(events churn.hpt | grep -c thread_) $(events churn.hpt | grep -c 'malloc(64)')" "1002 500"
+like "500 threads in turn: rings are used again (KiB resident)" "$(cat out.txt)" '^[1-9][0-9]{0,4}$'
+
+record touch.hpt --touch -- "$TARGETS/record_modes" touch
+whole touch touch.hpt
+resident=$(events touch.hpt | sed -nE 's/.*free\(.* resident ([0-9]+)$/\1/p' | tr '\n' ' ')
+read -r all half none _ <<<"$resident 0 0 0"
+ok "--touch: what is resident of a block when it is freed ($resident)" \
+    test "$all" -ge 300000 -a "$half" -ge 150000 -a "$half" -lt 160000 -a "$none" -le 8192
+is "--touch: for these three only" "$(events touch.hpt | grep -c resident)" 3
+
+"$HEAPLAY" record -o dead.hpt -- "$TARGETS/record_modes" orphan >/dev/null 2>&1 &
+collector=$!
+for ((i = 0; i < 500; i++)); do [ -e ready ] && break; sleep 0.01; done
+{ kill -KILL $collector; wait $collector; } 2>/dev/null
+for ((i = 0; i < 1500; i++)); do [ -e survived ] && break; sleep 0.01; done
+ok "heaplay is killed: its program goes on unrecorded" test -e survived
 
 record python.hpt -- /usr/bin/python3 -c 'print(len([str(i) for i in range(10000)]))'
 is "python3: its output is untouched" "$(cat out.txt)" 10000
