@@ -182,7 +182,7 @@ bool cell_segment_grow(struct cell_segment *seg, size_t bytes)
 static void add_resident(struct cell_segment *seg, size_t pages)
 {
     __atomic_store_n(&seg->resident, seg->resident + pages, __ATOMIC_RELAXED);
-    seg->brought_in += pages;
+    __atomic_store_n(&seg->brought_in, seg->brought_in + pages, __ATOMIC_RELAXED);
 }
 
 static void remove_resident(struct cell_segment *seg, size_t pages)

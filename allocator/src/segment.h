@@ -79,6 +79,11 @@ static inline size_t cell_segment_resident(const struct cell_segment *seg)
     return __atomic_load_n(&seg->resident, __ATOMIC_RELAXED);
 }
 
+static inline uint64_t cell_segment_brought_in(const struct cell_segment *seg)
+{
+    return __atomic_load_n(&seg->brought_in, __ATOMIC_RELAXED);
+}
+
 static inline size_t cell_segment_page_of(const struct cell_segment *seg, const void *p)
 {
     return (size_t)((const char *)p - seg->base) >> CELL_PAGE_SHIFT;

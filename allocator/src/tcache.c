@@ -172,13 +172,17 @@ static bool is_cell_size(size_t size)
     return size <= cell_option.small_limit;
 }
 
-/* Chunks that wait here may be what the heap lacks: their coalescing can be deferred no longer. */
+/* Chunks that wait here may be what the heap lacks: their coalescing can be deferred no longer. Not for every page, though:
+ * the heap must have grown by as much as is given back, else the same blocks would come and go. */
 static bool consolidate(struct cell_tcache *cache)
 {
+    uint64_t brought_in = cell_segment_brought_in(&cell_heap_main.segment);
     bool any = false;
 
-    if (cache->state != CELL_TCACHE_LIVE)
+    if (cache->state != CELL_TCACHE_LIVE ||
+        (brought_in - cache->consolidated_at) << CELL_PAGE_SHIFT < cache->capacity / 2)
         return false;
+    cache->consolidated_at = brought_in;
     for (size_t i = cell_size_chunk_min() / CELL_ALIGN; i < CELL_TCACHE_BINS; i++) {
         struct cell_bin *bin = &cache->slot[i].bin;
         struct cell_freed *stack;

@@ -40,6 +40,7 @@ struct cell_tcache {
     enum cell_tcache_state state;
     unsigned victim;                /* where the search for room to take over goes on */
     size_t capacity;                /* bytes */
+    uint64_t consolidated_at;       /* pages that the heap had brought in then */
     struct cell_tcache *next;       /* unused caches */
     uint64_t refills, flushes;
 };
