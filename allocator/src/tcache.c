@@ -172,15 +172,16 @@ static bool is_cell_size(size_t size)
     return size <= cell_option.small_limit;
 }
 
-/* Chunks that wait here may be what the heap lacks: their coalescing can be deferred no longer. Not for every page, though:
- * the heap must have grown by as much as is given back, else the same blocks would come and go. */
-static bool consolidate(struct cell_tcache *cache)
+/* Chunks that wait here may be what the heap lacks for `size` bytes: their coalescing can be deferred no longer. Not for
+ * every page, though: what is given back must weigh little against the need and the growth since, else the same blocks
+ * would come and go. */
+static bool consolidate(struct cell_tcache *cache, size_t size)
 {
     uint64_t brought_in = cell_segment_brought_in(&cell_heap_main.segment);
+    size_t grown = (size_t)(brought_in - cache->consolidated_at) << CELL_PAGE_SHIFT;
     bool any = false;
 
-    if (cache->state != CELL_TCACHE_LIVE ||
-        (brought_in - cache->consolidated_at) << CELL_PAGE_SHIFT < cache->capacity / 2)
+    if (cache->state != CELL_TCACHE_LIVE || (cache->capacity / 2 > grown && cache->capacity / 16 > size))
         return false;
     cache->consolidated_at = brought_in;
     for (size_t i = cell_size_chunk_min() / CELL_ALIGN; i < CELL_TCACHE_BINS; i++) {
@@ -259,7 +260,7 @@ static size_t fetch(struct cell_tcache *cache, size_t size, size_t wanted, struc
         return cell_heap_take_cells(&cell_heap_main, (unsigned)(size / CELL_ALIGN), wanted, stack);
 
     size_t taken = cell_heap_take_chunks_without_growing(&cell_heap_main, size, wanted, stack);
-    if (taken == 0 && consolidate(cache))
+    if (taken == 0 && consolidate(cache, size))
         taken = cell_heap_take_chunks_without_growing(&cell_heap_main, size, wanted, stack);
     if (taken == 0)
         taken = cell_heap_take_chunks(&cell_heap_main, size, wanted, stack);
@@ -313,7 +314,7 @@ void *cell_tcache_alloc_large(size_t request, struct cell_zero_run *zero)
         return NULL;
 
     void *block = cell_heap_alloc_without_growing(&cell_heap_main, request, zero);
-    if (block == NULL && consolidate(cell_tcache_mine))
+    if (block == NULL && consolidate(cell_tcache_mine, request))
         block = cell_heap_alloc_without_growing(&cell_heap_main, request, zero);
     return block != NULL ? block : cell_heap_alloc(&cell_heap_main, request, zero);
 }
