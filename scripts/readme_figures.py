@@ -80,7 +80,7 @@ def adopt(source, example):
     """Makes a run the example: results.json with paths below the checkout, and what its report in Markdown needs."""
     schema.read(source)
     held = (source / "results.json").read_text(encoding="utf-8").replace(f"{SRC}/", "")
-    held = re.sub(r'"/[^"]*/(build/\w+/)', r'"\1', held)      # of a run in another checkout
+    held = re.sub(r'"/[^"]*/(build/\w+/|traces/)', r'"\1', held)      # of a run in another checkout
     with tempfile.TemporaryDirectory() as scratch:
         made = Path(scratch)
         (made / "results.json").write_text(held, encoding="utf-8")
