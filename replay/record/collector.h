@@ -1,7 +1,7 @@
 /* collector.h - the process that drains the rings of a recorded program and writes its traces.
  *
- * collector.c: the loop. drain.c: copies the rings. merge.c: one order from many rings. lineage.c: processes as they come, fork, exec and go. launch.c: starts the
- * program. cli/cmd_record.c is the only caller.
+ * collector.c: the loop. drain.c: copies the rings. merge.c: one order from many rings. lineage.c: processes as they come,
+ * fork, exec and go. launch.c: starts the program. cli/cmd_record.c is the only caller.
  */
 #ifndef HP_RECORD_COLLECTOR_H
 #define HP_RECORD_COLLECTOR_H
