@@ -408,21 +408,31 @@ static int compile_once(const char *path, const struct hp_compile_options *optio
     return code;
 }
 
-/* An epoch is 4096 calls per thread unless the caller chose: 64 threads on 2 processors then spend 6 ns per call on waiting
- * for each other, with 256 calls per thread they spent 38. How many threads there are shows only in the end, so that
- * traces with more than the first guess are read twice. */
+/* Length of an epoch: 4096 calls per thread, since 64 threads on 2 processors then spend 6 ns per call on waiting for each
+ * other (38 ns with 256 calls per thread); fewer where so many would ask for more than a sixteenth of the peak of live
+ * bytes, so that threads running ahead do not make a peak of their own. */
+static uint64_t choose_epoch(const struct hp_plan *plan)
+{
+    enum { CALLS_MOST = 4096, CALLS_LEAST = 32, PEAK_SHARE = 16 };
+    uint64_t bytes_per_call = plan->requested_total / (plan->calls + 1) + 1;
+    uint64_t calls = plan->peak_live_bytes / PEAK_SHARE / bytes_per_call;
+    uint64_t most = (uint64_t)CALLS_MOST * plan->threads, least = (uint64_t)CALLS_LEAST * plan->threads;
+
+    return calls > most ? most : calls < least ? least : calls;
+}
+
+/* Threads and bytes show only in the end, so that traces of several threads are read twice. */
 int hp_compile_file(const char *path, const struct hp_compile_options *options, struct hp_compiled *out,
                     char *error, size_t error_size)
 {
-    enum { CALLS_PER_THREAD = 4096, GUESSED_THREADS = 4 };
+    enum { GUESSED_CALLS = 16384 };
     bool chosen = options->serial || options->window >= 0;
-    uint64_t epoch_calls = options->serial ? 0 : chosen ? (uint64_t)options->window
-                                                        : CALLS_PER_THREAD * GUESSED_THREADS;
+    uint64_t epoch_calls = options->serial ? 0 : chosen ? (uint64_t)options->window : GUESSED_CALLS;
     int code = compile_once(path, options, epoch_calls, out, error, error_size);
 
-    if (code != HP_OK || chosen || out->plan->threads <= GUESSED_THREADS || strcmp(path, "-") == 0)
+    if (code != HP_OK || chosen || out->plan->threads <= 1 || strcmp(path, "-") == 0)
         return code;
-    epoch_calls = (uint64_t)CALLS_PER_THREAD * out->plan->threads;
+    epoch_calls = choose_epoch(out->plan);
     hp_compile_release(out);
     return compile_once(path, options, epoch_calls, out, error, error_size);
 }
