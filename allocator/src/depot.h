@@ -16,6 +16,7 @@
 bool cell_depot_put(size_t size, struct cell_freed *stack, size_t count);
 /* A batch of blocks of `size`; returns how many, 0 when there is none. */
 size_t cell_depot_take(size_t size, struct cell_freed **stack);
+/* Bytes that wait. */
 size_t cell_depot_bytes(void);
 
 /* Around fork(), as in heap.h. */

@@ -14,11 +14,6 @@ static const char *const texts[CELL_FATAL_KIND_COUNT] = {
     [CELL_FATAL_SIZED_FREE]  = "sized free with a size that the block does not have",
 };
 
-const char *cell_fatal_text(enum cell_fatal_kind kind)
-{
-    return texts[kind];
-}
-
 void cell_fatal(enum cell_fatal_kind kind)
 {
     char line[128] = "cellmalloc: ";

@@ -12,9 +12,6 @@ enum cell_fatal_kind {
     CELL_FATAL_KIND_COUNT
 };
 
-/* The fixed text of each kind, without prefix and newline. */
-const char *cell_fatal_text(enum cell_fatal_kind kind);
-
 /* Writes "cellmalloc: TEXT\n" to stderr and aborts. Takes no lock and no memory. */
 _Noreturn void cell_fatal(enum cell_fatal_kind kind) __attribute__((cold, noinline));
 

@@ -4,15 +4,15 @@
  * next lower bit of the size, so a node at depth d shares its d highest bits with all that hang below it. Chunks of a
  * size that is already in a trie join the ring of its node.
  *
- *        order 10 (1024..2047)                      ring of one size, oldest first:
- *              1536                                    node -> second -> ... -> newest -> node
+ *        order 12 (4096..8191)                      ring of one size, oldest first:
+ *              6144                                    node -> second -> ... -> newest -> node
  *          0 /      \ 1
- *        1040        1600      (bit 9)
+ *        4160        6400      (bit 11)
  *            \ 1
- *            1300              (bit 8)
+ *            5200              (bit 10)
  *
  * Find, insert and remove take at most one step per bit of the size: O(log size), whatever the number of chunks. Called
- * by heap.c with its lock held; knows no lock, thread or segment. The idea of trees of same-sized rings is Doug
+ * by index.c and space.c with the heap's lock held; knows no lock, thread or segment. The idea of trees of same-sized rings is Doug
  * Lea's (dlmalloc 2.8).
  *
  * Invariants: F1 bit o of `nonempty` is set exactly when root o exists; F2 a node's parent points to it; F3 a child on

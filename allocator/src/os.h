@@ -42,7 +42,6 @@ uint64_t cell_os_random(void);
 /* A coarse clock; no system call where the kernel offers it without. */
 uint64_t cell_os_now_ms(void);
 bool  cell_os_is_setuid(void);
-unsigned cell_os_cpu_count(void);
 /* 0, or the errno of what went wrong. */
 int   cell_os_write(int fd, const char *text, size_t length);
 void  cell_os_write_error(const char *text, size_t length);

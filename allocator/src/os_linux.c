@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -191,16 +190,6 @@ uint64_t cell_os_now_ms(void)
 bool cell_os_is_setuid(void)
 {
     return getauxval(AT_SECURE) != 0;
-}
-
-unsigned cell_os_cpu_count(void)
-{
-    cpu_set_t set;
-    int saved = errno;
-    int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-
-    errno = saved;
-    return count > 0 ? (unsigned)count : 1;
 }
 
 int cell_os_write(int fd, const char *text, size_t length)

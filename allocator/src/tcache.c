@@ -172,6 +172,19 @@ static bool is_cell_size(size_t size)
     return size <= cell_option.small_limit;
 }
 
+/* Gives what waits in the depot for any thread back; true when that was anything. */
+static bool drain_depot(size_t size)
+{
+    struct cell_freed *stack;
+    bool any = false;
+
+    while (cell_depot_take(size, &stack) != 0) {
+        any = true;
+        cell_heap_free_stack(&cell_heap_main, stack);
+    }
+    return any;
+}
+
 /* Chunks that wait here may be what the heap lacks for `size` bytes: their coalescing can be deferred no longer. Not for
  * every page, though: what is given back must weigh little against the need and the growth since, else the same blocks
  * would come and go. */
@@ -186,32 +199,25 @@ static bool consolidate(struct cell_tcache *cache, size_t size)
     cache->consolidated_at = brought_in;
     for (size_t i = cell_size_chunk_min() / CELL_ALIGN; i < CELL_TCACHE_BINS; i++) {
         struct cell_bin *bin = &cache->slot[i].bin;
-        struct cell_freed *stack;
         any |= bin->head != NULL;
         flush_bin(bin, 0);
-        while (cell_depot_take(i * CELL_ALIGN, &stack) != 0) {
-            any = true;
-            cell_heap_free_stack(&cell_heap_main, stack);
-        }
+        any |= drain_depot(i * CELL_ALIGN);
     }
     cache->flushes += any;
     return any;
 }
 
-bool cell_tcache_flush(void)
+void cell_tcache_flush(void)
 {
-    struct cell_tcache *cache = cell_tcache_mine;
-    bool any = cache->state == CELL_TCACHE_LIVE && cell_tcache_bytes(cache) != 0;
-
-    if (any)
-        flush_all(cache);
-    return any;
+    if (cell_tcache_mine->state == CELL_TCACHE_LIVE)
+        flush_all(cell_tcache_mine);
+    for (size_t i = 1; i < CELL_TCACHE_BINS; i++)
+        drain_depot(i * CELL_ALIGN);
 }
 
 static size_t budget(void)
 {
     size_t share = (cell_segment_resident(&cell_heap_main.segment) << CELL_PAGE_SHIFT) / cell_option.cache_share;
-
     size_t minimum = cell_os_single_threaded() ? BUDGET_MIN : BUDGET_THREADS;
 
     share = share > minimum ? share : minimum;

@@ -9,9 +9,11 @@
  * A bin is refilled, and overflows, in batches. Its limit starts small and doubles on demand; the limits of all bins
  * together stay within a share of the heap and within cache_bytes, and take from each other when that is reached.
  *
- * Invariants: T1 a bin holds blocks of its size, and chunks with a remainder of CELL_ALIGN that was too small to split
- * off; T2 room + blocks in the bin == limit; T3 the sum of limit * size
- * over all bins is `capacity`; T4 no thread but its owner touches a cache.
+ * Invariants
+ *   T1  A bin holds blocks of its size, and chunks with a remainder of CELL_ALIGN that was too small to split off.
+ *   T2  room + blocks in the bin == limit.
+ *   T3  The sum of limit * size over all bins is `capacity`.
+ *   T4  No thread but its owner touches a cache.
  */
 #ifndef CELL_TCACHE_H
 #define CELL_TCACHE_H
@@ -54,7 +56,7 @@ static inline struct cell_bin *cell_tcache_bin(struct cell_tcache *cache, size_t
     return &((struct cell_tcache *)((char *)cache + size))->slot[0].bin;
 }
 
-/* The largest request that caches keep; it rises while other threads run. */
+/* The largest request that caches keep; it rises when a second thread starts. */
 static inline size_t cell_tcache_limit(void)
 {
     return __atomic_load_n(&cell_option.cache_limit, __ATOMIC_RELAXED);
@@ -92,8 +94,8 @@ void *cell_tcache_alloc_large(size_t request, struct cell_zero_run *zero);
 void *cell_tcache_alloc_aligned(size_t request, size_t alignment);
 void  cell_tcache_free_slow(struct cell_tcache *cache, size_t size, void *block);
 
-/* Gives all that the calling thread's cache holds back to the heap; true when that was anything. */
-bool  cell_tcache_flush(void);
+/* Gives all that the calling thread's cache and the depot hold back to the heap. */
+void  cell_tcache_flush(void);
 size_t cell_tcache_bytes(const struct cell_tcache *cache);
 size_t cell_tcache_metadata_bytes(void);
 bool  cell_tcache_is_valid(const struct cell_tcache *cache);

@@ -76,15 +76,6 @@ void cell_text_number_wide(struct cell_text *text, uint64_t number, size_t width
     cell_text_add(text, buffer + sizeof buffer - count, count);
 }
 
-void cell_text_hex(struct cell_text *text, uint64_t number)
-{
-    char buffer[20];
-    size_t count = digits(buffer, number, 16);
-
-    cell_text_string(text, "0x");
-    cell_text_add(text, buffer + sizeof buffer - count, count);
-}
-
 int cell_text_finish(struct cell_text *text)
 {
     empty(text);

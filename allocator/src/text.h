@@ -23,7 +23,6 @@ void cell_text_string(struct cell_text *text, const char *string);
 void cell_text_number(struct cell_text *text, uint64_t number);
 /* Right-aligned in `width` columns. */
 void cell_text_number_wide(struct cell_text *text, uint64_t number, size_t width);
-void cell_text_hex(struct cell_text *text, uint64_t number);
 /* Empties the buffer; 0, or the errno of the first write that failed. */
 int  cell_text_finish(struct cell_text *text);
 

@@ -50,6 +50,14 @@
         }                                                                                         \
     } while (0)
 
+static inline void *must_malloc(size_t size)
+{
+    void *block = cell_malloc(size);
+
+    REQUIRE(block != NULL);
+    return block;
+}
+
 static inline void require_sound_heap(int line)
 {
     const char *why = NULL;

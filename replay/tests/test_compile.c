@@ -283,9 +283,40 @@ static void redundant_edges_go(void **state)
     hp_compile_release(&c);
 }
 
+static uint64_t epoch_of(uint64_t live_blocks, uint64_t passing_bytes)
+{
+    struct hp_compile_options options = { .window = -1 };
+    struct hp_compiled c;
+    char error[256];
+    hp_writer *w = open_trace();
+    uint64_t id = 0;
+
+    while (id < live_blocks)
+        add(w, (struct hp_event){ .kind = HP_MALLOC, .id = ++id, .size = 1024 });
+    for (int i = 0; i < 20000; i++) {
+        add(w, (struct hp_event){ .kind = HP_MALLOC, .id = ++id, .size = passing_bytes });
+        add(w, (struct hp_event){ .kind = HP_FREE, .thread = 1, .old_id = id });
+    }
+    assert_int_equal(finish(w, &options, &c, error), 0);
+    uint64_t epoch_calls = c.plan->epoch_calls;
+    hp_compile_release(&c);
+    return epoch_calls;
+}
+
+/* Small blocks against much live memory: epochs of 4096 calls per thread. Blocks as large as what lives: no more calls than
+ * ask for a sixteenth of it, down to 32 per thread. */
+static void threads_run_ahead_by_bytes(void **state)
+{
+    (void)state;
+    assert_int_equal(epoch_of(200000, 16), 2 * 4096);
+    assert_in_range(epoch_of(8000, 1024), 500, 1300);
+    assert_int_equal(epoch_of(10, 100000), 2 * 32);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(threads_run_ahead_by_bytes),
         cmocka_unit_test(serial_plan_is_dense),
         cmocka_unit_test(kinds_are_kept),
         cmocka_unit_test(nonsense_is_refused),

@@ -43,14 +43,6 @@ unsigned hp_kind_fields(unsigned kind)
     return kind < HP_KIND_COUNT ? kinds[kind].fields : 0;
 }
 
-int hp_kind_from_name(const char *name)
-{
-    for (int kind = 0; kind < HP_KIND_COUNT; kind++)
-        if (!strcmp(kinds[kind].name, name))
-            return kind;
-    return -1;
-}
-
 bool hp_kind_allocates(unsigned kind)
 {
     return (hp_kind_fields(kind) & HP_F_ID) != 0;

@@ -42,7 +42,6 @@
 #define HP_F_ALIGN  16u
 
 unsigned hp_kind_fields(unsigned kind);
-int      hp_kind_from_name(const char *name);       /* -1: no such kind */
 
 /* One frame header, decoded. */
 struct hp_frame {

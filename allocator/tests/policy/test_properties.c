@@ -6,14 +6,6 @@
 #include "support.h"
 #include "tcache.h"
 
-static void *must_malloc(size_t size)
-{
-    void *block = cell_malloc(size);
-
-    REQUIRE(block != NULL);
-    return block;
-}
-
 /* ---- hidden header word ---------------------------------------------------------------------------------------- */
 
 static void require_header(const void *block, size_t request)

@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include "depot.h"
 #include "support.h"
 
 #define SCALE (UNDER_SANITIZER ? 8 : 1)
@@ -232,6 +233,43 @@ TEST(thread_end_returns_its_cache)
     REQUIRE(stats_now().heap_bytes <= 32 * 4096);
 }
 
+static void *freed_there[4000];
+
+static void *fill_the_depot(void *unused)
+{
+    for (size_t i = 0; i < COUNT_OF(freed_there); i++)
+        freed_there[i] = cell_malloc(48);
+    for (size_t i = 0; i < COUNT_OF(freed_there); i++)
+        cell_free(freed_there[i]);
+    return unused;
+}
+
+/* What one thread frees in batches the next to ask for that size gets, and malloc_trim leaves none of it. */
+TEST(batches_pass_from_thread_to_thread)
+{
+    pthread_t thread;
+    bool passed_on = false;
+
+    cell_malloc(20);                /* not of that size: its bin here must be empty */
+    start(&thread, fill_the_depot, NULL);
+    pthread_join(thread, NULL);
+    size_t waiting = cell_depot_bytes();
+    REQUIRE(waiting != 0 && waiting % 48 == 0);
+
+    char *block = cell_malloc(48);
+    for (size_t i = 0; i < COUNT_OF(freed_there); i++)
+        passed_on |= block == freed_there[i];
+    REQUIRE(passed_on);
+    REQUIRE(cell_depot_bytes() < waiting);
+    REQUIRE_SOUND_HEAP();
+
+    cell_free(block);
+    cell_trim(0);
+    REQUIRE_EQUAL(cell_depot_bytes(), 0);
+    REQUIRE(stats_now().pool_bytes <= 2 * 4096);
+    REQUIRE_SOUND_HEAP();
+}
+
 static pthread_key_t key;
 static int destroyed;
 
@@ -309,7 +347,7 @@ int main(void)
         cmocka_unit_test(churn_by_16), cmocka_unit_test(churn_without_caches), cmocka_unit_test(churn_without_cells),
         cmocka_unit_test(churn_while_purging), cmocka_unit_test(check_and_trim_while_others_allocate),
         cmocka_unit_test(producer_and_consumer), cmocka_unit_test(short_threads_with_bounded_memory),
-        cmocka_unit_test(thread_end_returns_its_cache),
+        cmocka_unit_test(thread_end_returns_its_cache), cmocka_unit_test(batches_pass_from_thread_to_thread),
 #if !defined(__SANITIZE_THREAD__)       /* it counts a thread as ended before the last destructors run */
         cmocka_unit_test(allocation_in_destructors),
 #endif

@@ -1,0 +1,81 @@
+/* test_retention.c - when free pages go back to the system, and when cached chunks go back to the heap: often enough to be
+ * lean, not so often that the same ones come and go. */
+#include <time.h>
+
+#include "support.h"
+
+#define BLOCKS 4000
+
+static double now_s(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* The heap grows by 8 MB and shrinks to nothing. */
+static void grow_and_shrink(void)
+{
+    static void *block[BLOCKS];
+
+    for (size_t i = 0; i < BLOCKS; i++)
+        memset(block[i] = must_malloc(2000), 1, 2000);
+    for (size_t i = 0; i < BLOCKS; i++)
+        cell_free(block[i]);
+}
+
+TEST(much_free_memory_is_given_back)
+{
+    grow_and_shrink();
+    REQUIRE(stats_now().purged_bytes >= BLOCKS * 2000 / 2);
+    REQUIRE(stats_now().resident_bytes <= BLOCKS * 2000 / 2);
+}
+
+TEST(little_free_memory_is_kept)
+{
+    REQUIRE(cell_option_set("purge_min", (size_t)64 << 20) == 0);
+    grow_and_shrink();
+    REQUIRE_EQUAL(stats_now().purged_bytes, 0);
+}
+
+TEST(what_is_wanted_back_at_once_is_not_given_back_again)
+{
+    double begin = now_s();
+
+    grow_and_shrink();
+    uint64_t purged = stats_now().purged_bytes;
+    for (int round = 0; round < 5; round++)
+        grow_and_shrink();
+    /* Only a second later would a purge be tried again: a machine that stood still for so long shows nothing. */
+    if (now_s() - begin < 0.9)
+        REQUIRE_EQUAL(stats_now().purged_bytes, purged);
+}
+
+/* 2,000 blocks of 100-500 bytes, replaced at random: the heap no longer grows, and lacks a page now and then. */
+TEST(caches_are_not_emptied_for_every_page)
+{
+    static void *slot[2000];
+    uint64_t state = 11, flushes = 0;
+
+    REQUIRE(cell_option_set("cache_share", 4) == 0);
+    for (int i = 0; i < 60000; i++) {
+        size_t at = random_from(&state) % COUNT_OF(slot);
+        cell_free(slot[at]);
+        slot[at] = must_malloc(100 + random_from(&state) % 400);
+        if (i == 20000)
+            flushes = stats_now().flushes;
+    }
+    REQUIRE(stats_now().flushes - flushes <= 40000 / 20);
+    REQUIRE_SOUND_HEAP();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(much_free_memory_is_given_back), cmocka_unit_test(little_free_memory_is_kept),
+        cmocka_unit_test(what_is_wanted_back_at_once_is_not_given_back_again),
+        cmocka_unit_test(caches_are_not_emptied_for_every_page),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
