@@ -52,7 +52,7 @@ static int anonymize(const char *in, const char *out, bool noise, uint64_t seed)
 
 int hp_cmd_anonymize(int argc, char **argv)
 {
-    const char *in = NULL, *out = NULL;
+    struct hp_derive_files files = { NULL, NULL };
     bool noise = false;
     uint64_t seed = 0;
 
@@ -62,20 +62,14 @@ int hp_cmd_anonymize(int argc, char **argv)
             fputs(usage, stdout);
             return HP_EXIT_OK;
         }
-        if (!strcmp(argv[i], "-o") && more)
-            out = argv[++i];
-        else if (!strcmp(argv[i], "--noise") && more)
+        if (!strcmp(argv[i], "--noise") && more)
             good = noise = hp_arg_whole(argv[++i], 0, UINT64_MAX, &seed);
         else
-            good = !in && (argv[i][0] != '-' || !argv[i][1]) && (in = argv[i]);
-        if (!good) {
-            fprintf(stderr, "heaplay anonymize: cannot take '%s'\n%s", argv[i], usage);
-            return HP_EXIT_USAGE;
-        }
+            good = hp_derive_take_file(&files, argc, argv, &i);
+        if (!good)
+            return hp_derive_refuse("anonymize", argv[i], usage);
     }
-    if (!in || !out) {
-        fprintf(stderr, "heaplay anonymize: %s\n%s", in ? "no -o OUT.hpt given" : "no input given", usage);
+    if (!hp_derive_has_files(&files, "anonymize", usage))
         return HP_EXIT_USAGE;
-    }
-    return anonymize(in, out, noise, seed);
+    return anonymize(files.in, files.out, noise, seed);
 }

@@ -156,7 +156,7 @@ static const char usage[] = "usage: heaplay fit IN.hpt -o OUT.hpt [--ops N] [--s
 
 int hp_cmd_fit(int argc, char **argv)
 {
-    const char *in = NULL, *out = NULL;
+    struct hp_derive_files files = { NULL, NULL };
     uint64_t operations = 0, seed = 1;
 
     for (int i = 1; i < argc; i++) {
@@ -165,22 +165,16 @@ int hp_cmd_fit(int argc, char **argv)
             fputs(usage, stdout);
             return HP_EXIT_OK;
         }
-        if (!strcmp(argv[i], "-o") && more)
-            out = argv[++i];
-        else if (!strcmp(argv[i], "--ops") && more)
+        if (!strcmp(argv[i], "--ops") && more)
             good = hp_arg_whole(argv[++i], 1, UINT64_MAX, &operations);
         else if (!strcmp(argv[i], "--seed") && more)
             good = hp_arg_whole(argv[++i], 0, UINT64_MAX, &seed);
         else
-            good = !in && (argv[i][0] != '-' || !argv[i][1]) && (in = argv[i]);
-        if (!good) {
-            fprintf(stderr, "heaplay fit: cannot take '%s'\n%s", argv[i], usage);
-            return HP_EXIT_USAGE;
-        }
+            good = hp_derive_take_file(&files, argc, argv, &i);
+        if (!good)
+            return hp_derive_refuse("fit", argv[i], usage);
     }
-    if (!in || !out) {
-        fprintf(stderr, "heaplay fit: %s\n%s", in ? "no -o OUT.hpt given" : "no input given", usage);
+    if (!hp_derive_has_files(&files, "fit", usage))
         return HP_EXIT_USAGE;
-    }
-    return fit(in, out, operations, seed);
+    return fit(files.in, files.out, operations, seed);
 }

@@ -100,8 +100,7 @@ int hp_cmd_merge(int argc, char **argv)
         if (!strcmp(argv[i], "-o") && i + 1 < argc) {
             out = argv[++i];
         } else if (argv[i][0] == '-' || count == INPUTS_MAX) {
-            fprintf(stderr, "heaplay merge: cannot take '%s'\n%s", argv[i], usage);
-            return HP_EXIT_USAGE;
+            return hp_derive_refuse("merge", argv[i], usage);
         } else {
             paths[count++] = argv[i];
         }

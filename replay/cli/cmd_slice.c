@@ -144,7 +144,7 @@ int hp_cmd_slice(int argc, char **argv)
 {
     struct range r = { 0, UINT64_MAX, 0, UINT64_MAX, UINT64_MAX };
     bool is_slice = !strcmp(argv[0], "slice"), is_tail = !strcmp(argv[0], "tail");
-    const char *in = NULL, *out = NULL;
+    struct hp_derive_files files = { NULL, NULL };
     uint64_t count = 1000, total;
 
     for (int i = 1; i < argc; i++) {
@@ -153,9 +153,7 @@ int hp_cmd_slice(int argc, char **argv)
             fputs(usage, stdout);
             return HP_EXIT_OK;
         }
-        if (!strcmp(argv[i], "-o") && more)
-            out = argv[++i];
-        else if (is_slice && !strcmp(argv[i], "--ops") && more)
+        if (is_slice && !strcmp(argv[i], "--ops") && more)
             good = take_range(argv[++i], 1, &r.from_op, &r.to_op);
         else if (is_slice && !strcmp(argv[i], "--time") && more)
             good = take_range(argv[++i], 1e9, &r.from_ns, &r.to_ns);
@@ -164,22 +162,21 @@ int hp_cmd_slice(int argc, char **argv)
         else if (!is_slice && !strcmp(argv[i], "-n") && more)
             good = hp_arg_whole(argv[++i], 1, UINT64_MAX, &count);
         else
-            good = !in && (argv[i][0] != '-' || !argv[i][1]) && (in = argv[i]);
-        if (!good) {
-            fprintf(stderr, "heaplay %s: cannot take '%s'\n%s", argv[0], argv[i], usage);
-            return HP_EXIT_USAGE;
-        }
+            good = hp_derive_take_file(&files, argc, argv, &i);
+        if (!good)
+            return hp_derive_refuse(argv[0], argv[i], usage);
     }
-    if (!in || !out || (is_tail && !strcmp(in, "-"))) {
-        fprintf(stderr, "heaplay %s: %s\n%s", argv[0], !in ? "no input given" : !out ? "no -o OUT.hpt given"
-                : "tail reads its input twice, so it must be a file", usage);
+    if (!hp_derive_has_files(&files, argv[0], usage))
+        return HP_EXIT_USAGE;
+    if (is_tail && !strcmp(files.in, "-")) {
+        fprintf(stderr, "heaplay tail: tail reads its input twice, so it must be a file\n%s", usage);
         return HP_EXIT_USAGE;
     }
     if (!is_slice && !is_tail)
         r.to_op = count;
-    if (is_tail && !count_operations(argv[0], in, &total))
+    if (is_tail && !count_operations(argv[0], files.in, &total))
         return HP_EXIT_BAD_INPUT;
     if (is_tail)
         r.from_op = total > count ? total - count : 0;
-    return slice(argv[0], &r, in, out);
+    return slice(argv[0], &r, files.in, files.out);
 }

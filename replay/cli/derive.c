@@ -7,6 +7,32 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool hp_derive_take_file(struct hp_derive_files *files, int argc, char **argv, int *i)
+{
+    if (!strcmp(argv[*i], "-o") && *i + 1 < argc) {
+        files->out = argv[++*i];
+        return true;
+    }
+    if (files->in || (argv[*i][0] == '-' && argv[*i][1]))
+        return false;
+    files->in = argv[*i];
+    return true;
+}
+
+bool hp_derive_has_files(const struct hp_derive_files *files, const char *tool, const char *usage)
+{
+    if (files->in && files->out)
+        return true;
+    fprintf(stderr, "heaplay %s: %s\n%s", tool, files->in ? "no -o OUT.hpt given" : "no input given", usage);
+    return false;
+}
+
+int hp_derive_refuse(const char *tool, const char *argument, const char *usage)
+{
+    fprintf(stderr, "heaplay %s: cannot take '%s'\n%s", tool, argument, usage);
+    return HP_EXIT_USAGE;
+}
+
 static size_t home_of(const struct hp_derive_map *m, uint64_t id)
 {
     return (size_t)(id * UINT64_C(0x9e3779b97f4a7c15) >> 20) & (m->room - 1);

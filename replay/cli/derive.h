@@ -4,6 +4,17 @@
 
 #include "trace/trace.h"
 
+/* What the command line of a tool names: one input ("-" is standard input) and the output. */
+struct hp_derive_files {
+    const char *in, *out;
+};
+/* Takes the input or "-o OUT" at argv[*i], which it moves to the last word taken; false: it is neither. */
+bool hp_derive_take_file(struct hp_derive_files *files, int argc, char **argv, int *i);
+/* False: one of the two is missing, which was printed with the usage. */
+bool hp_derive_has_files(const struct hp_derive_files *files, const char *tool, const char *usage);
+/* Prints that `argument` cannot be taken, and the usage; returns HP_EXIT_USAGE. */
+int  hp_derive_refuse(const char *tool, const char *argument, const char *usage);
+
 struct hp_derive_entry {
     uint64_t id, value;         /* id 0: empty */
 };

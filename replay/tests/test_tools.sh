@@ -59,18 +59,20 @@ is "merge: operations add up" "$(field s.hpt operations)" 34000
 is "merge: threads add up" "$(field s.hpt threads)" 5
 
 "$H" record -o r.hpt -- /bin/echo secret-word >/dev/null 2>&1
-"$H" anonymize --noise 5 r.hpt -o s.hpt
+"$H" anonymize r.hpt -o s.hpt
 ok "anonymize is consistent" "$H" check s.hpt
 is "anonymize: no command, no host" "$(field s.hpt command)$(field s.hpt host)" '""""'
 is "anonymize: nothing left in the file" "$("$H" info s.hpt --json | grep -c secret-word)" 0
-is "noise keeps the 16-byte classes" "$("$H" info s.hpt --json | grep -A4 footprint | grep rounded)" \
-    "$("$H" info r.hpt --json | grep -A4 footprint | grep rounded)"
 sizes() { calls "$1" | sed -n 's/.*malloc(\([0-9]*\)).*/\1/p'; }
-not_ok "noise changes sizes" cmp -s <(sizes s.hpt) <(sizes r.hpt)
-round() { sizes "$1" | awk '{ r = 1; while (r < 16 && $1 % (2 * r) == 0) r *= 2; print r, int(($1 + 15) / 16) }'; }
-is "noise keeps rounding and class" "$(round s.hpt | sha256sum)" "$(round r.hpt | sha256sum)"
-"$H" anonymize r.hpt -o s.hpt
 is "without noise all sizes stay" "$(sizes s.hpt | sha256sum)" "$(sizes r.hpt | sha256sum)"
+# The sizes of a recorded program depend on its environment; those of a generated trace do not, and are many.
+"$H" anonymize --noise 5 m.hpt -o s.hpt
+ok "noise leaves it consistent" "$H" check s.hpt
+is "noise keeps the 16-byte classes" "$("$H" info s.hpt --json | grep -A4 footprint | grep rounded)" \
+    "$("$H" info m.hpt --json | grep -A4 footprint | grep rounded)"
+not_ok "noise changes sizes" cmp -s <(sizes s.hpt) <(sizes m.hpt)
+round() { sizes "$1" | awk '{ r = 1; while (r < 16 && $1 % (2 * r) == 0) r *= 2; print r, int(($1 + 15) / 16) }'; }
+is "noise keeps rounding and class" "$(round s.hpt | sha256sum)" "$(round m.hpt | sha256sum)"
 
 exits "diff finds a difference" 1 "$H" diff l.hpt m.hpt
 like "diff names the first one" "$("$H" diff l.hpt m.hpt)" 'the first difference is event [0-9]+'
