@@ -44,7 +44,7 @@ programs: ## whole programs under each allocator (hyperfine)
 	@$(call ready,build scripts micro bench programs)
 	@py=$(PY) && OUT=$(OUT) $$py scripts/programs.py $(PROGRAMS_ARGS)
 
-scoreboard: ## this version against the earlier ones
+scoreboard: ## cellmalloc against each peer, row by row: won, held, lost (SCOREBOARD_ARGS=--quick)
 	@$(call ready,build scripts micro bench)
 	@py=$(PY) && OUT=$(OUT) $$py scripts/scoreboard.py $(SCOREBOARD_ARGS)
 
