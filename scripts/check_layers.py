@@ -33,9 +33,10 @@ ALLOCATOR = {
     "bins": {"chunk", "sizeclass"},
     "fit": {"bins", "chunk", "sizeclass"},              # shares the ring of equal chunks with bins
     "freed": set(),
+    "deferred": {"bins", "chunk", "freed"},             # chunks in use that wait to coalesce
     "pool": {"chunk", "sizeclass", "segment", "freed"},          # its descriptors are the segment's page table
     "segment": {"os", "chunk"},
-    "heap": {"pool", "bins", "fit", "chunk", "sizeclass", "segment", "lock", "os", "check", "mapped", "freed",
+    "heap": {"pool", "bins", "fit", "deferred", "chunk", "sizeclass", "segment", "lock", "os", "check", "mapped", "freed",
              "index", "space"},
     "index": {"heap", "bins", "fit", "chunk", "segment", "os"},       # heap's free chunks
     "space": {"heap", "index", "mapped", "bins", "fit", "pool", "chunk", "sizeclass", "segment", "os"},

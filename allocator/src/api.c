@@ -84,7 +84,7 @@ static void free_chunk(struct cell_tcache *cache, void *block)
     size = cell_chunk_size(c);
     if (size > cell_tcache_limit() + CELL_WORD + CELL_ALIGN - 1) {
         perturb_freed(block);
-        cell_heap_give_chunk(&cell_heap_main, block);
+        cell_heap_give_chunk(&cell_heap_main, block, size);
     } else if (!cell_tcache_push(cell_tcache_bin(cache, size), block)) {
         free_slow(cache, size, block);
     }

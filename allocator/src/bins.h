@@ -28,6 +28,11 @@ void cell_bins_insert(struct cell_bins *bins, struct cell_chunk *c, size_t size)
 void cell_bins_remove(struct cell_bins *bins, struct cell_chunk *c, size_t size);
 /* The oldest among the smallest chunks of at least `size` bytes, still in its bin; NULL when there is none. */
 struct cell_chunk *cell_bins_find(const struct cell_bins *bins, size_t size);
+/* Whether there is a free chunk of exactly `size` bytes, below CELL_FIT_MIN. */
+static inline bool cell_bins_has(const struct cell_bins *bins, size_t size)
+{
+    return (bins->nonempty[size / CELL_ALIGN / 64] >> size / CELL_ALIGN % 64 & 1) != 0;
+}
 bool cell_bins_is_valid(const struct cell_bins *bins);
 
 static inline struct cell_chunk *cell_chunk_of_link(const struct cell_link *link)

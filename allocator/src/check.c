@@ -96,6 +96,8 @@ static const char *heap_defect(struct cell_heap *heap)
         defect = "a bin is not sound";
     if (defect == NULL && !cell_fit_is_valid(&heap->fit))
         defect = "the fit index is not sound";
+    if (defect == NULL && !cell_deferred_is_valid(&heap->deferred))
+        defect = "the deferred chunks are not sound";
     if (defect == NULL && bins_count(&heap->bins) != walk.free_small)
         defect = "the bins do not hold exactly the small free chunks";          /* H2 */
     if (defect == NULL && fit_count(&heap->fit) != walk.free_large)

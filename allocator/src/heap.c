@@ -46,6 +46,36 @@ bool cell_heap_init(struct cell_heap *heap, size_t reserve)
     return true;
 }
 
+/* ---- deferred coalescing ------------------------------------------------------------------------------------------ */
+
+/* Lock held. */
+static void coalesce_deferred(struct cell_heap *heap)
+{
+    for (size_t i = 0; heap->deferred.held != 0; i++) {
+        struct cell_chunk *c = cell_deferred_take_at(&heap->deferred, i);
+        if (c != NULL)
+            cell_space_release(heap, c);
+    }
+}
+
+/* Best fit among what has coalesced; when nothing fits, what waits coalesces first. Lock held. */
+static struct cell_chunk *find_free(struct cell_heap *heap, size_t size, size_t alignment)
+{
+    struct cell_chunk *c = cell_space_find(heap, size, alignment);
+
+    if (c != NULL || heap->deferred.held == 0)
+        return c;
+    coalesce_deferred(heap);
+    return cell_space_find(heap, size, alignment);
+}
+
+void cell_heap_coalesce(struct cell_heap *heap)
+{
+    cell_lock_acquire(&heap->lock);
+    coalesce_deferred(heap);
+    cell_lock_release(&heap->lock);
+}
+
 /* ---- pools ------------------------------------------------------------------------------------------------------ */
 
 /* More pools at a time for a class that has many, so that they lie together. */
@@ -56,6 +86,7 @@ static bool add_pools(struct cell_heap *heap, unsigned pool_class)
 
     run = run < POOL_RUN_MAX ? run : POOL_RUN_MAX;
     run = cell_option.batch == 1 ? 1 : run;
+    find_free(heap, run * CELL_PAGE, CELL_PAGE);
     struct cell_chunk *c = cell_space_take(heap, run * CELL_PAGE, CELL_PAGE, CELL_GROW, &zero);
     if (c == NULL && run > 1)
         c = cell_space_take(heap, (run = 1) * CELL_PAGE, CELL_PAGE, CELL_GROW, &zero);
@@ -138,7 +169,7 @@ static size_t take_chunks(struct cell_heap *heap, size_t size, size_t wanted, en
     cell_lock_acquire(&heap->lock);
     while (taken < wanted) {
         struct cell_zero_run zero;
-        size_t count = run_length(heap, cell_space_find(heap, size, CELL_ALIGN), size, wanted - taken);
+        size_t count = run_length(heap, find_free(heap, size, CELL_ALIGN), size, wanted - taken);
         struct cell_chunk *run = cell_space_take(heap, count * size, CELL_ALIGN, taken == 0 ? growth : CELL_STAY, &zero);
         if (run == NULL)
             break;
@@ -173,6 +204,7 @@ static void *alloc_chunk(struct cell_heap *heap, size_t request, size_t alignmen
                          struct cell_zero_run *zero)
 {
     cell_lock_acquire(&heap->lock);
+    coalesce_deferred(heap);
     struct cell_chunk *c = cell_space_take(heap, cell_size_of_chunk(request), alignment, growth, zero);
     cell_lock_release(&heap->lock);
     return c == NULL ? NULL : handed_out(c);
@@ -201,10 +233,19 @@ void *cell_heap_alloc(struct cell_heap *heap, size_t request, struct cell_zero_r
     return alloc(heap, request, CELL_ALIGN, CELL_GROW, zero);
 }
 
-void *cell_heap_alloc_from_bins(struct cell_heap *heap, size_t request)
+void *cell_heap_alloc_small(struct cell_heap *heap, size_t request)
 {
+    size_t size = cell_size_of_chunk(request);
+    struct cell_chunk *c = NULL;
+
     cell_lock_acquire(&heap->lock);
-    struct cell_chunk *c = cell_space_take_from_bins(heap, cell_size_of_chunk(request));
+    if (size < CELL_FIT_MIN && !cell_bins_has(&heap->bins, size)) {     /* what lies there has been free for longer */
+        c = cell_deferred_take(&heap->deferred, size);
+        if (c == NULL)
+            coalesce_deferred(heap);
+    }
+    if (c == NULL)
+        c = cell_space_take_from_bins(heap, size);
     cell_lock_release(&heap->lock);
     return c == NULL ? NULL : handed_out(c);
 }
@@ -254,10 +295,20 @@ void cell_heap_give(struct cell_heap *heap, void *block)
     cell_lock_release(&heap->lock);
 }
 
-void cell_heap_give_chunk(struct cell_heap *heap, void *block)
+void cell_heap_give_chunk(struct cell_heap *heap, void *block, size_t size)
 {
+    struct cell_chunk *c = cell_chunk_of_user(block);
+
+    CELL_CHECK(!cell_freed_is_tagged(block), CELL_FATAL_DOUBLE_FREE);
     cell_lock_acquire(&heap->lock);
-    cell_space_release(heap, cell_chunk_of_user(block));
+    if (size < CELL_FIT_MIN && cell_option.defer != 0) {
+        CELL_CHECK(cell_chunk_next(c) == heap->top || cell_chunk_is_sealed(cell_chunk_next(c)), CELL_FATAL_HEADER);
+        if (cell_deferred_is_full(&heap->deferred))
+            coalesce_deferred(heap);
+        cell_deferred_put(&heap->deferred, c, size);
+    } else {
+        cell_space_release(heap, c);
+    }
     cell_lock_release(&heap->lock);
 }
 
@@ -289,7 +340,10 @@ size_t cell_heap_usable(const struct cell_heap *heap, const void *block)
         return cell_mapped_usable(block);
 
     unsigned kind = heap->segment.kind[cell_segment_page_of(&heap->segment, block)];
-    return kind >= CELL_PAGE_POOL ? kind : cell_heap_size_of(heap, block) - CELL_WORD;
+    if (kind >= CELL_PAGE_POOL)
+        return kind;
+    CELL_CHECK(!cell_freed_is_tagged(block), CELL_FATAL_DOUBLE_FREE);
+    return cell_heap_size_of(heap, block) - CELL_WORD;
 }
 
 /* ---- resizing in place --------------------------------------------------------------------------------------- */
@@ -299,8 +353,13 @@ static void *resize_chunk(struct cell_heap *heap, struct cell_chunk *c, size_t r
     size_t size = cell_size_of_chunk(request), have = cell_chunk_size(c);
     bool done = true;
 
-    if (size > have)
+    if (size > have) {
         done = cell_space_extend(heap, c, size);
+        if (!done && heap->deferred.held != 0) {        /* what waits may lie right behind */
+            coalesce_deferred(heap);
+            done = cell_space_extend(heap, c, size);
+        }
+    }
     else if (have - size >= 2 * CELL_CHUNK_MIN)
         cell_space_cut(heap, c, size);
     return done ? cell_chunk_user(c) : NULL;
@@ -336,6 +395,7 @@ bool cell_heap_trim(struct cell_heap *heap, size_t keep)
 
     cell_lock_acquire(&heap->lock);
     uint64_t before = heap->counts.purged_bytes;
+    coalesce_deferred(heap);
     for (unsigned pool_class = 1; pool_class <= CELL_POOL_CLASSES; pool_class++)
         for (size_t page; cell_pool_find_empty(&heap->pools, pool_class, &page);)
             remove_pool(heap, page);

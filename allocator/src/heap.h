@@ -12,6 +12,7 @@
 #define CELL_HEAP_H
 
 #include "bins.h"
+#include "deferred.h"
 #include "fit.h"
 #include "lock.h"
 #include "pool.h"
@@ -60,6 +61,7 @@ struct cell_heap {
     struct cell_link dirty;
     struct cell_bins bins;
     struct cell_fit fit;
+    struct cell_deferred deferred;
     struct cell_pools pools;
     struct cell_link mapped;
     size_t mapped_bytes, mapped_count, mapped_peak;
@@ -94,7 +96,7 @@ size_t cell_heap_take_chunks_without_growing(struct cell_heap *heap, size_t size
 /* One block of a chunk of its own; `zero` (may be NULL) receives the run of bytes that are known to be zero. */
 void *cell_heap_alloc(struct cell_heap *heap, size_t request, struct cell_zero_run *zero);
 /* The same from free chunks below CELL_FIT_MIN alone: the quick way for what thread caches do not keep. */
-void *cell_heap_alloc_from_bins(struct cell_heap *heap, size_t request);
+void *cell_heap_alloc_small(struct cell_heap *heap, size_t request);
 void *cell_heap_alloc_without_growing(struct cell_heap *heap, size_t request, struct cell_zero_run *zero);
 void *cell_heap_alloc_aligned(struct cell_heap *heap, size_t request, size_t alignment);
 /* The block itself with its new size, in place or (mapped blocks) moved by the system; NULL: neither is possible. */
@@ -102,8 +104,10 @@ void *cell_heap_resize(struct cell_heap *heap, void *block, size_t request);
 
 /* One block, or a stack of them, whatever serves them. Ends the program when a block is not one of this heap's. */
 void cell_heap_give(struct cell_heap *heap, void *block);
-/* The same for a block that is known to be a chunk in use within the range. */
-void cell_heap_give_chunk(struct cell_heap *heap, void *block);
+/* The same for a block that is known to be a chunk in use of `size` bytes within the range; it may wait before it coalesces. */
+void cell_heap_give_chunk(struct cell_heap *heap, void *block, size_t size);
+/* Lets what waits coalesce. */
+void cell_heap_coalesce(struct cell_heap *heap);
 void cell_heap_free_stack(struct cell_heap *heap, struct cell_freed *stack);
 
 /* Bytes that the program may use in a block; and the size that its bin goes by: of the cell, or of the whole chunk. */

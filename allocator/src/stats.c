@@ -114,6 +114,7 @@ static void count_heap(struct cell_heap *heap, struct cell_census *census)
 {
     struct cell_stats *stats = &census->stats;
 
+    cell_heap_coalesce(heap);
     cell_heap_lock(heap);
     cell_walk_locked(heap, count_block, census);
     count_pools(census, &heap->pools);
@@ -136,8 +137,8 @@ static void count_cache(struct cell_stats *stats, const struct cell_tcache *cach
     for (size_t i = 1; i < CELL_TCACHE_BINS; i++) {
         const struct cell_freed *block = cache->slot[i].bin.head;
         for (; block != NULL; block = cell_freed_next(block)) {
-            size_t usable = cell_heap_usable(&cell_heap_main, block);
             size_t size = cell_heap_size_of(&cell_heap_main, block);
+            size_t usable = size <= cell_option.small_limit ? size : size - CELL_WORD;
             stats->cached_blocks++;
             stats->cached_bytes += size;
             stats->live_blocks--;

@@ -213,6 +213,7 @@ void cell_tcache_flush(void)
         flush_all(cell_tcache_mine);
     for (size_t i = 1; i < CELL_TCACHE_BINS; i++)
         drain_depot(i * CELL_ALIGN);
+    cell_heap_coalesce(&cell_heap_main);
 }
 
 static size_t budget(void)
@@ -351,7 +352,7 @@ void *cell_tcache_alloc_slow(size_t request)
         if (block != NULL)
             return block;
     } else if (size < CELL_FIT_MIN) {
-        void *block = cell_heap_alloc_from_bins(&cell_heap_main, request);
+        void *block = cell_heap_alloc_small(&cell_heap_main, request);
         if (block != NULL)
             return block;
     }

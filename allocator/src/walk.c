@@ -154,6 +154,7 @@ int cell_heap_walk(struct cell_heap *heap, cell_walk_visit visit, void *context)
     heap = heap == NULL ? &cell_heap_main : heap;
     if (!heap->ready)
         return 0;
+    cell_heap_coalesce(heap);
     cell_heap_lock(heap);
     stop = cell_walk_locked(heap, visit_refined, &refined);
     cell_heap_unlock(heap);

@@ -1,4 +1,4 @@
-/* always: corrupted header word: a block was written past its end */
+/* at flush: corrupted header word: a block was written past its end */
 #include "run.h"
 
 int main(void)
@@ -9,5 +9,6 @@ int main(void)
     cell_free(next);
     memset(hidden(block), 0x41, 1030);
     cell_free(block);
+    cell_malloc(5000);
     return 0;
 }

@@ -1,7 +1,10 @@
 /* test_best_fit.c - placement of random requests from 512 bytes on against brute force: before each malloc the whole heap is
- * walked, and the smallest free chunk that fits, the one free for longest among equals, must be what it takes. */
+ * walked, and the smallest free chunk that fits, the one free for longest among equals, must be what it takes. Chunks whose
+ * coalescing is deferred count at their own size, as younger than the others; when none fits exactly, they coalesce one by
+ * one before the look. */
 #include "heap.h"
 #include "sizeclass.h"
+#include "space.h"
 #include "support.h"
 
 #define SLOTS      220
@@ -10,6 +13,7 @@
 struct seen {
     const struct cell_chunk *chunk;
     size_t size;
+    bool deferred;
     unsigned long age;          /* number of the step at which it was first seen free with this size */
 };
 
@@ -19,10 +23,10 @@ struct model {
     unsigned long step;
 };
 
-static unsigned long age_in(const struct model *model, const struct cell_chunk *c, size_t size)
+static unsigned long age_in(const struct model *model, const struct cell_chunk *c, size_t size, bool deferred)
 {
     for (size_t i = 0; i < model->count; i++)
-        if (model->seen[i].chunk == c && model->seen[i].size == size)
+        if (model->seen[i].chunk == c && model->seen[i].size == size && model->seen[i].deferred == deferred)
             return model->seen[i].age;
     return model->step;
 }
@@ -36,13 +40,33 @@ static void look(struct model *model)
     next.step = model->step + 1;
     for (struct cell_chunk *c = (struct cell_chunk *)cell_heap_main.segment.base; c != cell_heap_main.top;
          c = cell_chunk_next(c)) {
-        if (cell_chunk_is_inuse(c))
+        bool deferred = cell_chunk_is_inuse(c) && cell_freed_is_tagged(cell_chunk_user(c));
+        if (cell_chunk_is_inuse(c) && !deferred)
             continue;
         REQUIRE(next.count < CHUNKS_MAX);
         size_t size = cell_chunk_size(c);
-        next.seen[next.count++] = (struct seen){ c, size, age_in(model, c, size) };
+        next.seen[next.count++] = (struct seen){ c, size, deferred, age_in(model, c, size, deferred) };
     }
     *model = next;
+}
+
+/* What cell_heap_coalesce() does, seen step by step. */
+static void coalesce(struct model *model)
+{
+    for (size_t i = 0; cell_heap_main.deferred.held != 0; i++) {
+        struct cell_chunk *c = cell_deferred_take_at(&cell_heap_main.deferred, i);
+        if (c != NULL) {
+            cell_space_release(&cell_heap_main, c);
+            look(model);
+        }
+    }
+}
+
+static bool is_better(const struct seen *a, const struct seen *b)
+{
+    if (a->size != b->size)
+        return a->size < b->size;
+    return a->deferred != b->deferred ? b->deferred : a->age < b->age;
 }
 
 static const struct seen *best(const struct model *model, size_t size)
@@ -51,7 +75,7 @@ static const struct seen *best(const struct model *model, size_t size)
 
     for (size_t i = 0; i < model->count; i++) {
         const struct seen *s = &model->seen[i];
-        if (s->size >= size && (found == NULL || s->size < found->size || (s->size == found->size && s->age < found->age)))
+        if (s->size >= size && (found == NULL || is_better(s, found)))
             found = s;
     }
     return found;
@@ -71,12 +95,14 @@ static void random_placement(uint64_t seed, int steps)
 {
     static struct model model;
     char *slot[SLOTS] = { NULL };
-    int placed = 0, ties = 0;
+    int placed = 0, ties = 0, exact = 0;
 
     REQUIRE(cell_malloc(600) != NULL);
     for (int i = 0; i < steps; i++) {
         size_t at = random_from(&seed) % SLOTS;
         if (slot[at] != NULL) {
+            if (cell_deferred_is_full(&cell_heap_main.deferred) && cell_usable_size(slot[at]) + CELL_WORD < CELL_FIT_MIN)
+                coalesce(&model);
             cell_free(slot[at]);
             slot[at] = NULL;
             look(&model);
@@ -84,6 +110,12 @@ static void random_placement(uint64_t seed, int steps)
         }
         size_t request = request_of(&seed);
         const struct seen *wanted = best(&model, cell_size_of_chunk(request));
+        if (wanted == NULL || wanted->size != cell_size_of_chunk(request) || wanted->size >= CELL_FIT_MIN) {
+            coalesce(&model);
+            wanted = best(&model, cell_size_of_chunk(request));
+        } else {
+            exact++;
+        }
         slot[at] = cell_malloc(request);
         REQUIRE(slot[at] != NULL);
         if (wanted != NULL) {
@@ -94,7 +126,7 @@ static void random_placement(uint64_t seed, int steps)
         }
         look(&model);
     }
-    REQUIRE(placed > steps / 10 && ties > 20);      /* the test means something */
+    REQUIRE(placed > steps / 10 && ties > 20 && exact > 20);      /* the test means something */
     REQUIRE_SOUND_HEAP();
 }
 

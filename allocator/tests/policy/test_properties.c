@@ -156,10 +156,12 @@ TEST(circular_lists_of_bins)
 
     REQUIRE(cell_option_set("cache_limit", 0) == 0);
     free_chunks_apart(freed, COUNT_OF(freed), 200);
+    cell_heap_coalesce(&cell_heap_main);
     require_ring(&cell_heap_main.bins.list[208 / CELL_ALIGN], false, freed, COUNT_OF(freed));
 
     cell_option_set("cache_limit", 511);
     free_chunks_apart(freed, COUNT_OF(freed), 800);
+    cell_heap_coalesce(&cell_heap_main);
     require_ring(&cell_heap_main.bins.list[(800 + 16) / CELL_ALIGN], false, freed, COUNT_OF(freed));
 }
 
