@@ -38,19 +38,21 @@ ALLOCATOR = {
     "segment": {"os", "chunk"},
     "heap": {"pool", "bins", "fit", "deferred", "chunk", "sizeclass", "segment", "lock", "os", "check", "mapped", "freed",
              "index", "space"},
+    "harden": {"heap", "mapped", "quarantine", "sizeclass", "tcache", "os"},    # around the heap, for api and walk
+    "quarantine": {"heap", "os"},
     "index": {"heap", "bins", "fit", "chunk", "segment", "os"},       # heap's free chunks
     "space": {"heap", "index", "mapped", "bins", "fit", "pool", "chunk", "sizeclass", "segment", "os"},
     "mapped": {"heap", "sizeclass", "os"},              # the heap's blocks outside of its range
     "depot": {"heap", "tcache", "freed"},               # between thread caches; knows the sizes that their bins hold
     "tcache": {"heap", "depot", "chunk", "sizeclass", "lock", "os", "freed"},
-    "check": {"tcache", "heap"},
+    "check": {"tcache", "heap", "quarantine", "harden", "walk", "os"},
     "text": {"os"},
-    "walk": {"heap", "sizeclass"},
-    "stats": {"heap", "sizeclass", "tcache", "walk"},
+    "walk": {"heap", "sizeclass", "harden"},
+    "stats": {"heap", "sizeclass", "tcache", "walk", "depot", "harden", "quarantine"},
     "print": {"stats", "text", "walk"},
     # os: the size of a page
-    "api": {"tcache", "heap", "chunk", "sizeclass", "override", "os", "print", "text", "mapped"},
-    "override": {"api", "tcache", "heap", "lock", "stats"},
+    "api": {"tcache", "heap", "chunk", "sizeclass", "override", "os", "print", "text", "mapped", "harden"},
+    "override": {"api", "tcache", "heap", "lock", "stats", "quarantine", "check"},
 }
 
 # Pattern of code -> the only files of the directory that may hold it, and the rule in words.

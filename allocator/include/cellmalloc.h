@@ -90,13 +90,15 @@ CELL_EXPORT void   cell_heap_free(struct cell_heap *heap, void *block);
 CELL_EXPORT size_t cell_heap_usable_size(struct cell_heap *heap, const void *block);
 
 /* ---- looking inside ---------------------------------------------------------------------------------------------------
- * Where a heap is an argument, NULL means the one behind malloc. Bytes requested are not kept: only the usable ones are
- * known, and blocks in other threads' caches count as live. */
+ * Where a heap is an argument, NULL means the one behind malloc. The bytes a program asked for are known only with
+ * harden:2 or count_requests:1. Blocks in other threads' caches and in the depot count as live. */
+#define CELL_NOT_COUNTED UINT64_MAX
 struct cell_stats {
     uint64_t heap_bytes;          /* of address range in use, base to top */
     uint64_t resident_bytes;      /* of these, with memory behind them */
     uint64_t live_blocks;         /* handed out, mapped ones included */
     uint64_t live_bytes;          /* usable bytes of these */
+    uint64_t requested_bytes;     /* asked for by live blocks; CELL_NOT_COUNTED */
     uint64_t overhead_bytes;      /* header words of live chunks, rests of pools */
     uint64_t free_chunks;         /* between base and top */
     uint64_t free_chunk_bytes;
@@ -106,13 +108,21 @@ struct cell_stats {
     uint64_t largest_free_bytes;  /* largest free chunk: what external fragmentation leaves */
     uint64_t cached_blocks;       /* freed, kept by the calling thread's cache */
     uint64_t cached_bytes;
+    uint64_t depot_bytes;         /* freed, waiting for any thread */
+    uint64_t quarantine_blocks;   /* harden:2: freed, waiting to be checked */
+    uint64_t quarantine_bytes;
+    uint64_t guard_blocks;        /* harden:2: live, ending at a page without access */
     uint64_t dirty_bytes;         /* free, with memory behind them: what cell_trim could give back, estimated */
     uint64_t top_bytes;           /* above the last chunk, with memory behind them */
     uint64_t mapped_blocks;       /* with a mapping of their own */
     uint64_t mapped_bytes;
     uint64_t map_cached_bytes;    /* in mappings kept for reuse */
     uint64_t pool_bytes;          /* in pools of small cells */
+    uint64_t pool_live_bytes;     /* of live_bytes: in cells, in chunks, in mappings */
+    uint64_t chunk_live_bytes;
+    uint64_t mapped_live_bytes;
     uint64_t metadata_bytes;      /* tables and caches */
+    uint64_t cache_metadata_bytes;/* of these, the caches */
     uint64_t footprint_bytes;     /* all memory from the system */
     uint64_t footprint_peak_bytes;/* an upper bound of the largest footprint so far */
     /* Events since the start; refills and flushes of the calling thread's cache. */

@@ -9,9 +9,11 @@
 #include <string.h>
 
 #include "api.h"
+#include "harden.h"
 #include "os.h"
 #include "override.h"
 #include "print.h"
+#include "sizeclass.h"
 #include "tcache.h"
 
 void *cell_api_or_enomem(void *block)
@@ -27,11 +29,11 @@ int cell_api_fail(int error)
     return -1;
 }
 
-/* M_PERTURB: caches are off then, so that every call comes through here and the fast paths need not ask. */
+/* M_PERTURB: caches are off then, so that every call comes through here and the fast paths need not ask. So with harden. */
 static void *perturb_fresh(void *block)
 {
     if (CELL_UNLIKELY(cell_option.perturb != 0) && block != NULL)
-        memset(block, (int)~cell_option.perturb & 255, cell_heap_usable(&cell_heap_main, block));
+        memset(block, (int)~cell_option.perturb & 255, cell_usable_size(block));
     return block;
 }
 
@@ -44,7 +46,11 @@ static void perturb_freed(void *block)
 static void *malloc_slow(size_t size) __attribute__((noinline));
 static void *malloc_slow(size_t size)
 {
-    return cell_api_or_enomem(perturb_fresh(cell_tcache_alloc_slow(size)));
+    void *block = NULL;
+
+    if (cell_tcache_start())
+        block = cell_harden_is_on() ? cell_harden_alloc(size, CELL_ALIGN, false) : cell_tcache_alloc_slow(size);
+    return cell_api_or_enomem(perturb_fresh(block));
 }
 
 void *cell_malloc(size_t size)
@@ -61,21 +67,30 @@ void *cell_malloc(size_t size)
     return CELL_LIKELY(block != NULL) ? block : malloc_slow(size);
 }
 
-static void free_slow(struct cell_tcache *cache, size_t size, void *block) __attribute__((noinline));
-static void free_slow(struct cell_tcache *cache, size_t size, void *block)
+/* `said` is the size that the caller of a sized delete gives: a plain one costs nothing for it. */
+static void free_slow(struct cell_tcache *cache, size_t size, void *block, size_t said) __attribute__((noinline));
+static void free_slow(struct cell_tcache *cache, size_t size, void *block, size_t said)
 {
+    if (cell_harden_is_on()) {
+        cell_harden_free(block, said);
+        return;
+    }
     perturb_freed(block);
     cell_tcache_free_slow(cache, size, block);
 }
 
-static void give(void *block)
+static void free_large(void *block, size_t size, size_t said)
 {
+    if (cell_harden_is_on()) {
+        cell_harden_free(block, said);
+        return;
+    }
     perturb_freed(block);
-    cell_heap_give(&cell_heap_main, block);
+    cell_heap_give_chunk(&cell_heap_main, block, size);
 }
 
-static void free_chunk(struct cell_tcache *cache, void *block) __attribute__((noinline));
-static void free_chunk(struct cell_tcache *cache, void *block)
+static void free_chunk(struct cell_tcache *cache, void *block, size_t said) __attribute__((noinline));
+static void free_chunk(struct cell_tcache *cache, void *block, size_t said)
 {
     const struct cell_chunk *c = cell_chunk_of_user(block);
     size_t size;
@@ -83,21 +98,26 @@ static void free_chunk(struct cell_tcache *cache, void *block)
     cell_heap_check_inuse(c);
     size = cell_chunk_size(c);
     if (size > cell_tcache_limit() + CELL_WORD + CELL_ALIGN - 1) {
-        perturb_freed(block);
-        cell_heap_give_chunk(&cell_heap_main, block, size);
+        free_large(block, size, said);
     } else if (!cell_tcache_push(cell_tcache_bin(cache, size), block)) {
-        free_slow(cache, size, block);
+        free_slow(cache, size, block, said);
     }
 }
 
-static void free_elsewhere(void *block) __attribute__((noinline));
-static void free_elsewhere(void *block)
+static void free_elsewhere(void *block, size_t said) __attribute__((noinline));
+static void free_elsewhere(void *block, size_t said)
 {
-    if (block != NULL)
-        give(block);
+    if (block == NULL)
+        return;
+    if (cell_harden_is_on()) {
+        cell_harden_free(block, said);
+        return;
+    }
+    perturb_freed(block);
+    cell_heap_give(&cell_heap_main, block);
 }
 
-void cell_free(void *block)
+__attribute__((always_inline)) static inline void free_block(void *block, size_t said)
 {
     const struct cell_segment *seg = &cell_heap_main.segment;
     size_t offset = (size_t)((char *)block - seg->base);
@@ -105,16 +125,26 @@ void cell_free(void *block)
     struct cell_tcache *cache = cell_tcache_mine;
 
     if (CELL_UNLIKELY(slot >= __atomic_load_n(&seg->slots, __ATOMIC_RELAXED))) {
-        free_elsewhere(block);
+        free_elsewhere(block, said);
         return;
     }
     size_t kind = seg->kind[slot / (CELL_PAGE / CELL_ALIGN)];
     if (CELL_UNLIKELY(kind <= CELL_PAGE_RESERVED_KIND)) {
-        free_chunk(cache, block);
+        free_chunk(cache, block, said);
         return;
     }
     if (CELL_UNLIKELY(!cell_tcache_push(cell_tcache_bin(cache, kind), block)))
-        free_slow(cache, kind, block);
+        free_slow(cache, kind, block, said);
+}
+
+void cell_free(void *block)
+{
+    free_block(block, CELL_SIZE_UNKNOWN);
+}
+
+void cell_api_delete_sized(void *block, size_t size)
+{
+    free_block(block, size);
 }
 
 void *cell_api_clear(void *block, size_t bytes, struct cell_zero_run zero)
@@ -140,6 +170,8 @@ void *cell_calloc(size_t count, size_t size)
     }
 
     struct cell_zero_run zero;
+    if (cell_tcache_start() && cell_harden_is_on())
+        return cell_api_or_enomem(cell_harden_alloc(bytes, CELL_ALIGN, true));
     void *block = cell_tcache_alloc_large(bytes, &zero);
     return block == NULL ? cell_api_or_enomem(NULL) : cell_api_clear(block, bytes, zero);
 }
@@ -155,6 +187,8 @@ void *cell_realloc(void *block, size_t size)
     if (size > CELL_REQUEST_MAX)
         return cell_api_or_enomem(NULL);
 
+    if (cell_harden_is_on())
+        return cell_api_or_enomem(cell_harden_realloc(block, size));
     void *resized = cell_heap_resize(&cell_heap_main, block, size);
     if (resized != NULL)
         return resized;
@@ -176,17 +210,38 @@ void *cell_reallocarray(void *block, size_t count, size_t size)
     return cell_realloc(block, bytes);
 }
 
+/* More than a chunk can be larger than what was asked for: less than this is not split off it. */
+#define CHUNK_EXCESS  (2 * CELL_CHUNK_MIN)
+
+/* Whether a request of `size` bytes can have given the block: it is of the size's class, or, where classes are wide, near it.
+ * Every cell and chunk is as large as its request makes it, mapped blocks may be a quarter and two pages larger. */
+static bool may_have_asked(const void *block, size_t alignment, size_t size)
+{
+    const struct cell_segment *seg = &cell_heap_main.segment;
+    size_t usable = cell_heap_usable(&cell_heap_main, block);
+
+    if (size > usable)
+        return false;
+    if (!cell_segment_holds(seg, block))
+        return usable - size <= size / 4 + 2 * cell_os_page_size() + alignment;
+    if (seg->kind[cell_segment_page_of(seg, block)] >= CELL_PAGE_POOL)
+        return usable == (cell_size_of_cell(size) + alignment - 1) / alignment * alignment;
+    return usable + CELL_WORD - cell_size_of_chunk(size) < CHUNK_EXCESS;
+}
+
 void cell_free_sized(void *block, size_t size)
 {
-    if (block != NULL)
-        CELL_CHECK(size <= cell_heap_usable(&cell_heap_main, block), CELL_FATAL_SIZED_FREE);
-    cell_free(block);
+    if (block != NULL && !cell_harden_is_on())
+        CELL_CHECK(may_have_asked(block, CELL_ALIGN, size), CELL_FATAL_SIZED_FREE);
+    free_block(block, size);
 }
 
 void cell_free_aligned_sized(void *block, size_t alignment, size_t size)
 {
     CELL_CHECK(((uintptr_t)block & (alignment - 1)) == 0, CELL_FATAL_SIZED_FREE);
-    cell_free_sized(block, size);
+    if (block != NULL && !cell_harden_is_on())
+        CELL_CHECK(may_have_asked(block, alignment, size), CELL_FATAL_SIZED_FREE);
+    free_block(block, size);
 }
 
 /* ---- alignment ------------------------------------------------------------------------------------------------- */
@@ -203,6 +258,8 @@ static void *alloc_aligned(size_t alignment, size_t size)
         return NULL;
     if (alignment <= CELL_ALIGN)
         return cell_malloc(size);
+    if (cell_tcache_start() && cell_harden_is_on())
+        return perturb_fresh(cell_harden_alloc(size, alignment, false));
     /* A cell lies at a multiple of its size from the start of a page. */
     size_t rounded = ((size == 0 ? 1 : size) + alignment - 1) & ~(alignment - 1);
     if (cell_size_is_cell(rounded))
@@ -271,7 +328,13 @@ void *cell_pvalloc(size_t size)
 
 size_t cell_usable_size(const void *block)
 {
-    return block == NULL ? 0 : cell_heap_usable(&cell_heap_main, block);
+    if (block == NULL)
+        return 0;
+    if (cell_harden_is_on())
+        return cell_harden_requested(block);
+    size_t usable = cell_heap_usable(&cell_heap_main, block);
+    CELL_CHECK(!cell_segment_holds(&cell_heap_main.segment, block) || !cell_freed_is_tagged(block), CELL_FATAL_DOUBLE_FREE);
+    return usable;
 }
 
 size_t cell_good_size(size_t size)

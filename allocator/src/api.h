@@ -10,6 +10,9 @@ void *cell_api_or_enomem(void *block);
 int   cell_api_fail(int error);
 /* Zeroes what is not known to be zero in a fresh block. */
 void *cell_api_clear(void *block, size_t bytes, struct cell_zero_run zero);
+/* delete with a size: checked when harden.c is on. A program may name the size of a base class without a virtual destructor,
+ * which is wrong and works elsewhere; so nothing is checked otherwise. */
+void cell_api_delete_sized(void *block, size_t size);
 /* The power of two that memalign takes for an alignment; 0: it is too large. */
 size_t cell_api_round_alignment(size_t alignment);
 

@@ -7,6 +7,7 @@
 
 #include "api.h"
 #include "cellmalloc.h"
+#include "harden.h"
 #include "sizeclass.h"
 #include "tcache.h"
 
@@ -68,9 +69,28 @@ static void **divide(struct cell_chunk *c, const struct wish *wish, size_t array
     return blocks;
 }
 
+/* With harden.c each block has a record and perhaps a guard page of its own: they lie apart. */
+static void **make_apart(const struct wish *wish, void **blocks)
+{
+    void **made = blocks != NULL ? blocks : cell_reallocarray(NULL, wish->count, sizeof *blocks);
+    size_t i = 0;
+
+    while (made != NULL && i < wish->count && (made[i] = cell_malloc(wished_size(wish, i))) != NULL)
+        i++;
+    if (made == NULL || i == wish->count)
+        return made;
+    while (i > 0)
+        cell_free(made[--i]);
+    if (made != blocks)
+        cell_free(made);
+    return cell_api_or_enomem(NULL);
+}
+
 /* The chunk that all of `wish` fits into. */
 static void **make(const struct wish *wish, void **blocks)
 {
+    if (cell_tcache_start() && cell_harden_is_on())
+        return make_apart(wish, blocks);
     size_t array_bytes = blocks != NULL || wish->count > CELL_REQUEST_MAX / sizeof *blocks
                              ? 0 : cell_size_of_chunk(wish->count * sizeof *blocks);
     size_t total = total_bytes(wish, array_bytes);
@@ -118,6 +138,8 @@ void *cell_realloc_in_place(void *block, size_t size)
     if (size > CELL_REQUEST_MAX)
         return cell_api_or_enomem(NULL);
 
+    if (cell_harden_is_on())
+        return cell_harden_resize(block, size);
     size_t usable = cell_heap_usable(heap, block);
     bool chunk = cell_segment_holds(&heap->segment, block);     /* a mapped block might be moved */
     void *resized = chunk ? cell_heap_resize(&cell_heap_main, block, size) : NULL;

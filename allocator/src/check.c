@@ -1,6 +1,10 @@
 /* check.c - walks a whole heap and says what is not sound; shared by tests and programs (cell_check). */
 #include "cellmalloc.h"
+#include "check.h"
+#include "harden.h"
+#include "quarantine.h"
 #include "tcache.h"
+#include "walk.h"
 
 struct walk {
     size_t free_small, free_large;      /* chunks seen free, below and from CELL_FIT_MIN */
@@ -125,6 +129,25 @@ int cell_heap_check(struct cell_heap *heap, const char **why)
     return heap == NULL ? cell_check(why) : verdict(cell_heap_defect(heap), why);
 }
 
+static int visit_canary(void *context, const struct cell_block *block)
+{
+    bool used = block->kind == CELL_KIND_CHUNK || block->kind == CELL_KIND_CELL || block->kind == CELL_KIND_MAPPED;
+
+    (void)context;
+    return used && !cell_harden_is_intact(block->block);
+}
+
+bool cell_check_canaries(void)
+{
+    if (!cell_harden_is_on() || !cell_os_single_threaded())
+        return true;
+    cell_heap_coalesce(&cell_heap_main);
+    cell_heap_lock(&cell_heap_main);
+    int changed = cell_walk_locked(&cell_heap_main, visit_canary, NULL);
+    cell_heap_unlock(&cell_heap_main);
+    return changed == 0;
+}
+
 int cell_check(const char **why)
 {
     const char *defect = NULL;
@@ -133,6 +156,10 @@ int cell_check(const char **why)
         defect = cell_heap_defect(&cell_heap_main);
         if (defect == NULL && !cell_tcache_is_valid(cell_tcache_mine))
             defect = "the thread's cache is not sound";                         /* T1, T2, T3 */
+        if (defect == NULL && !cell_quarantine_is_intact())
+            defect = "a freed block in quarantine was written to";
+        if (defect == NULL && !cell_check_canaries())
+            defect = "a block was written past its end";
     }
     return verdict(defect, why);
 }

@@ -12,6 +12,8 @@ static const char *const texts[CELL_FATAL_KIND_COUNT] = {
     [CELL_FATAL_HEADER]      = "corrupted header word: a block was written past its end",
     [CELL_FATAL_FREE_LIST]   = "corrupted free list: a block was written to after its free",
     [CELL_FATAL_SIZED_FREE]  = "sized free with a size that the block does not have",
+    [CELL_FATAL_CANARY]      = "corrupted canary: a block was written past its end",
+    [CELL_FATAL_QUARANTINE]  = "write after free: a block in quarantine has changed",
 };
 
 void cell_fatal(enum cell_fatal_kind kind)

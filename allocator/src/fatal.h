@@ -9,6 +9,8 @@ enum cell_fatal_kind {
     CELL_FATAL_HEADER,          /* header word of a live block overwritten */
     CELL_FATAL_FREE_LIST,       /* a freed block was written to */
     CELL_FATAL_SIZED_FREE,      /* free_sized or sized delete with a size the block cannot have */
+    CELL_FATAL_CANARY,          /* harden:2: bytes behind a block overwritten */
+    CELL_FATAL_QUARANTINE,      /* harden:2: a block that waits was written to */
     CELL_FATAL_KIND_COUNT
 };
 

@@ -346,6 +346,15 @@ size_t cell_heap_usable(const struct cell_heap *heap, const void *block)
     return cell_heap_size_of(heap, block) - CELL_WORD;
 }
 
+bool cell_heap_is_carved(struct cell_heap *heap, const void *block)
+{
+    cell_lock_acquire(&heap->lock);
+    bool pool = heap->segment.kind[cell_segment_page_of(&heap->segment, block)] >= CELL_PAGE_POOL;
+    bool carved = !pool || cell_pool_is_carved(&heap->pools, block);
+    cell_lock_release(&heap->lock);
+    return carved;
+}
+
 /* ---- resizing in place --------------------------------------------------------------------------------------- */
 
 static void *resize_chunk(struct cell_heap *heap, struct cell_chunk *c, size_t request)

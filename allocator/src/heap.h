@@ -24,8 +24,14 @@ struct cell_mapped {
     char *start;                    /* of the mapping */
     size_t size;
     char *populated_end;            /* beyond it, pages came in by faults alone; the mapping's end: nothing to learn */
-    size_t unused;
+    size_t guard;                   /* bytes without access at its end: harden.c */
     struct cell_chunk chunk;
+};
+
+/* A mapping, or what is left of one. */
+struct cell_extent {
+    char *start;
+    size_t size;
 };
 
 #define CELL_MAPPED_PREFIX  (offsetof(struct cell_mapped, chunk) + CELL_CHUNK_USER)
@@ -113,6 +119,8 @@ void cell_heap_free_stack(struct cell_heap *heap, struct cell_freed *stack);
 /* Bytes that the program may use in a block; and the size that its bin goes by: of the cell, or of the whole chunk. */
 size_t cell_heap_usable(const struct cell_heap *heap, const void *block);
 size_t cell_heap_size_of(const struct cell_heap *heap, const void *block);
+/* Whether a block of the range, a cell or else a chunk, has ever been handed out; cells must lie at their places. */
+bool cell_heap_is_carved(struct cell_heap *heap, const void *block);
 /* Ends the program: `c` is not the header of a block in use. */
 _Noreturn void cell_heap_reject(const struct cell_chunk *c);
 

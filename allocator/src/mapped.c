@@ -179,6 +179,7 @@ static void write_header(struct cell_mapped *m, char *start, size_t size, char *
     m->start = start;
     m->size = size;
     m->populated_end = populated_end;
+    m->guard = 0;
     cell_chunk_set(&m->chunk, (size_t)(start + size - (char *)&m->chunk), CELL_INUSE | CELL_MAPPED);
 }
 
@@ -231,6 +232,38 @@ void *cell_mapped_alloc(struct cell_heap *heap, size_t request, size_t alignment
     zero->begin = fresh ? block : start + found;
     zero->end = start + found;
     return block;
+}
+
+bool cell_mapped_adopt(struct cell_heap *heap, void *block, char *start, size_t size, size_t guard)
+{
+    struct cell_mapped *m = mapped_of(block);
+
+    write_header(m, start, size, start + size);
+    m->guard = guard;
+    cell_lock_acquire(&heap->lock);
+    bool admitted = heap->mapped_count < cell_option.mmap_max && cell_heap_may_take(heap, size);
+    if (admitted)
+        adopt(heap, m);
+    heap->counts.maps += admitted;
+    cell_lock_release(&heap->lock);
+    return admitted;
+}
+
+struct cell_extent cell_mapped_disown(struct cell_heap *heap, void *block)
+{
+    struct cell_mapped *m = checked_mapped_of(block);
+
+    cell_lock_acquire(&heap->lock);
+    abandon(heap, m);
+    cell_chunk_erase(&m->chunk);
+    heap->counts.unmaps++;
+    cell_lock_release(&heap->lock);
+    return (struct cell_extent){ m->start, m->size + m->guard };
+}
+
+size_t cell_mapped_guard(const void *block)
+{
+    return checked_mapped_of(block)->guard;
 }
 
 void cell_mapped_free(struct cell_heap *heap, void *block)

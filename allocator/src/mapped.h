@@ -14,6 +14,13 @@ void  cell_mapped_free(struct cell_heap *heap, void *block);
 /* Grown or shrunk by the system, perhaps moved; NULL when it would no longer deserve a mapping, or is refused. */
 void *cell_mapped_resize(struct cell_heap *heap, void *block, size_t request);
 size_t cell_mapped_usable(const void *block);
+
+/* A mapping that the caller has made, with `guard` bytes without access behind `size`, becomes the heap's, with the block
+ * that lies in it; false: a limit is reached. And back. */
+bool  cell_mapped_adopt(struct cell_heap *heap, void *block, char *start, size_t size, size_t guard);
+struct cell_extent cell_mapped_disown(struct cell_heap *heap, void *block);
+/* Bytes without access behind a block. */
+size_t cell_mapped_guard(const void *block);
 /* Requests from here on are mapped. */
 size_t cell_mapped_threshold(const struct cell_heap *heap);
 

@@ -18,6 +18,8 @@ void *cell_os_reserve(size_t size);
 bool  cell_os_reserve_at(void *end, size_t size);
 /* Makes reserved pages readable, writable and zero. */
 bool  cell_os_commit(void *start, size_t size);
+/* Takes all access away; the contents stay. */
+bool  cell_os_forbid(void *start, size_t size);
 /* Zero-filled memory, committed at once. */
 void *cell_os_map(size_t size);
 void  cell_os_unmap(void *start, size_t size);

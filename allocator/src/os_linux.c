@@ -67,13 +67,23 @@ bool cell_os_reserve_at(void *end, size_t size)
     return start != NULL;
 }
 
-bool cell_os_commit(void *start, size_t size)
+static bool protect(void *start, size_t size, int protection)
 {
     int saved = errno;
-    bool done = mprotect(start, size, PROT_READ | PROT_WRITE) == 0;
+    bool done = mprotect(start, size, protection) == 0;
 
     errno = saved;
     return done;
+}
+
+bool cell_os_commit(void *start, size_t size)
+{
+    return protect(start, size, PROT_READ | PROT_WRITE);
+}
+
+bool cell_os_forbid(void *start, size_t size)
+{
+    return protect(start, size, PROT_NONE);
 }
 
 void *cell_os_map(size_t size)

@@ -12,6 +12,8 @@
 
 #include "api.h"
 #include "cellmalloc.h"
+#include "check.h"
+#include "quarantine.h"
 #include "stats.h"
 #include "tcache.h"
 
@@ -19,6 +21,7 @@
 
 static void before_fork(void)
 {
+    cell_quarantine_lock();
     cell_api_heaps_lock();
     cell_tcache_lock();
     cell_heap_lock(&cell_heap_main);
@@ -29,6 +32,7 @@ static void after_fork_in_parent(void)
     cell_heap_unlock(&cell_heap_main);
     cell_tcache_unlock();
     cell_api_heaps_unlock();
+    cell_quarantine_unlock();
 }
 
 static void after_fork_in_child(void)
@@ -36,11 +40,21 @@ static void after_fork_in_child(void)
     cell_heap_reset_lock(&cell_heap_main);
     cell_tcache_reset_lock();
     cell_api_heaps_reset_lock();
+    cell_quarantine_reset_lock();
 }
 
 __attribute__((constructor)) static void install_fork_handlers(void)
 {
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+/* harden:2: what still waits or lives when the program ends is checked like what leaves or is freed earlier. */
+__attribute__((destructor)) static void check_at_exit(void)
+{
+    if (cell_option.harden < 2 || !cell_heap_is_ready(&cell_heap_main))
+        return;
+    CELL_CHECK(cell_quarantine_is_intact(), CELL_FATAL_QUARANTINE);
+    CELL_CHECK(cell_check_canaries(), CELL_FATAL_CANARY);
 }
 
 #ifdef CELL_OVERRIDE
@@ -142,7 +156,6 @@ void *cxx_new_array_aligned_nothrow(size_t size, size_t alignment, const void *t
     return cxx_new_aligned_nothrow(size, alignment, tag);
 }
 
-/* Sized deletes are plain ones: a program's size may be that of a base class without a virtual destructor. */
 #define DELETE_1(name, mangled)                                     \
     void name(void *block) CXX_NAME(mangled);                       \
     void name(void *block) { cell_free(block); }
@@ -153,17 +166,23 @@ void *cxx_new_array_aligned_nothrow(size_t size, size_t alignment, const void *t
     void name(void *block, type1 unused, type2 unused_too) CXX_NAME(mangled); \
     void name(void *block, type1 unused, type2 unused_too)          \
     { (void)unused; (void)unused_too; cell_free(block); }
+#define DELETE_SIZED(name, mangled)                                 \
+    void name(void *block, size_t size) CXX_NAME(mangled);          \
+    void name(void *block, size_t size) { cell_api_delete_sized(block, size); }
+#define DELETE_SIZED_ALIGNED(name, mangled)                         \
+    void name(void *block, size_t size, size_t unused) CXX_NAME(mangled); \
+    void name(void *block, size_t size, size_t unused) { (void)unused; cell_api_delete_sized(block, size); }
 
 DELETE_1(cxx_delete, "_ZdlPv")
 DELETE_1(cxx_delete_array, "_ZdaPv")
-DELETE_2(cxx_delete_sized, size_t, "_ZdlPv" SIZE)
-DELETE_2(cxx_delete_array_sized, size_t, "_ZdaPv" SIZE)
+DELETE_SIZED(cxx_delete_sized, "_ZdlPv" SIZE)
+DELETE_SIZED(cxx_delete_array_sized, "_ZdaPv" SIZE)
 DELETE_2(cxx_delete_nothrow, const void *, "_ZdlPvRKSt9nothrow_t")
 DELETE_2(cxx_delete_array_nothrow, const void *, "_ZdaPvRKSt9nothrow_t")
 DELETE_2(cxx_delete_aligned, size_t, "_ZdlPvSt11align_val_t")
 DELETE_2(cxx_delete_array_aligned, size_t, "_ZdaPvSt11align_val_t")
-DELETE_3(cxx_delete_sized_aligned, size_t, size_t, "_ZdlPv" SIZE "St11align_val_t")
-DELETE_3(cxx_delete_array_sized_aligned, size_t, size_t, "_ZdaPv" SIZE "St11align_val_t")
+DELETE_SIZED_ALIGNED(cxx_delete_sized_aligned, "_ZdlPv" SIZE "St11align_val_t")
+DELETE_SIZED_ALIGNED(cxx_delete_array_sized_aligned, "_ZdaPv" SIZE "St11align_val_t")
 DELETE_3(cxx_delete_aligned_nothrow, size_t, const void *, "_ZdlPvSt11align_val_tRKSt9nothrow_t")
 DELETE_3(cxx_delete_array_aligned_nothrow, size_t, const void *, "_ZdaPvSt11align_val_tRKSt9nothrow_t")
 

@@ -215,6 +215,13 @@ bool cell_pool_find_empty(const struct cell_pools *pools, unsigned pool_class, s
     return next != 0;
 }
 
+bool cell_pool_is_carved(const struct cell_pools *pools, const void *cell)
+{
+    size_t page = cell_segment_page_of(pools->segment, cell);
+
+    return index_of(pools, page, cell) < info_of(pools, page)->carved;
+}
+
 bool cell_pool_is_valid(const struct cell_pools *pools, size_t page)
 {
     const struct cell_page_info *pool = info_of(pools, page);

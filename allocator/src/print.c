@@ -3,19 +3,36 @@
 
 #include "walk.h"
 
+/* In the order of the layers, from the program down to the system. */
+enum layer { WHOLE, CACHE, DEPOT, QUARANTINE, POOLS, CHUNKS, MAPPINGS, SEGMENT, LAYER_COUNT };
+
+static const char *const layer_names[LAYER_COUNT] = {
+    "whole", "cache", "depot", "quarantine", "pools", "chunks", "mappings", "segment"
+};
+
 static const struct {
     const char *name;
     size_t offset;
+    enum layer layer;
 } fields[] = {
-#define FIELD(name) { #name, offsetof(struct cell_stats, name) }
-    FIELD(heap_bytes), FIELD(resident_bytes), FIELD(live_blocks), FIELD(live_bytes), FIELD(overhead_bytes),
-    FIELD(free_chunks), FIELD(free_chunk_bytes), FIELD(free_cells), FIELD(free_cell_bytes), FIELD(free_bytes),
-    FIELD(largest_free_bytes), FIELD(cached_blocks), FIELD(cached_bytes), FIELD(dirty_bytes), FIELD(top_bytes),
-    FIELD(mapped_blocks), FIELD(mapped_bytes), FIELD(map_cached_bytes), FIELD(pool_bytes), FIELD(metadata_bytes),
-    FIELD(footprint_bytes), FIELD(footprint_peak_bytes),
-    FIELD(splits), FIELD(merges), FIELD(pool_adds), FIELD(pool_removes), FIELD(grows), FIELD(refills), FIELD(flushes),
-    FIELD(purges), FIELD(purged_bytes), FIELD(populates), FIELD(populated_pages), FIELD(faults_avoided), FIELD(maps),
-    FIELD(unmaps), FIELD(remaps), FIELD(map_reuses),
+#define FIELD(layer, name) { #name, offsetof(struct cell_stats, name), layer }
+    FIELD(WHOLE, live_blocks), FIELD(WHOLE, live_bytes), FIELD(WHOLE, requested_bytes), FIELD(WHOLE, overhead_bytes),
+    FIELD(WHOLE, free_bytes), FIELD(WHOLE, metadata_bytes), FIELD(WHOLE, footprint_bytes),
+    FIELD(WHOLE, footprint_peak_bytes),
+    FIELD(CACHE, cached_blocks), FIELD(CACHE, cached_bytes), FIELD(CACHE, cache_metadata_bytes), FIELD(CACHE, refills),
+    FIELD(CACHE, flushes),
+    FIELD(DEPOT, depot_bytes),
+    FIELD(QUARANTINE, quarantine_blocks), FIELD(QUARANTINE, quarantine_bytes), FIELD(QUARANTINE, guard_blocks),
+    FIELD(POOLS, pool_bytes), FIELD(POOLS, pool_live_bytes), FIELD(POOLS, free_cells), FIELD(POOLS, free_cell_bytes),
+    FIELD(POOLS, pool_adds), FIELD(POOLS, pool_removes),
+    FIELD(CHUNKS, chunk_live_bytes), FIELD(CHUNKS, free_chunks), FIELD(CHUNKS, free_chunk_bytes),
+    FIELD(CHUNKS, largest_free_bytes), FIELD(CHUNKS, splits), FIELD(CHUNKS, merges),
+    FIELD(MAPPINGS, mapped_blocks), FIELD(MAPPINGS, mapped_bytes), FIELD(MAPPINGS, mapped_live_bytes),
+    FIELD(MAPPINGS, map_cached_bytes), FIELD(MAPPINGS, maps), FIELD(MAPPINGS, unmaps), FIELD(MAPPINGS, remaps),
+    FIELD(MAPPINGS, map_reuses),
+    FIELD(SEGMENT, heap_bytes), FIELD(SEGMENT, resident_bytes), FIELD(SEGMENT, dirty_bytes), FIELD(SEGMENT, top_bytes),
+    FIELD(SEGMENT, grows), FIELD(SEGMENT, purges), FIELD(SEGMENT, purged_bytes), FIELD(SEGMENT, populates),
+    FIELD(SEGMENT, populated_pages), FIELD(SEGMENT, faults_avoided),
 #undef FIELD
 };
 
@@ -33,7 +50,15 @@ static uint64_t value_of(const struct cell_stats *stats, size_t field)
 void cell_print_text(struct cell_text *text, const struct cell_census *census)
 {
     for (size_t i = 0; i < FIELD_COUNT; i++) {
-        cell_text_number_wide(text, value_of(&census->stats, i), 16);
+        uint64_t value = value_of(&census->stats, i);
+        if (i == 0 || fields[i].layer != fields[i - 1].layer) {
+            cell_text_string(text, layer_names[fields[i].layer]);
+            cell_text_string(text, ":\n");
+        }
+        if (value == CELL_NOT_COUNTED)
+            cell_text_string(text, "     not counted");
+        else
+            cell_text_number_wide(text, value, 16);
         cell_text_string(text, "  ");
         cell_text_string(text, fields[i].name);
         cell_text_string(text, "\n");
@@ -58,7 +83,10 @@ static void json_member(struct cell_text *text, const char *before, const char *
     cell_text_string(text, "\"");
     cell_text_string(text, name);
     cell_text_string(text, "\": ");
-    cell_text_number(text, value);
+    if (value == CELL_NOT_COUNTED)
+        cell_text_string(text, "null");
+    else
+        cell_text_number(text, value);
 }
 
 static void json_figures(struct cell_text *text, const struct cell_stats *stats)
@@ -67,12 +95,31 @@ static void json_figures(struct cell_text *text, const struct cell_stats *stats)
         json_member(text, i == 0 ? "" : ", ", fields[i].name, value_of(stats, i));
 }
 
+/* The names of each layer's figures. */
+static void json_layers(struct cell_text *text)
+{
+    cell_text_string(text, ", \"layers\": {");
+    for (size_t i = 0; i < FIELD_COUNT; i++) {
+        bool first = i == 0 || fields[i].layer != fields[i - 1].layer;
+        if (first) {
+            cell_text_string(text, i == 0 ? "\"" : "], \"");
+            cell_text_string(text, layer_names[fields[i].layer]);
+            cell_text_string(text, "\": [");
+        }
+        cell_text_string(text, first ? "\"" : ", \"");
+        cell_text_string(text, fields[i].name);
+        cell_text_string(text, "\"");
+    }
+    cell_text_string(text, "]}");
+}
+
 void cell_print_json(struct cell_text *text, const struct cell_census *census)
 {
     const char *separator = "";
 
     cell_text_string(text, "{");
     json_figures(text, &census->stats);
+    json_layers(text);
     cell_text_string(text, ", \"pools\": [");
     for (size_t i = 1; i <= CELL_POOL_CLASSES; i++) {
         if (census->cells[i].pools == 0)
@@ -192,6 +239,22 @@ static void xml_totals(struct cell_text *text, const struct cell_stats *stats, b
     xml_sized(text, "aspace", "mprotect", stats->heap_bytes);
 }
 
+/* What glibc has no elements for: one for each layer. */
+static void xml_layers(struct cell_text *text, const struct cell_stats *stats)
+{
+    for (size_t i = 0; i < FIELD_COUNT; i++) {
+        uint64_t value = value_of(stats, i);
+        if (i == 0 || fields[i].layer != fields[i - 1].layer) {
+            cell_text_string(text, i == 0 ? "<layer name=\"" : "/>\n<layer name=\"");
+            cell_text_string(text, layer_names[fields[i].layer]);
+            cell_text_string(text, "\"");
+        }
+        if (value != CELL_NOT_COUNTED)
+            xml_attribute(text, fields[i].name, value);
+    }
+    cell_text_string(text, "/>\n");
+}
+
 void cell_print_xml(struct cell_text *text, const struct cell_census *census)
 {
     cell_text_string(text, "<malloc version=\"1\">\n<heap nr=\"0\">\n");
@@ -199,5 +262,6 @@ void cell_print_xml(struct cell_text *text, const struct cell_census *census)
     xml_totals(text, &census->stats, false);
     cell_text_string(text, "</heap>\n");
     xml_totals(text, &census->stats, true);
+    xml_layers(text, &census->stats);
     cell_text_string(text, "</malloc>\n");
 }

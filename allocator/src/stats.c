@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+#include "depot.h"
+#include "harden.h"
+#include "quarantine.h"
 #include "sizeclass.h"
 #include "tcache.h"
 #include "walk.h"
@@ -51,6 +54,7 @@ static int count_block(void *context, const struct cell_block *block)
     switch (block->kind) {
     case CELL_KIND_CELL:
         census->cells[pool_class].live++;
+        stats->pool_live_bytes += block->usable;
         count_live(stats, block);
         break;
     case CELL_KIND_CELL_FREE:
@@ -59,10 +63,12 @@ static int count_block(void *context, const struct cell_block *block)
         stats->free_cell_bytes += block->size;
         break;
     case CELL_KIND_CHUNK:
+        stats->chunk_live_bytes += block->usable;
         count_live(stats, block);
         break;
     case CELL_KIND_MAPPED:
         stats->mapped_blocks++;
+        stats->mapped_live_bytes += block->usable;
         count_live(stats, block);
         break;
     case CELL_KIND_CHUNK_FREE:
@@ -131,7 +137,18 @@ static void count_heap(struct cell_heap *heap, struct cell_census *census)
     stats->free_bytes = stats->free_chunk_bytes + stats->free_cell_bytes;
 }
 
-/* The walk took what waits in the calling thread's cache for live. */
+/* A block that the walk took for live is a freed one of `size` bytes. */
+static void uncount_live(struct cell_stats *stats, size_t usable, size_t size)
+{
+    bool cell = usable == size;
+
+    stats->live_blocks--;
+    stats->live_bytes -= usable;
+    *(cell ? &stats->pool_live_bytes : &stats->chunk_live_bytes) -= usable;
+    stats->overhead_bytes -= size - usable;
+}
+
+/* What waits in the calling thread's cache. */
 static void count_cache(struct cell_stats *stats, const struct cell_tcache *cache)
 {
     for (size_t i = 1; i < CELL_TCACHE_BINS; i++) {
@@ -141,24 +158,46 @@ static void count_cache(struct cell_stats *stats, const struct cell_tcache *cach
             size_t usable = size <= cell_option.small_limit ? size : size - CELL_WORD;
             stats->cached_blocks++;
             stats->cached_bytes += size;
-            stats->live_blocks--;
-            stats->live_bytes -= usable;
-            stats->overhead_bytes -= size - usable;
+            uncount_live(stats, usable, size);
         }
     }
-    stats->metadata_bytes += cell_tcache_metadata_bytes();
+    stats->cache_metadata_bytes = cell_tcache_metadata_bytes();
+    stats->metadata_bytes += stats->cache_metadata_bytes;
+    stats->depot_bytes = cell_depot_bytes();
     stats->refills = cache->refills;
     stats->flushes = cache->flushes;
+}
+
+static int uncount_waiting(void *context, const struct cell_block *block)
+{
+    if (block->kind == CELL_KIND_CHUNK_CACHED || block->kind == CELL_KIND_CELL_CACHED)
+        uncount_live(context, block->usable, block->kind == CELL_KIND_CHUNK_CACHED ? block->size : block->usable);
+    return 0;
+}
+
+static void count_hardened(struct cell_stats *stats)
+{
+    struct cell_harden_census harden;
+
+    if (!cell_harden_is_on())
+        return;
+    cell_harden_count(&harden);
+    stats->requested_bytes = harden.requested_bytes;
+    stats->guard_blocks = harden.guard_blocks;
+    cell_quarantine_count(&stats->quarantine_blocks, &stats->quarantine_bytes);
+    cell_heap_walk(NULL, uncount_waiting, stats);
 }
 
 void cell_stats_count(struct cell_heap *heap, struct cell_census *census)
 {
     memset(census, 0, sizeof *census);
+    census->stats.requested_bytes = CELL_NOT_COUNTED;
     if (heap != NULL) {
         count_heap(heap, census);
     } else if (cell_heap_is_ready(&cell_heap_main)) {
         count_heap(&cell_heap_main, census);
         count_cache(&census->stats, cell_tcache_mine);
+        count_hardened(&census->stats);
     }
 }
 

@@ -50,6 +50,15 @@ static const struct row *find_row(const char *name, size_t length)
     return NULL;
 }
 
+/* What harden.c needs: each call on the slow path, from the first block on. */
+static void settle(void)
+{
+    if (cell_option.harden > 1)
+        cell_option.count_requests = 1;
+    if (cell_option.count_requests != 0)
+        cell_option.cache_bytes = cell_option.map_cache_share = 0;
+}
+
 static enum cell_tunable_result set_row(const struct row *row, uint64_t value, bool started)
 {
     if (row == NULL)
@@ -67,6 +76,7 @@ static enum cell_tunable_result set_row(const struct row *row, uint64_t value, b
         cell_option.mmap_dynamic = 0;
     if (row->value == &cell_option.perturb && value != 0)
         cell_option.cache_bytes = 0;    /* so that every call takes the slow path, which fills */
+    settle();
     return CELL_TUNABLE_OK;
 }
 

@@ -1,6 +1,7 @@
 /* walk.c - the heap walk: chunks, pools and their cells, the top, mapped blocks; inspect_all is a view of it. */
 #include "walk.h"
 
+#include "harden.h"
 #include "sizeclass.h"
 
 const char *cell_kind_name(enum cell_kind kind)
@@ -128,7 +129,7 @@ int cell_walk_locked(struct cell_heap *heap, cell_walk_visit visit, void *contex
     return stop != 0 ? stop : visit_mapped(heap, visit, context);
 }
 
-/* ---- the public walk: tells cached blocks from live ones ------------------------------------------------------------ */
+/* ---- the public walk: tells cached blocks, and those in quarantine, from live ones ------------------------------------------------------------ */
 
 struct refined {
     cell_walk_visit visit;
@@ -141,7 +142,8 @@ static int visit_refined(void *context, const struct cell_block *seen)
     struct cell_block block = *seen;
     bool live = block.kind == CELL_KIND_CHUNK || block.kind == CELL_KIND_CELL;
 
-    if (live && cell_freed_is_tagged(block.block))
+    if (live && (cell_freed_is_tagged(block.block) ||
+                 (cell_harden_is_on() && cell_harden_is_freed(block.block, block.usable))))
         block.kind = block.kind == CELL_KIND_CHUNK ? CELL_KIND_CHUNK_CACHED : CELL_KIND_CELL_CACHED;
     return refined->visit(refined->context, &block);
 }

@@ -175,6 +175,44 @@ static void the_dump_is_the_walk(void **state)
     assert_int_equal(cell_stats_text(-1), -1);
 }
 
+/* Every figure is one of a layer's; what was not counted is null. */
+static void figures_are_grouped_by_layer(void **state)
+{
+    static const char *const wanted[] = { "whole", "cache", "depot", "quarantine", "pools", "chunks", "mappings", "segment" };
+    json_t *figures = json_from(cell_stats_json), *layers = json_object_get(figures, "layers");
+    size_t named = 0;
+
+    (void)state;
+    assert_int_equal(json_object_size(layers), sizeof wanted / sizeof wanted[0]);
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+        json_t *names = json_object_get(layers, wanted[i]), *name;
+        size_t at;
+        json_array_foreach(names, at, name) {
+            named++;
+            assert_non_null(json_object_get(figures, json_string_value(name)));
+        }
+    }
+    assert_int_equal(named, sizeof(struct cell_stats) / sizeof(uint64_t));
+    assert_int_equal(json_object_size(figures), named + 2);     /* and layers, and pools */
+    assert_true(json_is_null(json_object_get(figures, "requested_bytes")));
+    json_decref(figures);
+}
+
+/* Parts add up to the whole. */
+static void parts_add_up(void **state)
+{
+    struct cell_stats stats;
+
+    (void)state;
+    cell_stats_get(&stats);
+    assert_int_equal(stats.live_bytes, stats.pool_live_bytes + stats.chunk_live_bytes + stats.mapped_live_bytes);
+    assert_int_equal(stats.free_bytes, stats.free_chunk_bytes + stats.free_cell_bytes);
+    assert_true(stats.cache_metadata_bytes > 0 && stats.cache_metadata_bytes < stats.metadata_bytes);
+    assert_true(stats.mapped_live_bytes <= stats.mapped_bytes);
+    assert_true(stats.populated_pages >= stats.populates);
+    assert_int_equal(stats.faults_avoided, stats.populated_pages - stats.populates);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -183,6 +221,8 @@ int main(void)
         cmocka_unit_test(each_state_is_told),
         cmocka_unit_test(a_visitor_ends_the_walk),
         cmocka_unit_test(the_dump_is_the_walk),
+        cmocka_unit_test(figures_are_grouped_by_layer),
+        cmocka_unit_test(parts_add_up),
     };
 
     return cmocka_run_group_tests(tests, fill, NULL);

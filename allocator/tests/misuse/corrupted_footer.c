@@ -1,4 +1,5 @@
 /* always: corrupted header word: a block was written past its end */
+/* harden:2 at exit: write after free: a block in quarantine has changed */
 #include "run.h"
 
 int main(void)

@@ -1,4 +1,5 @@
 /* unmapped: the program ends by SIGSEGV, since the memory is gone */
+/* harden:2 always: double free */
 #include "run.h"
 
 int main(void)

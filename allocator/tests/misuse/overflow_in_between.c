@@ -1,4 +1,5 @@
 /* always: invalid pointer: not the start of a live block */
+/* harden:2 always: corrupted canary: a block was written past its end */
 #include "run.h"
 
 int main(void)

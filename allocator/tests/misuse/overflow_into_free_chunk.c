@@ -1,4 +1,5 @@
 /* at flush: corrupted header word: a block was written past its end */
+/* harden:2 always: corrupted canary: a block was written past its end */
 #include "run.h"
 
 int main(void)

@@ -1,4 +1,5 @@
 /* not caught */
+/* harden:2 always: corrupted canary: a block was written past its end */
 #include "run.h"
 
 int main(void)

@@ -1,4 +1,4 @@
-/* not caught */
+/* always: sized free with a size that the block does not have */
 #include "run.h"
 
 int main(void)

@@ -1,28 +1,34 @@
 #!/usr/bin/env bash
-# Each program of this directory ends as its first comment says: `always` and `at flush` by SIGABRT with exactly that line on
-# stderr, `unmapped` by SIGSEGV, `not caught` with exit status 0 and silence, so that the table of README.md stays honest.
+# Each program of this directory ends as its first comment says, and under harden:2 as its second one says if it has one:
+# `always`, `at flush` and `at exit` by SIGABRT with exactly that line on stderr, `unmapped` and `fault` by SIGSEGV, `reads` and
+# `not caught` with exit status 0 and what it read, so that the table of README.md stays honest.
 source "$SRC/scripts/tests/tap.sh"
 ulimit -c 0
 
-expectation() { # SOURCE: "STATUS: WHAT IS ON STDERR"
-    local first=$(head -1 "$1")
-    case $first in
-        "/* always: "*|"/* at flush: "*) sed -E 's|^/\* [a-z ]+: (.*) \*/$|134: cellmalloc: \1|' <<<"$first" ;;
-        "/* unmapped: "*)                echo "139: " ;;
-        "/* not caught */")              echo "0: " ;;
-        *)                               echo "a first line that says how it ends" ;;
+wanted() { # WHAT THE COMMENT SAYS: "STATUS: WHAT IS ON STDERR"
+    case $1 in
+        "always: "*|"at flush: "*|"at exit: "*) echo "134: cellmalloc: ${1#*: }" ;;
+        "unmapped"*|"fault: "*)                 echo "139: " ;;
+        "reads: "*)                             echo "0: ${1#*: }" ;;
+        "not caught")                           echo "0: " ;;
+        *)                                      echo "a comment that says how it ends" ;;
     esac
+}
+
+said() { # PROGRAM LEVEL
+    local status=$({ CELLMALLOC_CONF=harden:$2 "$OUT/allocator/tests/misuse/$1" 2>"$TAP_TMP/said" >/dev/null; echo $?; } 2>/dev/null)
+    echo "$status: $(cat "$TAP_TMP/said")"
 }
 
 for source in "$SRC"/allocator/tests/misuse/*.c; do
     name=$(basename "$source" .c)
-    status=$({ "$OUT/allocator/tests/misuse/$name" 2>"$TAP_TMP/said" >/dev/null; echo $?; } 2>/dev/null)
-    is "$name" "$status: $(cat "$TAP_TMP/said")" "$(expectation "$source")"
+    first=$(sed -nE '1s|^/\* (.*) \*/$|\1|p' "$source")
+    second=$(sed -nE '2s|^/\* harden:2 (.*) \*/$|\1|p' "$source")
+    is "$name" "$(said "$name" 1)" "$(wanted "$first")"
+    is "$name, harden:2" "$(said "$name" 2)" "$(wanted "${second:-$first}")"
+    printf '| `%s` | %s | %s |\n' "$name" "$first" "${second:-the same}" >>"$TAP_TMP/table"
 done
 
 # The table of README.md says the same as the programs.
-listed=$(sed -nE 's/^\| `([a-z_]+)` \| ([a-z ]+) \|.*/\1 \2/p' "$SRC/allocator/tests/misuse/README.md" | sort)
-written=$(cd "$SRC/allocator/tests/misuse" && sed -nE '1s#^/\* (always|at flush|unmapped|not caught).*#\1#p' -s ./*.c |
-          paste -d' ' <(ls ./*.c | sed 's|./||; s|\.c$||') - | sort)
-is "README.md lists every program and how it ends" "$listed" "$written"
+is "README.md lists every program and how it ends" "$(grep '^| `' "$SRC/allocator/tests/misuse/README.md")" "$(cat "$TAP_TMP/table")"
 tap_end

@@ -1,4 +1,4 @@
-/* not caught */
+/* always: double free */
 #include "run.h"
 
 int main(void)

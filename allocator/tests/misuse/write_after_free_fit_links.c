@@ -1,4 +1,5 @@
 /* always: corrupted free list: a block was written to after its free */
+/* harden:2 at exit: write after free: a block in quarantine has changed */
 #include "run.h"
 
 int main(void)

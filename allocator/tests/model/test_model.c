@@ -8,7 +8,7 @@
 
 struct slot {
     unsigned char *block;
-    size_t size;
+    size_t size, alignment;     /* 0: of malloc, calloc or realloc */
     unsigned char stamp;
 };
 
@@ -53,6 +53,7 @@ static void allocate(struct slot *slot)
 {
     slot->size = random_size();
     slot->stamp = (unsigned char)random_next();
+    slot->alignment = 0;
     switch (random_next() % 8) {
     case 0:
         slot->block = cell_calloc(1, slot->size);
@@ -66,6 +67,7 @@ static void allocate(struct slot *slot)
         REQUIRE(cell_posix_memalign(&block, alignment, slot->size) == 0);
         REQUIRE((uintptr_t)block % alignment == 0);
         slot->block = block;
+        slot->alignment = alignment;
         break;
     }
     default:
@@ -85,13 +87,19 @@ static void resize(struct slot *slot)
     slot->block = cell_realloc(slot->block, size);
     REQUIRE(slot->block != NULL && is_intact(slot, kept));
     slot->size = size;
+    slot->alignment = 0;
     fill(slot, kept < size ? kept : size);
 }
 
 static void release(struct slot *slot)
 {
     REQUIRE(is_intact(slot, slot->size));
-    cell_free(slot->block);
+    if (slot->alignment != 0)
+        cell_free_aligned_sized(slot->block, slot->alignment, slot->size);
+    else if (random_next() % 2 == 0)
+        cell_free_sized(slot->block, slot->size);
+    else
+        cell_free(slot->block);
     slot->block = NULL;
 }
 
@@ -158,6 +166,11 @@ MODEL(no_purge, { "purge_share", "0" },)
 MODEL(pages_by_faults, { "populate_share", "0" },)
 MODEL(huge_pages_early, { "huge_min", "2097152" },)
 MODEL(top_pad, { "top_pad", "1000000" },)
+MODEL(hardened, { "harden", "2" },)
+MODEL(hardened_with_guards_everywhere, { "harden", "2" }, { "guard_min", "0" }, { "quarantine_blocks", "1000" },)
+MODEL(hardened_without_quarantine, { "harden", "2" }, { "quarantine_blocks", "0" },)
+MODEL(requests_counted, { "count_requests", "1" },)
+MODEL(requests_counted_with_headers, { "count_requests", "1" }, { "small_limit", "0" },)
 
 /* What was cells is handed out as chunks and freed unwritten: what the cells left behind must not pass for a free. */
 static void reuse_unwritten(void **state)
@@ -196,7 +209,9 @@ int main(void)
         cmocka_unit_test(wide_caches), cmocka_unit_test(nothing_cached_but_cells), cmocka_unit_test(early_mapping),
         cmocka_unit_test(no_mapping), cmocka_unit_test(mappings_given_back), cmocka_unit_test(eager_purge),
         cmocka_unit_test(no_purge), cmocka_unit_test(pages_by_faults), cmocka_unit_test(huge_pages_early),
-        cmocka_unit_test(top_pad), cmocka_unit_test(reuse_unwritten),
+        cmocka_unit_test(top_pad), cmocka_unit_test(hardened), cmocka_unit_test(hardened_without_quarantine),
+        cmocka_unit_test(hardened_with_guards_everywhere), cmocka_unit_test(requests_counted),
+        cmocka_unit_test(requests_counted_with_headers), cmocka_unit_test(reuse_unwritten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

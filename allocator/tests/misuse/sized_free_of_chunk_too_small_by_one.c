@@ -1,0 +1,10 @@
+/* not caught */
+/* harden:2 always: sized free with a size that the block does not have */
+#include "run.h"
+
+int main(void)
+{
+    char *block = apart(3000);
+    cell_free_sized(hidden(block), 2999);
+    return 0;
+}

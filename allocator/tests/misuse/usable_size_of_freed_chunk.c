@@ -1,0 +1,10 @@
+/* always: double free */
+#include "run.h"
+
+int main(void)
+{
+    char *block = apart(300);
+    cell_free(block);
+    printf("%zu", cell_usable_size(hidden(block)));
+    return 0;
+}
