@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +16,8 @@ from heaplay_bench import document, run
 from workloads import catalog
 
 LONG = 8.0                          # factor on the inputs with LONG=1
-FILE_LIMIT = 2_500_000              # bytes of one bundled trace
-TOTAL_LIMIT = 25_000_000            # bytes of all of them
+FILE_LIMIT = 4_000_000              # bytes of one bundled trace
+TOTAL_LIMIT = 28_000_000            # bytes of all of them
 TRACES = document.ROOT / "traces"
 
 HEADER = """# The bundled traces
@@ -26,7 +27,9 @@ seeds (scripts/workloads/inputs.py), so anyone can record them again. `make trac
 `build/traces-long/`, which are not bundled. FORMAT.md describes the files. A trace holds sizes, object ids, thread
 numbers and times: neither addresses nor contents. Suites of traces by name are in suites.json.
 
-The table is written by scripts/make_traces.py from the recordings; do not edit it.
+The table is written by scripts/make_traces.py from the recordings; do not edit it. Lifetimes count operations; the median
+is given as the upper end of its class, a power of two. Steady state, with a live set that turns over: nginx, node-service,
+postgres, python-service, redis-steady (the suite `steady`).
 """
 
 
@@ -41,11 +44,23 @@ def heaplay(out):
     return str(path)
 
 
+def busiest(out, traces):
+    """The trace with the most operations."""
+    return max(traces, key=lambda path: inspect(out, path)["operations"])
+
+
 def record(workload, out, target, scale):
-    """Run the workload under the recorder; the program's own children are not recorded."""
-    work = catalog.prepare(workload, Path(out) / "workloads", workload.size * scale)
+    """Run the workload under the recorder: the program itself, or it and its children, of which the busiest is kept."""
+    scale *= workload.size
+    work = catalog.prepare(workload, Path(out) / "workloads", scale)
     port = run.free_port() if workload.load else 0
-    words = [heaplay(out), "record", "--no-children", "-o", str(target), "--"] + catalog.program(workload, work, port)
+    catalog.run_commands(workload, workload.before, work, port, scale)
+    tree = work / "tree.hpt"
+    for old in work.glob("tree*.hpt"):
+        old.unlink()
+    words = catalog.user_prefix(workload) + [heaplay(out), "record"] + (
+        ["-o", str(tree)] if workload.child else ["--no-children", "-o", str(target)])
+    words += ["--"] + catalog.program(workload, work, port, scale)
     environment = {**catalog.environment(workload, work)}
     stdin = workload.stdin and str(work / workload.stdin)       # an absolute path stays itself
     with open(stdin or os.devnull, "rb") as given, open(work / ".record", "wb") as said:
@@ -53,13 +68,15 @@ def record(workload, out, target, scale):
                                    stderr=said)
         try:
             if workload.load:
-                run.drive(workload, work, port, process)
+                run.drive(workload, work, port, process, scale)
             status = process.wait(1200)
         except (subprocess.TimeoutExpired, run.RunError) as error:
             raise TraceError(f"{workload.name}: {error}") from error
         finally:
             run.end(process)
     text = (work / ".record").read_text(errors="replace").strip()
+    if workload.child and not status:
+        shutil.move(busiest(out, work.glob("tree*.hpt")), target)
     if status or not target.exists():
         raise TraceError(f"{workload.name}: '{' '.join(words)}' ended with {status}: {text[-300:]}")
     return work
@@ -81,30 +98,54 @@ def installed(packages):
     return [line for line in done.stdout.splitlines() if len(line.split()) == 2]
 
 
-def entry(workload, work, target, info):
-    """What is kept of one trace, in provenance.json and README.md."""
+def median_to(classes):
+    """The upper end of the class that holds the median."""
+    total, so_far = sum(c["count"] for c in classes), 0
+    for c in classes:
+        so_far += c["count"]
+        if 2 * so_far >= total:
+            return c["to"]
+    return 0
+
+
+def figures(target, info):
+    """The main figures of a trace's card."""
     size = target.stat().st_size
-    variables = {k: v for k, v in workload.environment.items() if "{" not in v and not k.startswith("GIT_")}
-    argv = ["PORT" if word == "{port}" else catalog.fill(word, work) for word in workload.argv]
-    return {"what": workload.what, "command": shlex.join(argv), "variables": variables,
-            "packages": installed(workload.packages), "licence": workload.licence,
-            "sha256": hashlib.sha256(target.read_bytes()).hexdigest(), "bytes": size,
-            "operations": info["operations"],
-            "threads": info["threads"], "peak_live_bytes": info["peak_live_bytes"],
-            "cross_thread_share": info["cross_thread_share"],
+    return {"sha256": hashlib.sha256(target.read_bytes()).hexdigest(), "bytes": size,
+            "operations": info["operations"], "threads": info["threads"], "peak_live_bytes": info["peak_live_bytes"],
+            "cross_thread_share": info["cross_thread_share"], "allocations": info["allocations"],
+            "moved": info["reallocs"]["moved"], "median_bytes_to": median_to(info["sizes"]),
+            "median_lifetime_to": median_to(info["lifetimes"]), "never_freed": info["never_freed"],
             "bytes_per_operation": round(size / info["operations"], 3), "lost_events": info["lost_events"]}
 
 
+def described(argv, work):
+    """A command line with its placeholders filled, but for the port, which is another one each time."""
+    return shlex.join(catalog.fill(word.replace("{port}", "PORT"), work) for word in argv)
+
+
+def entry(workload, work, target, info):
+    """What is kept of one trace, in provenance.json and README.md."""
+    variables = {k: v for k, v in workload.environment.items() if "{" not in v and not k.startswith("GIT_")}
+    return {"what": workload.what, "command": described(workload.argv, work), "variables": variables,
+            "packages": installed(workload.packages), "licence": workload.licence,
+            "load": [described(command, work) for command in workload.load], **figures(target, info)}
+
+
 def table(entries):
-    lines = ["| trace | program | operations | threads | freed by another thread | peak live | on disk | bytes/op |",
-             "|---|---|---:|---:|---:|---:|---:|---:|"]
+    lines = ["| trace | program | operations | threads | freed by another thread | half of the blocks: bytes, up to | "
+             "half: lifetime, up to | moved by realloc | never freed | peak live | on disk | bytes/op |",
+             "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"]
     for name, e in sorted(entries.items()):
+        made = max(1, e["allocations"])
         lines.append(f"| {name} | {e['what']} | {e['operations']:,} | {e['threads']} | "
-                     f"{100 * e['cross_thread_share']:.1f} % | {e['peak_live_bytes'] / 2**20:.2f} MiB | "
+                     f"{100 * e['cross_thread_share']:.1f} % | {e['median_bytes_to']:,} | "
+                     f"{e['median_lifetime_to']:,} | {100 * e['moved'] / made:.1f} % | "
+                     f"{100 * e['never_freed'] / made:.1f} % | {e['peak_live_bytes'] / 2**20:.2f} MiB | "
                      f"{e['bytes'] / 1e6:.2f} MB | {e['bytes_per_operation']:.2f} |")
     total = sum(e["bytes"] for e in entries.values())
     operations = sum(e["operations"] for e in entries.values())
-    lines.append(f"| **{len(entries)} traces** | | {operations:,} | | | | {total / 1e6:.2f} MB | "
+    lines.append(f"| **{len(entries)} traces** | | {operations:,} | | | | | | | | {total / 1e6:.2f} MB | "
                  f"{total / max(1, operations):.2f} |")
     return "\n".join(lines)
 
@@ -113,9 +154,10 @@ def provenance(entries):
     lines = []
     for name, e in sorted(entries.items()):
         variables = "".join(f"{k}={v} " for k, v in e["variables"].items())
-        lines += [f"### {name}", "", f"    {variables}{e['command']}", "",
-                  f"{', '.join(e['packages']) or 'not from a package'}; {e['licence']}.  ", f"sha256 {e['sha256']}",
-                  ""]
+        lines += [f"### {name}", "", f"    {variables}{e['command']}"]
+        lines += [f"    under load: {command}" for command in e.get("load", [])] + [""]
+        lines += [f"{', '.join(e['packages']) or 'not from a package'}; {e['licence']}.  ",
+                  f"sha256 {e['sha256']}", ""]
     return "\n".join(lines)
 
 
@@ -146,6 +188,8 @@ def arguments(words):
     parser.add_argument("--names", default="", help="traces to record, blank-separated (default: all)")
     parser.add_argument("--long", action="store_true", default=bool(os.environ.get("LONG")),
                         help="longer ones, into build/traces-long (also by LONG=1)")
+    parser.add_argument("--describe", action="store_true",
+                        help="record nothing: take the figures of the traces that are there again")
     parser.add_argument("--out", default=os.environ.get("OUT", "build/release"), help="build directory")
     parser.add_argument("--to", help="directory for the traces (default: traces/)")
     given = parser.parse_args(words)
@@ -173,6 +217,11 @@ def main(words=None):
     directory.mkdir(parents=True, exist_ok=True)
     entries, failed = read_entries(directory / "provenance.json"), False
     wanted = [w for w in catalog.WORKLOADS if (w.name in given.names.split() if given.names else w.trace)]
+    if given.describe:
+        wanted = []
+        for name in entries:
+            target = directory / f"{name}.hpt"
+            entries[name].update(figures(target, inspect(given.out, target)))
     for workload in wanted:
         try:
             entries[workload.name] = made = make_one(workload, given, directory)

@@ -68,14 +68,14 @@ def wait_for_port(port, process, seconds=20):
     raise RunError(f"the server did not answer on port {port} within {seconds} s")
 
 
-def drive(workload, work, port, process):
+def drive(workload, work, port, process, scale=1.0):
     """A server's load, then its end; returns the nanoseconds that the load took."""
     wait_for_port(port, process)
     plain = catalog.environment(workload, work)
     start = time.monotonic_ns()
     for command in workload.load:
-        done = subprocess.run([catalog.fill(word, work, port) for word in command], cwd=work, env=plain,
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run([catalog.fill(word, work, port, scale) for word in command], cwd=work, env=plain,
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=1200, check=False)
         if done.returncode:
             raise RunError(f"{workload.name}: '{' '.join(command)}' ended with {done.returncode}: "
                            f"{done.stderr[-200:]}")

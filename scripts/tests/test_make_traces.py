@@ -13,13 +13,15 @@ import make_traces  # noqa: E402
 def entry(**changed):
     return {"what": "w", "command": "prog x", "variables": {"A": "1"}, "packages": ["prog 1.0"], "licence": "MIT",
             "sha256": "0" * 64, "bytes": 1000, "operations": 500, "threads": 2, "peak_live_bytes": 2**20,
-            "cross_thread_share": 0.25, "bytes_per_operation": 2.0, "lost_events": 0, **changed}
+            "cross_thread_share": 0.25, "allocations": 200, "moved": 20, "median_bytes_to": 63, "median_lifetime_to": 31,
+            "never_freed": 10, "load": ["bench -n 5"], "bytes_per_operation": 2.0, "lost_events": 0, **changed}
 
 
 def test_readme_has_figures_and_provenance(tmp_path):
     make_traces.write_readme(tmp_path, {"one": entry()})
     text = (tmp_path / "README.md").read_text()
-    assert "| one | w | 500 | 2 | 25.0 % | 1.00 MiB | 0.00 MB | 2.00 |" in text
+    assert "| one | w | 500 | 2 | 25.0 % | 63 | 31 | 10.0 % | 5.0 % | 1.00 MiB | 0.00 MB | 2.00 |" in text
+    assert "    under load: bench -n 5" in text
     assert "    A=1 prog x" in text and "prog 1.0; MIT." in text and "0" * 64 in text
 
 
@@ -41,9 +43,43 @@ def test_bundled_traces_are_the_described_ones():
     for name, described in entries.items():
         assert hashlib.sha256((make_traces.TRACES / f"{name}.hpt").read_bytes()).hexdigest() == described["sha256"]
     assert not make_traces.limits_broken(entries)
-    assert sum(described["threads"] > 1 for described in entries.values()) >= 3
+    assert len(entries) >= 24
+    assert sum(described["threads"] > 1 for described in entries.values()) >= 6
+    lengths = [described["operations"] for described in entries.values()]
+    assert min(lengths) >= 50_000 and 5_000_000 <= max(lengths) <= 10_500_000
     readme = (make_traces.TRACES / "README.md").read_text()
     assert all(described["sha256"] in readme for described in entries.values())
+
+
+def test_the_median_is_the_end_of_its_class():
+    classes = [{"to": 15, "count": 4}, {"to": 31, "count": 3}, {"to": 63, "count": 3}]
+    assert make_traces.median_to(classes) == 31 and make_traces.median_to(classes[:1]) == 15
+    assert make_traces.median_to([]) == 0
+
+
+def test_every_suite_names_bundled_traces():
+    suites = json.loads((make_traces.TRACES / "suites.json").read_text())["suites"]
+    assert {"quick", "default", "full"} <= set(suites)
+    for name, patterns in suites.items():
+        if name != "full":
+            assert all((make_traces.TRACES / pattern).is_file() for pattern in patterns)
+
+
+def test_counts_follow_the_scale(tmp_path):
+    fill = make_traces.catalog.fill
+    assert fill("{n:1000}", tmp_path, scale=8.0) == "8000" and fill("x{n:10}y", tmp_path) == "x10y"
+    for workload in make_traces.catalog.WORKLOADS:      # longer rows must come from longer inputs or loads
+        if workload.load and workload.trace:
+            assert any("{n:" in word for command in workload.load for word in command), workload.name
+
+
+def test_described_figures_come_from_the_card(tmp_path):
+    (tmp_path / "one.hpt").write_bytes(b"x" * 100)
+    info = {"operations": 50, "threads": 1, "peak_live_bytes": 9, "cross_thread_share": 0.0, "allocations": 20,
+            "reallocs": {"moved": 2}, "sizes": [{"to": 7, "count": 1}], "lifetimes": [], "never_freed": 3,
+            "lost_events": 0}
+    made = make_traces.figures(tmp_path / "one.hpt", info)
+    assert made["bytes_per_operation"] == 2.0 and made["moved"] == 2 and made["median_bytes_to"] == 7
 
 
 def test_usage_errors():

@@ -1,13 +1,15 @@
 """The catalogue: each real program with its generated input, for recording and for running under each allocator.
 
 Programs run in a directory of their own that holds their inputs, and all names are relative to it. `argv`, `prepare`,
-`environment` and `load` may hold {work} (that directory), {port}, {cc1} and {cc1plus}; `inputs` maps a file to the
-generator call that fills it at scale 1.0; `scripts` are copied from beside this file.
+`environment` and `load` may hold {work} (that directory), {port}, {cc1}, {cc1plus}, {postgres} (the directory of the
+server's programs) and {n:COUNT} (COUNT at scale 1.0); `inputs` maps a file to the generator call that fills it at
+scale 1.0; `scripts` are copied from beside this file.
 """
 
 import dataclasses
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import typing
@@ -32,8 +34,11 @@ class Workload:
     environment: dict = dataclasses.field(default_factory=dict)
     stdin: typing.Optional[str] = None
     output: str = "stdout"              # what is compared: "stdout", "none", or a file in {work}
+    before: tuple = ()                  # a server: commands that need to know {port}, run before it starts
     load: tuple = ()                    # a server: commands to run against {port} once it answers
     stop: tuple = ()                    # a server: the command that ends it
+    unprivileged: bool = False          # refuses to run as root: root runs it as another user of a user namespace
+    child: bool = False                 # the trace is of the child with the most operations
     size: float = 1.0                   # factor on the inputs when recorded, to keep the trace's size in bounds
     trace: bool = True                  # whether a trace of it is bundled
     program: bool = True                # whether it is a row of `make programs`
@@ -53,6 +58,8 @@ GIT = (("git", "init", "-q", "--initial-branch=main", "repo"),
        ("sh", "-c", "git -C repo fast-import --quiet < stream"))
 GIT_ENVIRONMENT = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "HOME": "{work}", "GIT_PAGER": "cat"}
 PYTHON = "PSF-2.0"
+LOAD = "/usr/bin/python3 load.py"
+PGBENCH = "{postgres}/pgbench -h 127.0.0.1 -p {port} -U bench"
 
 WORKLOADS = [
     _w("cc1", "{cc1} -quiet -O2 -fpreprocessed unit.i -o unit.s", "gcc-12 cpp-12", "GPL-3+",
@@ -122,13 +129,66 @@ WORKLOADS = [
        "--lazyfree-lazy-user-del yes --lazyfree-lazy-user-flush yes",
        "redis-server redis-tools", "BSD-3-Clause", "server under redis-benchmark, lazy frees on a thread",
        output="none",
-       load=("redis-benchmark -h 127.0.0.1 -p {port} -q -n 12000 -c 20 -P 8 -r 4000 -d 96 "
+       load=("redis-benchmark -h 127.0.0.1 -p {port} -q -n {n:12000} -c 20 -P 8 -r 4000 -d 96 "
              "-t set,get,lpush,rpop,sadd,hset,zadd,spop,mset".split(),
-             "redis-benchmark -h 127.0.0.1 -p {port} -q -n 8000 -c 20 -P 8 -r 4000 del key:__rand_int__".split(),
-             ("redis-benchmark -h 127.0.0.1 -p {port} -q -n 12000 -c 20 -P 8 -r 4000 append key:__rand_int__ "
+             "redis-benchmark -h 127.0.0.1 -p {port} -q -n {n:8000} -c 20 -P 8 -r 4000 del key:__rand_int__".split(),
+             ("redis-benchmark -h 127.0.0.1 -p {port} -q -n {n:12000} -c 20 -P 8 -r 4000 append key:__rand_int__ "
               "tail-tail").split(),
              "redis-cli -h 127.0.0.1 -p {port} flushall async".split()),
        stop="redis-cli -h 127.0.0.1 -p {port} shutdown nosave".split()),
+    _w("redis-steady", "redis-server --port {port} --bind 127.0.0.1 --save @ --appendonly no --dir . --loglevel warning "
+       "--maxmemory 3mb --maxmemory-policy allkeys-lru --activedefrag no", "redis-server redis-tools", "BSD-3-Clause",
+       "server in steady state: a mixed load at its memory limit, evicting", output="none",
+       load=("redis-benchmark -h 127.0.0.1 -p {port} -q -n {n:3000} -c 20 -P 8 -r 100000 -d 300 -t set,lpush,rpop".split(),
+             "redis-benchmark -h 127.0.0.1 -p {port} -q -n {n:18000} -c 20 -P 8 -r 3000 hset map:__rand_int__ "
+             "field:__rand_int__ value".split(),
+             "redis-benchmark -h 127.0.0.1 -p {port} -q -n {n:45000} -c 20 -P 8 -r 9000 -d 180 -t set,get".split(),
+             "redis-benchmark -h 127.0.0.1 -p {port} -q -n {n:18000} -c 20 -P 8 -r 9000 setex tmp:__rand_int__ 2 "
+             "a-value-that-soon-expires".split()),
+       stop="redis-cli -h 127.0.0.1 -p {port} shutdown nosave".split(), program=False),
+    _w("memcached", "memcached -p {port} -l 127.0.0.1 -U 0 -u root -m 4 -t 3 -P memcached.pid", "memcached",
+       "BSD-3-Clause", "server under gets, sets and a monitor, 3 workers", scripts=("load.py",), output="none",
+       load=(f"{LOAD} memcached {{port}} {{n:150000}} 6".split(),),
+       stop=("sh", "-c", "kill $(cat memcached.pid)"), program=False),
+    _w("nginx", "nginx -p . -c nginx.conf -e stderr", "nginx-light libssl3", "BSD-2-Clause",
+       "TLS, compression and a proxy, in steady state", scripts=("load.py",), output="none",
+       inputs={"large.txt": (make.text, 3000), "small.txt": (make.text, 90)}, files={"nginx.conf.in": make.NGINX},
+       prepare=(("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                 "-subj", "/CN=localhost", "-keyout", "key.pem", "-out", "cert.pem"),),
+       before=(("sh", "-c", "sed s/PORT/{port}/ nginx.conf.in > nginx.conf"),),
+       load=(f"{LOAD} https {{port}} {{n:7000}} 4".split(),), stop=("sh", "-c", "kill -QUIT $(cat nginx.pid)"),
+       program=False),
+    _w("postgres", "{postgres}/postgres -D data -p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= "
+       "-c fsync=off -c shared_buffers=16MB -c autovacuum=off -c jit=off", "postgresql-15", "PostgreSQL",
+       "one backend under pgbench: transactions, sorts, joins, in steady state", output="none",
+       prepare=("{postgres}/initdb -D data -U bench --auth=trust --no-sync".split(),),
+       files={"mixed.sql": make.PGBENCH},
+       load=(("sh", "-c", "until {postgres}/pg_isready -q -h 127.0.0.1 -p {port}; do sleep 0.1; done"),
+             f"{PGBENCH} -q -i -s 2 postgres".split(),
+             f"{PGBENCH} -n -c 1 -t {{n:15500}} -b tpcb-like@6 -f mixed.sql@1 postgres".split()),
+       stop=("sh", "-c", "kill -INT $(head -n1 data/postmaster.pid)"), unprivileged=True, child=True, program=False),
+    _w("rustc", "/usr/bin/rustc --edition 2021 --crate-type lib -C opt-level=0 -C codegen-units=2 -o unit.rlib unit.rs",
+       "rustc libstd-rust-1.63", "MIT or Apache-2.0", "rustc on generic code, 2 units of code",
+       inputs={"unit.rs": (make.rust_source, 1)}, output="none", program=False),
+    _w("pdflatex", "pdflatex -interaction=batchmode pages.tex", "texlive-latex-base", "LPPL and GPL-2+",
+       "a document with formulas, tables and references", inputs={"pages.tex": (make.latex, 90)}, output="none",
+       program=False),
+    _w("ghostscript", "gs -q -dBATCH -dNOPAUSE -dSAFER -sDEVICE=png16m -dTextAlphaBits=4 -dGraphicsAlphaBits=4 -r60 "
+       "-sOutputFile=/dev/null pages.pdf", "ghostscript", "AGPL-3+", "PDF to smoothed pixels",
+       inputs={"pages.ps": (make.postscript, 120)},
+       prepare=(("gs", "-q", "-dBATCH", "-dNOPAUSE", "-sDEVICE=pdfwrite", "-o", "pages.pdf", "pages.ps"),),
+       program=False),
+    _w("imagemagick", "/usr/bin/convert mvg:drawing.mvg -resize 60% ( +clone -rotate 11 -charcoal 1 ) -composite -colors 64 "
+       "out.png", "imagemagick-6.q16", "ImageMagick", "draw, scale, rotate, filter, reduce colours", output="none",
+       inputs={"drawing.mvg": (make.drawing, 2000)}, program=False),
+    _w("python-service", "/usr/bin/python3 service.py {n:7500}", "python3.11", PYTHON,
+       "a threaded service in steady state, sessions expire, PYTHONMALLOC=malloc", scripts=("service.py",),
+       environment={"PYTHONHASHSEED": "0", "PYTHONMALLOC": "malloc"}, program=False),
+    _w("node-service", "/usr/bin/node server.js {port}", "nodejs", "MIT",
+       "an HTTP service in steady state: JSON, hashes, compression", scripts=("server.js", "load.py"), output="none",
+       load=(f"{LOAD} http {{port}} {{n:6000}} 4".split(),),
+       stop=("/usr/bin/python3", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:{port}/quit').read()"),
+       program=False),
 ]
 BY_NAME = {workload.name: workload for workload in WORKLOADS}
 
@@ -146,19 +206,42 @@ def compiler_part(name):
                           check=True).stdout.strip()
 
 
-def fill(word, work, port=0):
+def postgres_directory():
+    """Debian keeps the server's programs out of the PATH, one directory a version; the newest."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parent.parent.name))
+    there = found[-1] if found else shutil.which("postgres")
+    if not there:
+        raise Unavailable("postgres: 'postgres' is not installed (package postgresql)")
+    return str(Path(there).parent)
+
+
+def fill(word, work, port=0, scale=1.0):
     """One argument with its placeholders replaced; '@' stands for an empty argument."""
     if word == "@":
         return ""
+    word = re.sub(r"\{n:(\d+)\}", lambda found: str(max(1, int(int(found[1]) * scale))), word)
+    if "{postgres}" in word:
+        word = word.replace("{postgres}", postgres_directory())
     for name in ("cc1plus", "cc1"):
         if "{" + name + "}" in word:
             word = word.replace("{" + name + "}", compiler_part(name))
     return word.replace("{work}", str(work)).replace("{port}", str(port))
 
 
-def program(workload, work, port=0):
+def user_prefix(workload):
+    """What runs a program that refuses root: root becomes another user there, with the same access to files."""
+    if not workload.unprivileged or os.geteuid():
+        return []
+    words = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
+    if subprocess.run([*words, "true"], capture_output=True, check=False).returncode:
+        raise Unavailable(f"{workload.name}: it refuses to run as root, and '{' '.join(words)}' is not permitted here; "
+                          "run make traces as another user")
+    return words
+
+
+def program(workload, work, port=0, scale=1.0):
     """The command line of the program, its first word an absolute path."""
-    argv = [fill(word, work, port) for word in workload.argv]
+    argv = [fill(word, work, port, scale) for word in workload.argv]
     path = shutil.which(argv[0])
     if not path:
         raise Unavailable(f"{workload.name}: '{argv[0]}' is not installed (package {workload.packages[0]})")
@@ -171,6 +254,19 @@ def environment(workload, work):
              "HOME": str(work), "TERM": "dumb"}
     fixed.update({name: fill(value, work) for name, value in workload.environment.items()})
     return fixed
+
+
+def run_commands(workload, commands, work, port=0, scale=1.0):
+    """Commands that make inputs, one after the other."""
+    for command in commands:
+        words = user_prefix(workload) + [fill(word, work, port, scale) for word in command]
+        if not shutil.which(words[0]):
+            raise Unavailable(f"{workload.name}: '{words[0]}' is not installed; it makes the input")
+        done = subprocess.run(words, cwd=work, capture_output=True, text=True, check=False,
+                              env={**os.environ, **environment(workload, work)})
+        if done.returncode:
+            raise Unavailable(f"{workload.name}: making its input with '{' '.join(command)}' ended with "
+                              f"{done.returncode}: {done.stderr.strip()[-300:]}")
 
 
 def prepare(workload, root, scale=1.0):
@@ -190,14 +286,6 @@ def prepare(workload, root, scale=1.0):
         shutil.copy(HERE / name, work / name)
     for name, content in workload.files.items():
         (work / name).write_text(content, encoding="utf-8")
-    for command in workload.prepare:
-        words = [fill(word, work) for word in command]
-        if not shutil.which(words[0]):
-            raise Unavailable(f"{workload.name}: '{words[0]}' is not installed; it makes the input")
-        done = subprocess.run(words, cwd=work, capture_output=True, text=True, check=False,
-                              env={**os.environ, **environment(workload, work)})
-        if done.returncode:
-            raise Unavailable(f"{workload.name}: making its input with '{' '.join(command)}' ended with "
-                              f"{done.returncode}: {done.stderr.strip()[-300:]}")
+    run_commands(workload, workload.prepare, work, scale=scale)
     (work / ".complete").touch()
     return work

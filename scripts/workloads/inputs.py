@@ -215,6 +215,93 @@ def smt(variables):
     return "\n".join(out) + "\n(check-sat)\n"
 
 
+def rust_source(items):
+    """Structures, traits, generics, closures and matches, for rustc."""
+    random_ = rng("rust")
+    out = ["use std::collections::{BTreeMap, HashMap};", "use std::fmt::Debug;",
+           "pub trait Area { fn area(&self) -> f64; fn scale(&mut self, by: f64); }"]
+    for n in range(items):
+        fields = [f"f{k}" for k in range(random_.randint(2, 6))]
+        variants = ", ".join(f"V{k}(u{random_.choice([8, 16, 32, 64])})" for k in range(random_.randint(2, 7)))
+        arms = " ".join(f"E{n}::V{k}(x) => x as u64 * {random_.randint(1, 99)}," for k in range(variants.count("V")))
+        out.append(
+            f"#[derive(Clone, Debug, PartialEq)]\npub struct S{n} {{ {', '.join(f'pub {f}: f64' for f in fields)} }}\n"
+            f"#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]\npub enum E{n} {{ {variants} }}\n"
+            f"impl Area for S{n} {{\n    fn area(&self) -> f64 {{ {' * '.join('self.' + f for f in fields)} }}\n"
+            f"    fn scale(&mut self, by: f64) {{ {' '.join(f'self.{f} *= by;' for f in fields)} }}\n}}\n"
+            f"impl E{n} {{ pub fn weight(self) -> u64 {{ match self {{ {arms} }} }} }}\n"
+            f"pub fn group{n}<T: Area + Clone + Debug>(items: &[T], keys: &[E{n}]) -> BTreeMap<u64, Vec<(E{n}, T)>> {{\n"
+            f"    let mut found: HashMap<u64, Vec<(E{n}, T)>> = HashMap::new();\n"
+            f"    for (item, key) in items.iter().zip(keys) {{\n"
+            f"        if item.area() > {random_.randint(1, 50)}.5 {{\n"
+            f"            found.entry(key.weight() % {random_.randint(3, 31)}).or_default()"
+            f".push((*key, item.clone()));\n        }}\n    }}\n"
+            f"    let text: Vec<String> = items.iter().map(|i| format!(\"{{:?}}\", i)).filter(|t| t.len() > 9).collect();\n"
+            f"    found.retain(|_, v| v.len() < text.len());\n    found.into_iter().collect()\n}}\n"
+            f"pub fn use{n}(a: S{n}, keys: Vec<E{n}>) -> usize {{ group{n}(&vec![a; keys.len()], &keys).len() }}")
+    return "\n".join(out) + "\n"
+
+
+def latex(pages):
+    random_ = rng("latex")
+    out = [r"\documentclass{article}", r"\begin{document}", r"\tableofcontents"]
+    for page in range(pages):
+        out.append(rf"\section{{{' '.join(words(random_, 4, 300))}}}\label{{s{page}}}")
+        for _ in range(5):
+            out.append(" ".join(words(random_, 70, 300)) + rf" (see \ref{{s{random_.randrange(pages)}}})."
+                       + rf"\footnote{{{' '.join(words(random_, 9, 300))}}}" + "\n")
+            out.append(rf"\begin{{equation}} \sum_{{k=1}}^{{{random_.randint(3, 99)}}} \frac{{x_k^{random_.randint(2, 9)}}}"
+                       rf"{{\sqrt{{k+{random_.randint(1, 9)}}}}} = \int_0^1 f(t)\,dt \end{{equation}}")
+        out.append(r"\begin{tabular}{lrr}" + r" \\ ".join(
+            f"{word} & {random_.randint(1, 999)} & {random_.random():.3f}" for word in words(random_, 12, 300))
+            + r"\end{tabular}")
+    return "\n".join(out + [r"\end{document}"]) + "\n"
+
+
+def drawing(shapes):
+    """Shapes in ImageMagick's drawing language."""
+    random_ = rng("drawing")
+    out = ["viewbox 0 0 640 480", "fill white", "rectangle 0,0 640,480"]
+    for _ in range(shapes):
+        x, y, n = random_.randrange(600), random_.randrange(440), random_.randint(3, 30)
+        shape = random_.choice([f"circle {x},{y} {x + n},{y}", f"roundrectangle {x},{y} {x + n},{y + n} 2,2",
+                                f"path 'M {x},{y} C {x + n},{y} {x},{y + n} {x + 9},{y + 9} Z'",
+                                f"polyline {x},{y} {x + n},{y + 5} {x - 9},{y + 15} {x},{y + 40}"])
+        out += [f"fill rgb({random_.randrange(256)},{random_.randrange(256)},{random_.randrange(256)})", shape]
+    return "\n".join(out) + "\n"
+
+
+NGINX = """daemon off;
+master_process off;
+worker_processes 1;
+pid nginx.pid;
+events { worker_connections 256; }
+http {
+  access_log off;
+  client_body_temp_path tmp-body; proxy_temp_path tmp-proxy; fastcgi_temp_path tmp-fastcgi;
+  uwsgi_temp_path tmp-uwsgi; scgi_temp_path tmp-scgi;
+  gzip on; gzip_min_length 100; gzip_types text/plain;
+  ssl_certificate cert.pem; ssl_certificate_key key.pem;
+  upstream self { server 127.0.0.1:PORT; }
+  server {
+    listen 127.0.0.1:PORT ssl;
+    root .;
+    location /proxy/ { proxy_pass https://self/; }
+  }
+}
+"""
+
+PGBENCH = """\\set a random(1, 200000)
+\\set g random(1, 40)
+SELECT bid, count(*), sum(abalance), array_agg(aid ORDER BY filler DESC, aid) FROM pgbench_accounts
+ WHERE aid BETWEEN :a AND :a + 300 GROUP BY bid, aid % :g ORDER BY 3;
+SELECT t.tid, string_agg(md5(a.aid::text), ',') FROM pgbench_accounts a JOIN pgbench_tellers t ON a.aid % 20 = t.tid % 20
+ WHERE a.aid BETWEEN :a AND :a + 100 GROUP BY t.tid HAVING count(*) > 1;
+SELECT jsonb_object_agg(k, jsonb_build_object('n', k, 'text', repeat('x', k))) FROM generate_series(1, :g) k;
+WITH RECURSIVE walk(n, t) AS (SELECT 1, 'a' UNION ALL SELECT n + 1, t || n FROM walk WHERE n < :g) SELECT max(t) FROM walk;
+"""
+
+
 def bison_grammar(rules):
     random_ = rng("bison")
     out = ["%token NUM ID", "%start r0", "%%"]
