@@ -3,6 +3,7 @@
  * The operators are defined under their mangled names (Itanium C++ ABI), so that no C++ runtime is needed; where there is
  * one, its new handler and std::bad_alloc are used.
  */
+#include <dlfcn.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -63,6 +64,9 @@ typedef void (*new_handler)(void);
 extern new_handler std_get_new_handler(void) __asm__("_ZSt15get_new_handlerv") __attribute__((weak));
 extern void std_throw_bad_alloc(void) __asm__("_ZSt17__throw_bad_allocv") __attribute__((weak, noreturn));
 
+/* In the C library itself, except in old ones. */
+extern __typeof__(dlsym) dlsym __attribute__((weak));
+
 /* size_t in mangled names */
 #if SIZE_MAX > UINT32_MAX
 #define SIZE "m"
@@ -72,24 +76,43 @@ extern void std_throw_bad_alloc(void) __asm__("_ZSt17__throw_bad_allocv") __attr
 
 #define CXX_NAME(mangled) __asm__(mangled) __attribute__((visibility("default")))
 
-static void *call_handler(void)
+static new_handler handler_now(void)
 {
-    new_handler handler = std_get_new_handler == NULL ? NULL : std_get_new_handler();
-
-    if (handler == NULL)
-        return NULL;
-    handler();
-    return handler;
+    return std_get_new_handler == NULL ? NULL : std_get_new_handler();
 }
 
+static void *new_once(size_t size, size_t alignment)
+{
+    return alignment == 0 ? cell_malloc(size) : cell_memalign(alignment, size);
+}
+
+/* Calls the handler until it has freed enough, is gone, or throws. */
 static void *new_or_null(size_t size, size_t alignment)
 {
     void *block;
+    new_handler handler;
 
-    do {
-        block = alignment == 0 ? cell_malloc(size) : cell_memalign(alignment, size);
-    } while (block == NULL && call_handler() != NULL);
+    while ((block = new_once(size, alignment)) == NULL && (handler = handler_now()) != NULL)
+        handler();
     return block;
+}
+
+#define NEW_NOTHROW         "_Znw" SIZE "RKSt9nothrow_t"
+#define NEW_ALIGNED_NOTHROW "_Znw" SIZE "St11align_val_tRKSt9nothrow_t"
+
+/* What a handler throws ends here, which takes C++. The runtime's own operator catches, and asks the throwing one: ours. */
+static void *new_nothrow(size_t size, size_t alignment, const void *tag)
+{
+    void *block = new_once(size, alignment);
+    const char *name = alignment == 0 ? NEW_NOTHROW : NEW_ALIGNED_NOTHROW;
+
+    if (CELL_LIKELY(block != NULL) || handler_now() == NULL)
+        return block;
+    void *theirs = dlsym == NULL ? NULL : dlsym(RTLD_NEXT, name);
+    if (theirs == NULL)
+        return new_or_null(size, alignment);
+    return alignment == 0 ? ((void *(*)(size_t, const void *))theirs)(size, tag)
+                          : ((void *(*)(size_t, size_t, const void *))theirs)(size, alignment, tag);
 }
 
 __attribute__((noinline, cold)) static void *new_slow(size_t size, size_t alignment)
@@ -117,11 +140,10 @@ void *cxx_new_array(size_t size)
     return cxx_new(size);
 }
 
-void *cxx_new_nothrow(size_t size, const void *tag) CXX_NAME("_Znw" SIZE "RKSt9nothrow_t");
+void *cxx_new_nothrow(size_t size, const void *tag) CXX_NAME(NEW_NOTHROW);
 void *cxx_new_nothrow(size_t size, const void *tag)
 {
-    (void)tag;
-    return new_or_null(size, 0);
+    return new_nothrow(size, 0, tag);
 }
 
 void *cxx_new_array_nothrow(size_t size, const void *tag) CXX_NAME("_Zna" SIZE "RKSt9nothrow_t");
@@ -142,11 +164,10 @@ void *cxx_new_array_aligned(size_t size, size_t alignment)
     return new_slow(size, alignment);
 }
 
-void *cxx_new_aligned_nothrow(size_t size, size_t alignment, const void *tag) CXX_NAME("_Znw" SIZE "St11align_val_tRKSt9nothrow_t");
+void *cxx_new_aligned_nothrow(size_t size, size_t alignment, const void *tag) CXX_NAME(NEW_ALIGNED_NOTHROW);
 void *cxx_new_aligned_nothrow(size_t size, size_t alignment, const void *tag)
 {
-    (void)tag;
-    return new_or_null(size, alignment);
+    return new_nothrow(size, alignment, tag);
 }
 
 void *cxx_new_array_aligned_nothrow(size_t size, size_t alignment, const void *tag)

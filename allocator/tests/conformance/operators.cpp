@@ -6,6 +6,7 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <sys/resource.h>
 #include <thread>
 #include <vector>
 
@@ -22,6 +23,8 @@ template <typename Function> static const char *outcome(Function function)
         return function() == nullptr ? "nullptr" : "block";
     } catch (const std::bad_alloc &) {
         return "bad_alloc";
+    } catch (int thrown) {
+        return thrown == 17 ? "17" : "another int";
     }
 }
 
@@ -33,7 +36,58 @@ static void handler()
 
 static void throwing_handler()
 {
+    handled++;
     throw std::bad_alloc();
+}
+
+static void int_throwing_handler()
+{
+    handled++;
+    throw 17;
+}
+
+// Makes memory available at its second call.
+static void freeing_handler()
+{
+    rlimit limit;
+
+    if (++handled == 2) {
+        getrlimit(RLIMIT_DATA, &limit);
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_DATA, &limit);
+    }
+}
+
+static std::size_t wanted;
+
+template <typename Function> static void show_handlers(const char *name, Function make)
+{
+    static const struct { const char *name; std::new_handler handler; } handlers[] = {
+        { "none", nullptr }, { "one that goes away", handler }, { "one that throws bad_alloc", throwing_handler },
+        { "one that throws an int", int_throwing_handler },
+    };
+
+    for (auto &one : handlers) {
+        handled = 0;
+        std::set_new_handler(one.handler);
+        const char *what = outcome([&] { return make(huge); });
+        std::printf("%s, handler: %s: %s after %d calls\n", name, one.name, what, handled);
+    }
+    handled = 0;
+    std::set_new_handler(freeing_handler);
+    rlimit limit;
+    getrlimit(RLIMIT_DATA, &limit);
+    limit.rlim_cur = 1 << 20;
+    setrlimit(RLIMIT_DATA, &limit);
+    const char *what = outcome([&] {
+        void *block = make(wanted += std::size_t(64) << 20);    // more than an allocator may have kept
+        std::free(block);       // aligned or not, new is malloc here
+        return block;
+    });
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_DATA, &limit);
+    std::printf("%s, handler: one that frees: %s after %d calls\n", name, what, handled);
+    std::set_new_handler(nullptr);
 }
 
 int main()
@@ -65,9 +119,16 @@ int main()
                 outcome([] { return ::operator new(huge, std::align_val_t(64), std::nothrow); }));
     std::set_new_handler(handler);
     std::printf("handler: %s after %d calls\n", outcome([] { return ::operator new(huge); }), handled);
-    std::set_new_handler(throwing_handler);
-    std::printf("throwing handler: %s\n", outcome([] { return ::operator new(huge); }));
-    std::set_new_handler(nullptr);
+    using size = std::size_t;
+    const std::align_val_t wide_alignment = std::align_val_t(128);
+    show_handlers("new", [](size n) { return ::operator new(n); });
+    show_handlers("new[]", [](size n) { return ::operator new[](n); });
+    show_handlers("new nothrow", [](size n) { return ::operator new(n, std::nothrow); });
+    show_handlers("new[] nothrow", [](size n) { return ::operator new[](n, std::nothrow); });
+    show_handlers("new aligned", [=](size n) { return ::operator new(n, wide_alignment); });
+    show_handlers("new[] aligned", [=](size n) { return ::operator new[](n, wide_alignment); });
+    show_handlers("new aligned nothrow", [=](size n) { return ::operator new(n, wide_alignment, std::nothrow); });
+    show_handlers("new[] aligned nothrow", [=](size n) { return ::operator new[](n, wide_alignment, std::nothrow); });
 
     std::map<std::string, std::vector<std::string>> words;
     std::vector<std::thread> threads;
