@@ -6,19 +6,27 @@ CELL_CPPFLAGS  = -Iallocator/include -D_GNU_SOURCE
 CELL_CFLAGS    = $(CFLAGS_ALL) $(CELL_CPPFLAGS) -fPIC -ftls-model=initial-exec -fno-builtin-malloc -fno-builtin-calloc
 # Layers are files; across them the linker inlines. Elsewhere than with gcc they stay apart.
 CELL_LTO      := $(if $(and $(filter release,$(BUILD)),$(findstring gcc,$(shell $(CC) --version 2>/dev/null | head -n 1; readlink -f "$$(command -v $(CC))"))),-flto=auto)
+# Code that looks on or sets up: small before fast, since every process has it in memory. What only looks on stays out of the
+# linker's optimizer and goes to the library's end (cold.ld).
+CELL_APART    := $(shell sed -n 's|.*/\([a-z_]*\)\.so\.o.*|\1|p' allocator/cold.ld)
+CELL_COLD     := $(CELL_APART) fatal os_linux override tunables
+$(foreach f,$(CELL_COLD),$(OUT)/allocator/src/$(f).so.o): CELL_OPT = $(if $(filter release,$(BUILD)),-Os)
+$(foreach f,$(CELL_APART),$(OUT)/allocator/src/$(f).so.o): CELL_LTO =
+# Few and aligned segments, so that a fault brings in the 64 KiB that the start of a program needs, and no more.
+CELL_LAYOUT   := -Wl,-z,noseparate-code,-z,max-page-size=65536 -Wl,-T,allocator/cold.ld
 CELL_SO_OBJ   := $(CELL_SRC:%.c=$(OUT)/%.so.o)
 CELL_A_OBJ    := $(CELL_SRC:%.c=$(OUT)/%.a.o)
 
 $(OUT)/allocator/%.so.o: allocator/%.c
 	@mkdir -p $(@D)
-	$(CC) $(CELL_CFLAGS) $(CELL_LTO) -DCELL_OVERRIDE -c -o $@ $<
+	$(CC) $(CELL_CFLAGS) $(CELL_OPT) $(CELL_LTO) -DCELL_OVERRIDE -c -o $@ $<
 
 $(OUT)/allocator/%.a.o: allocator/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CELL_CFLAGS) -c -o $@ $<
 
-$(OUT)/libcellmalloc.so: $(CELL_SO_OBJ)
-	$(CC) -shared -o $@ $^ $(CELL_LTO) $(LDFLAGS_ALL) -Wl,-z,nodelete,-soname,libcellmalloc.so -lpthread
+$(OUT)/libcellmalloc.so: $(CELL_SO_OBJ) allocator/cold.ld
+	$(CC) -shared -o $@ $(CELL_SO_OBJ) $(CELL_LTO) $(LDFLAGS_ALL) $(CELL_LAYOUT) -Wl,-z,nodelete,-soname,libcellmalloc.so -lpthread
 
 # One object in the archive: whoever pulls malloc pulls the fork handlers too.
 $(OUT)/libcellmalloc.a: $(CELL_A_OBJ)
@@ -27,6 +35,14 @@ $(OUT)/libcellmalloc.a: $(CELL_A_OBJ)
 	$(AR) rcs $@ $(OUT)/cellmalloc.o
 
 ARTIFACTS += $(OUT)/libcellmalloc.so $(OUT)/libcellmalloc.a
+
+# The same library without the checks that are always on (assert.h): to measure what they cost, never to be installed.
+$(foreach f,$(CELL_COLD),$(OUT)/unchecked/src/$(f).so.o): CELL_OPT = $(if $(filter release,$(BUILD)),-Os)
+$(OUT)/unchecked/%.so.o: allocator/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CELL_CFLAGS) $(CELL_OPT) $(CELL_LTO) -DCELL_OVERRIDE -DCELL_UNCHECKED -c -o $@ $<
+$(OUT)/unchecked/libcellmalloc.so: $(CELL_SRC:allocator/%.c=$(OUT)/unchecked/%.so.o)
+	$(CC) -shared -o $@ $^ $(CELL_LTO) $(LDFLAGS_ALL) -Wl,-z,nodelete,-soname,libcellmalloc.so -lpthread
 
 # Tests: allocator/tests/DIR/test_NAME.c is a cmocka program linked with the archive; internal headers are open to it.
 # Other sources there are programs that the shell tests beside them run: in misuse/ linked with the archive, elsewhere
@@ -48,6 +64,21 @@ $(CELL_MISUSE_BIN): $(OUT)/%: $(OUT)/%.o $(OUT)/libcellmalloc.a
 $(OUT)/allocator/tests/oom/test_syscalls: CELL_TEST_LDFLAGS = -Wl,--wrap=mmap,--wrap=mprotect,--wrap=mremap,--wrap=madvise
 
 $(OUT)/allocator/tests/api/test_walk: CELL_TEST_LDFLAGS = -ljansson
+
+# The model test as a target of clang's libFuzzer. The library's variables lie in sections of their own, which the target sets
+# back before each input. AddressSanitizer would see nothing: what the allocator hands out is its own memory.
+FUZZ_CC    ?= clang
+FUZZ_MODE   = -O1 -g -fsanitize=undefined -fno-sanitize-recover=all -fsanitize=fuzzer-no-link
+FUZZ_FLAGS  = -std=gnu11 $(WARN) $(FUZZ_MODE) -fvisibility=hidden -MMD -MP $(CELL_CPPFLAGS) -Iallocator/src -Iallocator/tests
+FUZZ_OBJ   := $(CELL_SRC:allocator/%.c=$(OUT)/fuzz/%.o)
+$(OUT)/fuzz/%.o: allocator/%.c
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(FUZZ_FLAGS) -c -o $@ $<
+$(OUT)/fuzz/cellmalloc.o: $(FUZZ_OBJ)
+	$(LD) -r -o $@ $^
+	objcopy --rename-section .data=cell_data --rename-section .bss=cell_bss $@
+$(OUT)/fuzz/fuzz_model: $(OUT)/fuzz/tests/fuzz/fuzz_model.o $(OUT)/fuzz/cellmalloc.o
+	$(FUZZ_CC) -fsanitize=fuzzer,undefined -o $@ $^ -Wl,--wrap=mmap,--wrap=mprotect,--wrap=mremap,--wrap=madvise -lcmocka -lpthread
 
 # No builtins: every call is to reach the allocator. Functions that glibc has no header for are looked up.
 CELL_PLAIN_FLAGS = -O1 -g -fno-builtin -Wall -Wextra -Wno-nonnull -Wno-use-after-free -D_GNU_SOURCE -MMD -MP
@@ -85,7 +116,12 @@ $(OUT)/allocator/tests/figures/empty.so:
 
 ARTIFACTS += $(CELL_TOOL_BIN) $(CELL_FIGURE_BIN) $(OUT)/allocator/tests/figures/empty.so
 
-.PHONY: explain figures
+.PHONY: explain figures fuzz
+fuzz: ## the model test with inputs that libFuzzer finds: MINUTES=10, kept in OUT/fuzz/corpus (needs clang)
+	@scripts/setup.sh build test fuzz && $(SUBMAKE) -s $(OUT)/fuzz/fuzz_model && mkdir -p $(OUT)/fuzz/corpus
+	$(OUT)/fuzz/fuzz_model -max_total_time=$$(($(or $(MINUTES),10) * 60)) -max_len=2048 -len_control=0 -timeout=20 -print_final_stats=1 \
+	    -artifact_prefix=$(OUT)/fuzz/ $(FUZZ_ARGS) $(OUT)/fuzz/corpus allocator/tests/fuzz/inputs
+
 explain: ## what one malloc(n) and its free do, layer by layer: SIZE=100 (draws the heap: OUT/explain.svg)
 	@scripts/setup.sh build scripts && $(SUBMAKE) -s $(OUT)/allocator/tools/explain
 	@$(OUT)/allocator/tools/explain $(or $(SIZE),100) $(OUT)/explain.json

@@ -59,21 +59,27 @@ CELL_EXPORT int    cell_mallopt(int parameter, int value);
 /* Gives free memory back to the system but for `pad` bytes; 1 when there was some, else 0. */
 CELL_EXPORT int    cell_trim(size_t pad);
 
-/* All memory from the system: now, at most so far (the sum of its layers' peaks: an upper bound), and the limit beyond
- * which requests fail with ENOMEM. 0 for no limit; setting returns the limit now in force. */
+/* All memory from the system: now, at most so far, and the limit beyond which requests fail with ENOMEM. 0 for no limit; setting
+ * returns the limit now in force. */
 CELL_EXPORT size_t cell_footprint(void);
 CELL_EXPORT size_t cell_max_footprint(void);
 CELL_EXPORT size_t cell_footprint_limit(void);
 CELL_EXPORT size_t cell_set_footprint_limit(size_t bytes);
 
-/* ---- several blocks at once (dlmalloc's) -----------------------------------------------------------------------------
- * `count` blocks that lie side by side and are freed one by one; zeroed in calloc's case. Their addresses go to `blocks`,
- * or, when that is NULL, to an array that is to be freed too. NULL and ENOMEM: none was made. */
+/* ---- several blocks at once, and resizing where a block lies (dlmalloc's) -----------------------------------------------
+ * independent_*: `count` blocks that lie side by side and are freed one by one; calloc's are zeroed and `size` bytes each,
+ * comalloc's have the size at their place in `sizes`. Their addresses go to `blocks`, which is returned, or, when that is
+ * NULL, to an array of the heap's that is to be freed too (also for a count of 0). NULL and ENOMEM: none was made. With
+ * harden:2 and count_requests:1 they do not lie side by side. */
 CELL_EXPORT void **cell_independent_calloc(size_t count, size_t size, void **blocks);
 CELL_EXPORT void **cell_independent_comalloc(size_t count, const size_t *sizes, void **blocks);
 /* Frees the blocks (NULL is skipped) and sets the array to NULL; returns how many could not be freed: always 0. */
 CELL_EXPORT size_t cell_bulk_free(void **blocks, size_t count);
-/* The block, with room for `size` bytes, or NULL when it cannot have it without moving; it is then left as it was. */
+/* The block itself, with room for `size` bytes (0 does not free it), or NULL and ENOMEM when it cannot have them without
+ * moving: it is then left as it was. A NULL block gives NULL. What shrinks gives back what it can do without: a chunk its
+ * tail, a mapped block its pages. A chunk does not grow to mmap_threshold and beyond; with harden:2 and count_requests:1 a
+ * block grows within its rounding alone. What has been resized here is no longer to be freed by its size, unless that is
+ * cell_usable_size(). */
 CELL_EXPORT void  *cell_realloc_in_place(void *block, size_t size);
 
 /* ---- separate heaps (dlmalloc's mspaces) ------------------------------------------------------------------------------
@@ -124,7 +130,7 @@ struct cell_stats {
     uint64_t metadata_bytes;      /* tables and caches */
     uint64_t cache_metadata_bytes;/* of these, the caches */
     uint64_t footprint_bytes;     /* all memory from the system */
-    uint64_t footprint_peak_bytes;/* an upper bound of the largest footprint so far */
+    uint64_t footprint_peak_bytes;/* the largest so far */
     /* Events since the start; refills and flushes of the calling thread's cache. */
     uint64_t splits, merges, pool_adds, pool_removes, grows, refills, flushes, purges, purged_bytes, populates;
     uint64_t populated_pages, faults_avoided, maps, unmaps, remaps, map_reuses;
@@ -150,7 +156,7 @@ enum cell_kind {
     CELL_KIND_CELL_FREE,
     CELL_KIND_TOP,              /* behind the last chunk, as far as it has memory */
     CELL_KIND_MAPPED,
-    CELL_KIND_MAPPED_CACHED,    /* a mapping kept for reuse */
+    CELL_KIND_MAPPED_CACHED,    /* a mapping kept for reuse, or with its block in quarantine */
     CELL_KIND_COUNT
 };
 struct cell_block {

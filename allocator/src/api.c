@@ -12,7 +12,6 @@
 #include "harden.h"
 #include "os.h"
 #include "override.h"
-#include "print.h"
 #include "sizeclass.h"
 #include "tcache.h"
 
@@ -53,55 +52,69 @@ static void *malloc_slow(size_t size)
     return cell_api_or_enomem(perturb_fresh(block));
 }
 
-void *cell_malloc(size_t size)
+/* Beyond the caches of one size: those of size classes, once there are threads, and what waits for its coalescing. */
+static void *malloc_large(size_t size)
 {
-    size_t offset;
+    if (cell_tcache_has_class(size))
+        return cell_tcache_pop(&cell_tcache_mine->slot[cell_tcache_row_of_class(cell_size_class_for(size))].bin);
+    if (size <= CELL_DEFERRED_MAX && cell_option.cache_bytes != 0)
+        return cell_heap_take_waiting(&cell_heap_main, cell_size_of_chunk(size));
+    return NULL;
+}
 
-    if (CELL_LIKELY(size <= cell_option.small_limit))
-        offset = size + CELL_ALIGN - 1;
-    else if (CELL_LIKELY(size <= cell_tcache_limit()))
-        offset = size + CELL_WORD + CELL_ALIGN - 1;
-    else
-        return malloc_slow(size);
-    void *block = cell_tcache_pop(cell_tcache_bin(cell_tcache_mine, offset & ~(size_t)(CELL_ALIGN - 1)));
+void *cell_api_malloc_beyond(size_t size)
+{
+    void *block = size > cell_tcache_limit() ? malloc_large(size) : NULL;
+
     return CELL_LIKELY(block != NULL) ? block : malloc_slow(size);
 }
 
+void *cell_malloc(size_t size)
+{
+    void *block = cell_tcache_alloc(size);
+
+    return CELL_LIKELY(block != NULL) ? block : cell_api_malloc_beyond(size);
+}
+
 /* `said` is the size that the caller of a sized delete gives: a plain one costs nothing for it. */
-static void free_slow(struct cell_tcache *cache, size_t size, void *block, size_t said) __attribute__((noinline));
-static void free_slow(struct cell_tcache *cache, size_t size, void *block, size_t said)
+static void free_slow(struct cell_tcache *cache, size_t row, void *block, size_t said) __attribute__((noinline));
+static void free_slow(struct cell_tcache *cache, size_t row, void *block, size_t said)
 {
     if (cell_harden_is_on()) {
         cell_harden_free(block, said);
         return;
     }
     perturb_freed(block);
-    cell_tcache_free_slow(cache, size, block);
+    cell_tcache_free_slow(cache, row, block);
 }
 
-static void free_large(void *block, size_t size, size_t said)
+/* A chunk too large for a bin of its own size. */
+static void free_large(void *block, struct cell_tcache *cache, size_t size, size_t said) __attribute__((noinline));
+static void free_large(void *block, struct cell_tcache *cache, size_t size, size_t said)
 {
-    if (cell_harden_is_on()) {
-        cell_harden_free(block, said);
+    if (size >= cell_size_of_class(1) && size <= cell_tcache_class_limit()) {
+        size_t row = cell_tcache_row_of_class(cell_size_class(size));
+        if (!cell_tcache_push(&cache->slot[row].bin, block))
+            free_slow(cache, row, block, said);
         return;
     }
-    perturb_freed(block);
-    cell_heap_give_chunk(&cell_heap_main, block, size);
+    if (cell_harden_is_on())
+        cell_harden_free(block, said);
+    else {
+        perturb_freed(block);
+        cell_heap_give_chunk(&cell_heap_main, block, size);
+    }
 }
 
-static void free_chunk(struct cell_tcache *cache, void *block, size_t said) __attribute__((noinline));
-static void free_chunk(struct cell_tcache *cache, void *block, size_t said)
+static void free_chunk(void *block, struct cell_tcache *cache, size_t said) __attribute__((noinline));
+static void free_chunk(void *block, struct cell_tcache *cache, size_t said)
 {
-    const struct cell_chunk *c = cell_chunk_of_user(block);
-    size_t size;
+    size_t size = cell_heap_inuse_size(cell_chunk_of_user(block));
 
-    cell_heap_check_inuse(c);
-    size = cell_chunk_size(c);
-    if (size > cell_tcache_limit() + CELL_WORD + CELL_ALIGN - 1) {
-        free_large(block, size, said);
-    } else if (!cell_tcache_push(cell_tcache_bin(cache, size), block)) {
-        free_slow(cache, size, block, said);
-    }
+    if (size > cell_tcache_limit() + CELL_WORD + CELL_ALIGN - 1)
+        free_large(block, cache, size, said);
+    else if (!cell_tcache_push(cell_tcache_bin(cache, size), block))
+        free_slow(cache, size / CELL_ALIGN, block, said);
 }
 
 static void free_elsewhere(void *block, size_t said) __attribute__((noinline));
@@ -130,11 +143,11 @@ __attribute__((always_inline)) static inline void free_block(void *block, size_t
     }
     size_t kind = seg->kind[slot / (CELL_PAGE / CELL_ALIGN)];
     if (CELL_UNLIKELY(kind <= CELL_PAGE_RESERVED_KIND)) {
-        free_chunk(cache, block, said);
+        free_chunk(block, cache, said);
         return;
     }
     if (CELL_UNLIKELY(!cell_tcache_push(cell_tcache_bin(cache, kind), block)))
-        free_slow(cache, kind, block, said);
+        free_slow(cache, kind / CELL_ALIGN, block, said);
 }
 
 void cell_free(void *block)
@@ -158,14 +171,13 @@ void *cell_api_clear(void *block, size_t bytes, struct cell_zero_run zero)
     return block;
 }
 
-void *cell_calloc(size_t count, size_t size)
+static void *calloc_beyond(size_t bytes) __attribute__((noinline));
+static void *calloc_beyond(size_t bytes)
 {
-    size_t bytes;
-
-    if (__builtin_mul_overflow(count, size, &bytes) || bytes > CELL_REQUEST_MAX)
+    if (bytes > CELL_REQUEST_MAX)
         return cell_api_or_enomem(NULL);
-    if (bytes <= cell_option.small_limit || bytes <= cell_tcache_limit()) {
-        void *block = cell_malloc(bytes);
+    if (bytes <= cell_option.small_limit || bytes <= cell_tcache_limit() || cell_tcache_has_class(bytes)) {
+        void *block = cell_api_malloc_beyond(bytes);
         return block == NULL ? NULL : memset(block, 0, bytes);
     }
 
@@ -174,6 +186,16 @@ void *cell_calloc(size_t count, size_t size)
         return cell_api_or_enomem(cell_harden_alloc(bytes, CELL_ALIGN, true));
     void *block = cell_tcache_alloc_large(bytes, &zero);
     return block == NULL ? cell_api_or_enomem(NULL) : cell_api_clear(block, bytes, zero);
+}
+
+void *cell_calloc(size_t count, size_t size)
+{
+    size_t bytes;
+
+    if (__builtin_mul_overflow(count, size, &bytes))
+        return cell_api_or_enomem(NULL);
+    void *block = cell_tcache_alloc(bytes);
+    return CELL_LIKELY(block != NULL) ? memset(block, 0, bytes) : calloc_beyond(bytes);
 }
 
 void *cell_realloc(void *block, size_t size)
@@ -213,6 +235,14 @@ void *cell_reallocarray(void *block, size_t count, size_t size)
 /* More than a chunk can be larger than what was asked for: less than this is not split off it. */
 #define CHUNK_EXCESS  (2 * CELL_CHUNK_MIN)
 
+/* No chunk handed out for `size` bytes is as large as this. Between threads, it may be any of a size class. */
+static size_t chunk_bound(size_t size)
+{
+    size_t bound = cell_size_of_chunk(size) + CHUNK_EXCESS;
+
+    return cell_tcache_has_class(size) ? cell_size_of_class(cell_size_class_for(size) + 1) + CELL_ALIGN : bound;
+}
+
 /* Whether a request of `size` bytes can have given the block: it is of the size's class, or, where classes are wide, near it.
  * Every cell and chunk is as large as its request makes it, mapped blocks may be a quarter and two pages larger. */
 static bool may_have_asked(const void *block, size_t alignment, size_t size)
@@ -226,7 +256,7 @@ static bool may_have_asked(const void *block, size_t alignment, size_t size)
         return usable - size <= size / 4 + 2 * cell_os_page_size() + alignment;
     if (seg->kind[cell_segment_page_of(seg, block)] >= CELL_PAGE_POOL)
         return usable == (cell_size_of_cell(size) + alignment - 1) / alignment * alignment;
-    return usable + CELL_WORD - cell_size_of_chunk(size) < CHUNK_EXCESS;
+    return usable + CELL_WORD >= cell_size_of_chunk(size) && usable + CELL_WORD < chunk_bound(size);
 }
 
 void cell_free_sized(void *block, size_t size)
@@ -260,10 +290,14 @@ static void *alloc_aligned(size_t alignment, size_t size)
         return cell_malloc(size);
     if (cell_tcache_start() && cell_harden_is_on())
         return perturb_fresh(cell_harden_alloc(size, alignment, false));
-    /* A cell lies at a multiple of its size from the start of a page. */
+    /* A cell lies at a multiple of its size from the start of a page; what comes when there is no page for a pool may not. */
     size_t rounded = ((size == 0 ? 1 : size) + alignment - 1) & ~(alignment - 1);
-    if (cell_size_is_cell(rounded))
-        return cell_malloc(rounded);
+    if (cell_size_is_cell(rounded)) {
+        void *block = cell_malloc(rounded);
+        if (((uintptr_t)block & (alignment - 1)) == 0)
+            return block;
+        cell_free(block);
+    }
     return perturb_fresh(cell_tcache_alloc_aligned(size, alignment));
 }
 
@@ -344,96 +378,6 @@ size_t cell_good_size(size_t size)
     if (size > CELL_REQUEST_MAX - 2 * CELL_PAGE)
         return size;
     return cell_size_of_chunk(size) - CELL_WORD;
-}
-
-/* ---- tuning ---------------------------------------------------------------------------------------------------- */
-
-int cell_option_set(const char *name, size_t value)
-{
-    switch (cell_tunables_set(name, value, cell_heap_is_ready(&cell_heap_main))) {
-    case CELL_TUNABLE_OK:       return 0;
-    case CELL_TUNABLE_UNKNOWN:  return cell_api_fail(ENOENT);
-    case CELL_TUNABLE_TOO_LATE: return cell_api_fail(EBUSY);
-    default:                    return cell_api_fail(ERANGE);
-    }
-}
-
-int cell_option_get(const char *name, size_t *value)
-{
-    return cell_tunables_get(name, value) ? 0 : cell_api_fail(ENOENT);
-}
-
-int cell_trim(size_t pad)
-{
-    int saved = errno;
-
-    if (!cell_heap_is_ready(&cell_heap_main))
-        return 0;
-    cell_tcache_flush();
-    bool any = cell_heap_trim(&cell_heap_main, pad);
-    errno = saved;
-    return any;
-}
-
-size_t cell_footprint(void)
-{
-    return cell_heap_is_ready(&cell_heap_main) ? cell_heap_footprint(&cell_heap_main) : 0;
-}
-
-size_t cell_max_footprint(void)
-{
-    return cell_heap_is_ready(&cell_heap_main) ? cell_heap_footprint_peak(&cell_heap_main) : 0;
-}
-
-size_t cell_footprint_limit(void)
-{
-    return cell_option.footprint_limit;
-}
-
-size_t cell_set_footprint_limit(size_t bytes)
-{
-    cell_tunables_set_nearest("footprint_limit", bytes, cell_heap_is_ready(&cell_heap_main));
-    return cell_option.footprint_limit;
-}
-
-/* ---- looking inside --------------------------------------------------------------------------------------------- */
-
-static int finish(struct cell_text *text)
-{
-    int error = cell_text_finish(text);
-
-    return error == 0 ? 0 : cell_api_fail(error);
-}
-
-int cell_stats_text(int fd)
-{
-    struct cell_census census;
-    struct cell_text text;
-
-    cell_stats_count(NULL, &census);
-    cell_text_start_fd(&text, fd);
-    cell_print_text(&text, &census);
-    return finish(&text);
-}
-
-int cell_stats_json(int fd)
-{
-    struct cell_census census;
-    struct cell_text text;
-
-    cell_stats_count(NULL, &census);
-    cell_text_start_fd(&text, fd);
-    cell_print_json(&text, &census);
-    return finish(&text);
-}
-
-int cell_dump_json(int fd)
-{
-    struct cell_text text;
-
-    cell_text_start_fd(&text, fd);
-    cell_print_dump(&text);
-    return finish(&text);
 }
 
 CELL_OVERRIDE_C_NAMES

@@ -8,6 +8,8 @@
 void *cell_api_or_enomem(void *block);
 /* -1 with errno. */
 int   cell_api_fail(int error);
+/* malloc after cell_tcache_alloc() has found nothing. */
+void *cell_api_malloc_beyond(size_t size) __attribute__((noinline));
 /* Zeroes what is not known to be zero in a fresh block. */
 void *cell_api_clear(void *block, size_t bytes, struct cell_zero_run zero);
 /* delete with a size: checked when harden.c is on. A program may name the size of a base class without a virtual destructor,

@@ -8,6 +8,7 @@
 #include "api.h"
 #include "cellmalloc.h"
 #include "harden.h"
+#include "mapped.h"
 #include "sizeclass.h"
 #include "tcache.h"
 
@@ -131,7 +132,7 @@ size_t cell_bulk_free(void **blocks, size_t count)
 
 void *cell_realloc_in_place(void *block, size_t size)
 {
-    const struct cell_heap *heap = &cell_heap_main;
+    struct cell_heap *heap = &cell_heap_main;
 
     if (block == NULL)
         return NULL;
@@ -139,9 +140,9 @@ void *cell_realloc_in_place(void *block, size_t size)
         return cell_api_or_enomem(NULL);
 
     if (cell_harden_is_on())
-        return cell_harden_resize(block, size);
+        return cell_api_or_enomem(cell_harden_resize(block, size));
     size_t usable = cell_heap_usable(heap, block);
-    bool chunk = cell_segment_holds(&heap->segment, block);     /* a mapped block might be moved */
-    void *resized = chunk ? cell_heap_resize(&cell_heap_main, block, size) : NULL;
-    return resized != NULL || usable >= size ? block : NULL;
+    bool mapped = !cell_segment_holds(&heap->segment, block);
+    void *resized = mapped ? cell_mapped_resize_in_place(heap, block, size) : cell_heap_resize(heap, block, size);
+    return resized != NULL || usable >= size ? block : cell_api_or_enomem(NULL);
 }

@@ -23,16 +23,6 @@ struct cell_bins {
     struct cell_link list[CELL_BIN_COUNT];
 };
 
-/* `size` is the chunk's. */
-void cell_bins_insert(struct cell_bins *bins, struct cell_chunk *c, size_t size);
-void cell_bins_remove(struct cell_bins *bins, struct cell_chunk *c, size_t size);
-/* The oldest among the smallest chunks of at least `size` bytes, still in its bin; NULL when there is none. */
-struct cell_chunk *cell_bins_find(const struct cell_bins *bins, size_t size);
-/* Whether there is a free chunk of exactly `size` bytes, below CELL_FIT_MIN. */
-static inline bool cell_bins_has(const struct cell_bins *bins, size_t size)
-{
-    return (bins->nonempty[size / CELL_ALIGN / 64] >> size / CELL_ALIGN % 64 & 1) != 0;
-}
 bool cell_bins_is_valid(const struct cell_bins *bins);
 
 static inline struct cell_chunk *cell_chunk_of_link(const struct cell_link *link)
@@ -62,6 +52,60 @@ static inline void cell_link_remove(struct cell_link *link)
     CELL_CHECK(next->prev == link && prev->next == link, CELL_FATAL_FREE_LIST);
     next->prev = prev;
     prev->next = next;
+}
+
+/* ---- insert, remove, find ------------------------------------------------------------------------------------------ */
+
+static inline uint64_t cell_bins_bit(size_t bin)
+{
+    return UINT64_C(1) << bin % 64;
+}
+
+/* `size` is the chunk's. */
+static inline void cell_bins_insert(struct cell_bins *bins, struct cell_chunk *c, size_t size)
+{
+    size_t bin = size / CELL_ALIGN;
+    struct cell_link *list = &bins->list[bin];
+
+    if ((bins->nonempty[bin / 64] & cell_bins_bit(bin)) == 0) {
+        bins->nonempty[bin / 64] |= cell_bins_bit(bin);
+        cell_link_init(list);
+    }
+    cell_link_append(list, &c->link);
+}
+
+static inline void cell_bins_remove(struct cell_bins *bins, struct cell_chunk *c, size_t size)
+{
+    size_t bin = size / CELL_ALIGN;
+    struct cell_link *list = &bins->list[bin];
+
+    cell_link_remove(&c->link);
+    if (list->next == list)
+        bins->nonempty[bin / 64] &= ~cell_bins_bit(bin);
+}
+
+/* Whether there is a free chunk of exactly `size` bytes, below CELL_FIT_MIN. */
+static inline bool cell_bins_has(const struct cell_bins *bins, size_t size)
+{
+    return (bins->nonempty[size / CELL_ALIGN / 64] & cell_bins_bit(size / CELL_ALIGN)) != 0;
+}
+
+/* The oldest among the smallest chunks of at least `size` bytes, still in its bin; NULL when there is none. */
+static inline struct cell_chunk *cell_bins_find(const struct cell_bins *bins, size_t size)
+{
+    size_t bin = size / CELL_ALIGN, word = bin / 64;
+
+    if (size >= CELL_FIT_MIN)
+        return NULL;
+    uint64_t candidates = bins->nonempty[word] & (~UINT64_C(0) << bin % 64);
+    while (candidates == 0) {
+        if (++word == CELL_BIN_WORDS)
+            return NULL;
+        candidates = bins->nonempty[word];
+    }
+    struct cell_chunk *c = cell_chunk_of_link(bins->list[word * 64 + (size_t)__builtin_ctzll(candidates)].next);
+    CELL_CHECK(cell_chunk_is_sealed(c), CELL_FATAL_HEADER);
+    return c;
 }
 
 #endif

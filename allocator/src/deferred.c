@@ -5,6 +5,11 @@ static size_t row_of_size(size_t size)
     return size / CELL_ALIGN;
 }
 
+static void set_oldest(struct cell_deferred *deferred, size_t row, size_t link)
+{
+    __atomic_store_n(&deferred->oldest[row], (uint8_t)link, __ATOMIC_RELAXED);
+}
+
 /* Takes the oldest entry of a row off it; the row must have one. */
 static struct cell_chunk *take(struct cell_deferred *deferred, size_t row)
 {
@@ -15,7 +20,7 @@ static struct cell_chunk *take(struct cell_deferred *deferred, size_t row)
     CELL_CHECK(cell_freed_is_tagged(block), CELL_FATAL_FREE_LIST);
     cell_freed_untag(block);
     deferred->chunk[entry] = NULL;
-    deferred->oldest[row] = deferred->next[entry];
+    set_oldest(deferred, row, deferred->next[entry]);
     deferred->held--;
     while (deferred->used != 0 && deferred->chunk[deferred->used - 1] == NULL)
         deferred->used--;
@@ -36,9 +41,13 @@ struct cell_chunk *cell_deferred_take_at(struct cell_deferred *deferred, size_t 
     if (c == NULL)
         return NULL;
     CELL_CHECK(cell_chunk_is_sealed(c) && cell_chunk_is_inuse(c) && cell_chunk_size(c) < CELL_FIT_MIN, CELL_FATAL_HEADER);
-    size_t row = row_of_size(cell_chunk_size(c));
-    CELL_CHECK(deferred->oldest[row] == entry + 1, CELL_FATAL_HEADER);
-    return take(deferred, row);
+    CELL_CHECK(cell_freed_is_tagged(cell_chunk_user(c)), CELL_FATAL_FREE_LIST);
+    cell_freed_untag(cell_chunk_user(c));
+    set_oldest(deferred, row_of_size(cell_chunk_size(c)), 0);
+    deferred->chunk[entry] = NULL;
+    if (--deferred->held == 0)
+        deferred->used = 0;
+    return c;
 }
 
 void cell_deferred_put(struct cell_deferred *deferred, struct cell_chunk *c, size_t size)
@@ -49,7 +58,7 @@ void cell_deferred_put(struct cell_deferred *deferred, struct cell_chunk *c, siz
     deferred->chunk[entry] = c;
     deferred->next[entry] = 0;
     if (deferred->oldest[row] == 0)
-        deferred->oldest[row] = (uint8_t)(entry + 1);
+        set_oldest(deferred, row, entry + 1);
     else
         deferred->next[deferred->youngest[row]] = (uint8_t)(entry + 1);
     deferred->youngest[row] = (uint8_t)entry;

@@ -18,7 +18,8 @@
 #include "bins.h"
 #include "freed.h"
 
-#define CELL_DEFERRED 32u
+#define CELL_DEFERRED      32u
+#define CELL_DEFERRED_MAX  (CELL_FIT_MIN - CELL_ALIGN - CELL_WORD)      /* bytes of a request */
 
 struct cell_deferred {
     uint32_t used, held;
@@ -27,9 +28,16 @@ struct cell_deferred {
     uint8_t oldest[CELL_BIN_COUNT], youngest[CELL_BIN_COUNT];
 };
 
+/* Whether a chunk of exactly `size` bytes waits; without the heap's lock, no more than a hint. */
+static inline bool cell_deferred_has(const struct cell_deferred *deferred, size_t size)
+{
+    return __atomic_load_n(&deferred->oldest[size / CELL_ALIGN], __ATOMIC_RELAXED) != 0;
+}
+
 /* The oldest chunk of exactly `size` bytes, or NULL. */
 struct cell_chunk *cell_deferred_take(struct cell_deferred *deferred, size_t size);
-/* The chunk at `entry` < used, or NULL; for taking all, in the order of their frees. */
+/* The chunk at `entry`, or NULL. Only for taking all there are, in the order of their frees: entries 0, 1, ... until none is
+ * held. */
 struct cell_chunk *cell_deferred_take_at(struct cell_deferred *deferred, size_t entry);
 /* Lets a chunk of `size` bytes wait; there must be room. */
 void cell_deferred_put(struct cell_deferred *deferred, struct cell_chunk *c, size_t size);

@@ -7,16 +7,15 @@
 #define BYTES_MIN  ((size_t)524288)    /* may wait here however small the heap is */
 
 struct row {
-    struct cell_freed *stack[BATCHES];
-    uint32_t count[BATCHES];
+    struct cell_lock lock;
     uint32_t batches;
+    size_t size;                        /* of its blocks, bytes */
+    uint32_t count[BATCHES];
+    struct cell_freed *stack[BATCHES];
 };
 
-static struct {
-    struct cell_lock lock;
-    size_t bytes;
-    struct row row[CELL_TCACHE_BINS];
-} depot;
+static struct row rows[CELL_TCACHE_BINS];
+static size_t total_bytes;              /* apart: a process whose depot is empty has no page of the rows */
 
 static size_t limit_bytes(void)
 {
@@ -25,59 +24,71 @@ static size_t limit_bytes(void)
     return share > BYTES_MIN ? share : BYTES_MIN;
 }
 
-bool cell_depot_put(size_t size, struct cell_freed *stack, size_t count)
+/* False: the bytes would be too many. */
+static bool reserve(size_t bytes)
 {
-    struct row *row = &depot.row[size / CELL_ALIGN];
+    if (__atomic_add_fetch(&total_bytes, bytes, __ATOMIC_RELAXED) <= limit_bytes())
+        return true;
+    __atomic_sub_fetch(&total_bytes, bytes, __ATOMIC_RELAXED);
+    return false;
+}
+
+bool cell_depot_put(size_t index, size_t size, struct cell_freed *stack, size_t count)
+{
+    struct row *row = &rows[index];
     bool fits;
 
     if (cell_os_single_threaded() || cell_option.depot_share == 0)
         return false;
-    cell_lock_acquire(&depot.lock);
-    fits = row->batches < BATCHES && depot.bytes + count * size <= limit_bytes();
+    cell_lock_acquire(&row->lock);
+    fits = row->batches < BATCHES && reserve(count * size);
     if (fits) {
+        row->size = size;
         row->stack[row->batches] = stack;
         row->count[row->batches] = (uint32_t)count;
         __atomic_store_n(&row->batches, row->batches + 1, __ATOMIC_RELAXED);
-        __atomic_store_n(&depot.bytes, depot.bytes + count * size, __ATOMIC_RELAXED);
     }
-    cell_lock_release(&depot.lock);
+    cell_lock_release(&row->lock);
     return fits;
 }
 
-size_t cell_depot_take(size_t size, struct cell_freed **stack)
+size_t cell_depot_take(size_t index, struct cell_freed **stack)
 {
-    struct row *row = &depot.row[size / CELL_ALIGN];
+    struct row *row = &rows[index];
     size_t count = 0;
 
-    if (__atomic_load_n(&row->batches, __ATOMIC_RELAXED) == 0)
+    if (__atomic_load_n(&total_bytes, __ATOMIC_RELAXED) == 0 || __atomic_load_n(&row->batches, __ATOMIC_RELAXED) == 0)
         return 0;
-    cell_lock_acquire(&depot.lock);
+    cell_lock_acquire(&row->lock);
     if (row->batches != 0) {
         __atomic_store_n(&row->batches, row->batches - 1, __ATOMIC_RELAXED);
         *stack = row->stack[row->batches];
         count = row->count[row->batches];
-        __atomic_store_n(&depot.bytes, depot.bytes - count * size, __ATOMIC_RELAXED);
+        __atomic_sub_fetch(&total_bytes, count * row->size, __ATOMIC_RELAXED);
     }
-    cell_lock_release(&depot.lock);
+    cell_lock_release(&row->lock);
     return count;
 }
 
 size_t cell_depot_bytes(void)
 {
-    return __atomic_load_n(&depot.bytes, __ATOMIC_RELAXED);
+    return __atomic_load_n(&total_bytes, __ATOMIC_RELAXED);
 }
 
 void cell_depot_lock(void)
 {
-    cell_lock_acquire(&depot.lock);
+    for (size_t row = 0; row < CELL_TCACHE_BINS; row++)
+        cell_lock_acquire(&rows[row].lock);
 }
 
 void cell_depot_unlock(void)
 {
-    cell_lock_release(&depot.lock);
+    for (size_t row = CELL_TCACHE_BINS; row-- > 0;)
+        cell_lock_release(&rows[row].lock);
 }
 
 void cell_depot_reset_lock(void)
 {
-    cell_lock_reset(&depot.lock);
+    for (size_t row = 0; row < CELL_TCACHE_BINS; row++)
+        cell_lock_reset(&rows[row].lock);
 }

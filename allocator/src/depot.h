@@ -1,6 +1,6 @@
 /* depot.h - where threads exchange batches of freed blocks: what one thread frees another often allocates next.
  *
- * A batch is a stack of blocks of one size, passed on whole: no block is looked at, and the heap's lock is left alone.
+ * A batch is a stack of blocks of one bin, passed on whole: no block is looked at, and the heap's lock is left alone.
  * Its memory is bounded by a share of the heap; what does not fit goes back to the heap. Unused while the process has
  * one thread. Called by tcache.c; chunks in the depot are still marked in use.
  */
@@ -12,10 +12,10 @@
 
 #include "freed.h"
 
-/* False: no room; the stack is still the caller's. `count` blocks of `size` bytes, a multiple of CELL_ALIGN. */
-bool cell_depot_put(size_t size, struct cell_freed *stack, size_t count);
-/* A batch of blocks of `size`; returns how many, 0 when there is none. */
-size_t cell_depot_take(size_t size, struct cell_freed **stack);
+/* False: no room; the stack is still the caller's. `count` blocks of `size` bytes from the caches' bin `row`. */
+bool cell_depot_put(size_t row, size_t size, struct cell_freed *stack, size_t count);
+/* A batch of blocks of that bin; returns how many, 0 when there is none. */
+size_t cell_depot_take(size_t row, struct cell_freed **stack);
 /* Bytes that wait. */
 size_t cell_depot_bytes(void);
 

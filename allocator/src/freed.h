@@ -28,13 +28,19 @@ static inline int cell_freed_is_tagged(const struct cell_freed *block)
 
 static inline void cell_freed_untag(void *block)
 {
+#ifdef CELL_UNCHECKED
+    (void)block;
+#else
     ((struct cell_freed *)block)->tag = 0;
+#endif
 }
 
 static inline void cell_freed_set_next(struct cell_freed *block, struct cell_freed *next)
 {
     block->next = (uintptr_t)next ^ cell_freed_secret[0];
+#ifndef CELL_UNCHECKED
     block->tag = block->next ^ (uintptr_t)block ^ cell_freed_secret[1];
+#endif
 }
 
 /* The block below `block`; ends the program when the block was written to after its free. */

@@ -24,9 +24,9 @@ struct frame {
 /* Bytes before a block with a guard page. */
 #define FRONT  (CELL_MAPPED_PREFIX + sizeof(struct record))
 
-static struct { uint64_t requested_bytes, guard_blocks; } totals;
+static struct { size_t requested_bytes, guard_blocks; } totals;
 
-static void count(uint64_t *total, uint64_t more)
+static void count(size_t *total, size_t more)
 {
     __atomic_fetch_add(total, more, __ATOMIC_RELAXED);
 }
@@ -219,7 +219,7 @@ static void free_guarded(void *block)
 {
     struct cell_extent mapping = cell_mapped_disown(&cell_heap_main, block);
 
-    count(&totals.guard_blocks, -UINT64_C(1));
+    count(&totals.guard_blocks, -(size_t)1);
     cell_os_purge(mapping.start, mapping.size);
     if (cell_os_forbid(mapping.start, mapping.size))
         cell_quarantine_add_unmapped(block, mapping);
@@ -234,7 +234,7 @@ void cell_harden_free(void *block, size_t size)
 
     CELL_CHECK(size == CELL_SIZE_UNKNOWN || size == requested, CELL_FATAL_SIZED_FREE);
     mark_dead(block, &frame);
-    count(&totals.requested_bytes, -(uint64_t)requested);
+    count(&totals.requested_bytes, -requested);
     if (frame.guard != 0) {
         free_guarded(block);
     } else if (cell_option.harden > 1) {
@@ -247,7 +247,7 @@ void cell_harden_free(void *block, size_t size)
 
 static void *resize(void *block, const struct frame *frame, size_t size)
 {
-    count(&totals.requested_bytes, (uint64_t)size - frame->record->requested);
+    count(&totals.requested_bytes, size - frame->record->requested);
     set_requested(block, frame, size);
     return block;
 }

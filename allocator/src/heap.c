@@ -54,7 +54,7 @@ static void coalesce_deferred(struct cell_heap *heap)
     for (size_t i = 0; heap->deferred.held != 0; i++) {
         struct cell_chunk *c = cell_deferred_take_at(&heap->deferred, i);
         if (c != NULL)
-            cell_space_release(heap, c);
+            cell_space_release(heap, c, cell_chunk_size(c));
     }
 }
 
@@ -122,8 +122,7 @@ static void remove_pool(struct cell_heap *heap, size_t page)
     struct cell_chunk *c = cell_chunk_of_user(cell_segment_page_start(&heap->segment, page));
     cell_pool_remove(&heap->pools, page);
     heap->counts.pool_removes++;
-    cell_heap_check_inuse(c);
-    cell_space_release(heap, c);
+    cell_space_release(heap, c, cell_heap_inuse_size(c));
 }
 
 static void free_cell(struct cell_heap *heap, struct cell_freed *cell)
@@ -169,8 +168,11 @@ static size_t take_chunks(struct cell_heap *heap, size_t size, size_t wanted, en
     cell_lock_acquire(&heap->lock);
     while (taken < wanted) {
         struct cell_zero_run zero;
-        size_t count = run_length(heap, find_free(heap, size, CELL_ALIGN), size, wanted - taken);
-        struct cell_chunk *run = cell_space_take(heap, count * size, CELL_ALIGN, taken == 0 ? growth : CELL_STAY, &zero);
+        struct cell_chunk *place = find_free(heap, size, CELL_ALIGN);
+        size_t count = run_length(heap, place, size, wanted - taken);
+        struct cell_chunk *run = place != NULL
+            ? cell_space_take_from(heap, place, count * size, CELL_ALIGN, &zero)
+            : cell_space_take_from_top(heap, count * size, CELL_ALIGN, taken == 0 ? growth : CELL_STAY, &zero);
         if (run == NULL)
             break;
         carve(run, size, count, stack);
@@ -200,12 +202,45 @@ static void *handed_out(struct cell_chunk *c)
     return block;
 }
 
+/* The oldest chunk of exactly `size` bytes, if it waits. If not, and none is free either, all that wait coalesce. Lock held. */
+static struct cell_chunk *take_waiting(struct cell_heap *heap, size_t size)
+{
+    if (size < CELL_FIT_MIN && cell_bins_has(&heap->bins, size))        /* it has been free for longer */
+        return NULL;
+    struct cell_chunk *c = size < CELL_FIT_MIN ? cell_deferred_take(&heap->deferred, size) : NULL;
+    if (c == NULL)
+        coalesce_deferred(heap);
+    return c;
+}
+
+void *cell_heap_take_waiting(struct cell_heap *heap, size_t size)
+{
+    struct cell_chunk *c = NULL;
+
+    if (!cell_deferred_has(&heap->deferred, size))
+        return NULL;
+    cell_lock_acquire(&heap->lock);
+    if (!cell_bins_has(&heap->bins, size))
+        c = cell_deferred_take(&heap->deferred, size);
+    cell_lock_release(&heap->lock);
+    return c == NULL ? NULL : cell_chunk_user(c);
+}
+
 static void *alloc_chunk(struct cell_heap *heap, size_t request, size_t alignment, enum cell_growth growth,
                          struct cell_zero_run *zero)
 {
+    size_t size = cell_size_of_chunk(request);
+
     cell_lock_acquire(&heap->lock);
-    coalesce_deferred(heap);
-    struct cell_chunk *c = cell_space_take(heap, cell_size_of_chunk(request), alignment, growth, zero);
+    struct cell_chunk *c = NULL;
+    if (alignment == CELL_ALIGN)
+        c = take_waiting(heap, size);
+    else
+        coalesce_deferred(heap);
+    if (c != NULL)
+        *zero = (struct cell_zero_run){ NULL, NULL };
+    else
+        c = cell_space_take(heap, size, alignment, growth, zero);
     cell_lock_release(&heap->lock);
     return c == NULL ? NULL : handed_out(c);
 }
@@ -233,23 +268,6 @@ void *cell_heap_alloc(struct cell_heap *heap, size_t request, struct cell_zero_r
     return alloc(heap, request, CELL_ALIGN, CELL_GROW, zero);
 }
 
-void *cell_heap_alloc_small(struct cell_heap *heap, size_t request)
-{
-    size_t size = cell_size_of_chunk(request);
-    struct cell_chunk *c = NULL;
-
-    cell_lock_acquire(&heap->lock);
-    if (size < CELL_FIT_MIN && !cell_bins_has(&heap->bins, size)) {     /* what lies there has been free for longer */
-        c = cell_deferred_take(&heap->deferred, size);
-        if (c == NULL)
-            coalesce_deferred(heap);
-    }
-    if (c == NULL)
-        c = cell_space_take_from_bins(heap, size);
-    cell_lock_release(&heap->lock);
-    return c == NULL ? NULL : handed_out(c);
-}
-
 void *cell_heap_alloc_without_growing(struct cell_heap *heap, size_t request, struct cell_zero_run *zero)
 {
     return alloc(heap, request, CELL_ALIGN, CELL_STAY, zero);
@@ -274,8 +292,7 @@ static void free_locked(struct cell_heap *heap, void *block)
         return;
     }
     struct cell_chunk *c = cell_chunk_of_user(block);
-    cell_heap_check_inuse(c);
-    cell_space_release(heap, c);
+    cell_space_release(heap, c, cell_heap_inuse_size(c));
 }
 
 static bool is_aligned(const void *block)
@@ -307,7 +324,7 @@ void cell_heap_give_chunk(struct cell_heap *heap, void *block, size_t size)
             coalesce_deferred(heap);
         cell_deferred_put(&heap->deferred, c, size);
     } else {
-        cell_space_release(heap, c);
+        cell_space_release(heap, c, size);
     }
     cell_lock_release(&heap->lock);
 }
@@ -329,8 +346,7 @@ size_t cell_heap_size_of(const struct cell_heap *heap, const void *block)
     if (kind >= CELL_PAGE_POOL)
         return kind;
     const struct cell_chunk *c = cell_chunk_of_user(block);
-    cell_heap_check_inuse(c);
-    return cell_chunk_size(c);
+    return cell_heap_inuse_size(c);
 }
 
 size_t cell_heap_usable(const struct cell_heap *heap, const void *block)
@@ -386,9 +402,8 @@ void *cell_heap_resize(struct cell_heap *heap, void *block, size_t request)
         return cell_size_of_cell(request) == kind ? block : NULL;
 
     struct cell_chunk *c = cell_chunk_of_user(block);
-    cell_heap_check_inuse(c);
-    if (request <= cell_option.small_limit ||
-        (request >= cell_mapped_threshold(heap) && cell_chunk_size(c) < request))
+    size_t size = cell_heap_inuse_size(c);
+    if (request <= cell_option.small_limit || (request >= cell_mapped_threshold(heap) && size < request))
         return NULL;                                    /* a cell or a mapping serves it better */
     cell_lock_acquire(&heap->lock);
     void *resized = resize_chunk(heap, c, request);
@@ -420,7 +435,7 @@ bool cell_heap_trim(struct cell_heap *heap, size_t keep)
 
 size_t cell_heap_footprint_peak(const struct cell_heap *heap)
 {
-    return (heap->resident_peak << CELL_PAGE_SHIFT) + heap->mapped_peak;
+    return heap->footprint_peak;
 }
 
 bool cell_heap_is_limited(const struct cell_heap *heap)
@@ -434,11 +449,6 @@ bool cell_heap_may_take(const struct cell_heap *heap, size_t bytes)
 
     return (cell_option.footprint_limit == 0 || after <= cell_option.footprint_limit) &&
            (heap->footprint_limit == 0 || after <= heap->footprint_limit);
-}
-
-size_t cell_heap_footprint(const struct cell_heap *heap)
-{
-    return (heap->segment.resident << CELL_PAGE_SHIFT) + heap->mapped_bytes + heap->map_cache.bytes;
 }
 
 void cell_heap_lock(struct cell_heap *heap)

@@ -61,6 +61,7 @@ struct cell_heap {
     size_t footprint_limit;         /* of this heap alone; 0: none */
     size_t dirty_bytes;             /* of the dirty list and the top */
     size_t resident_peak;           /* pages */
+    size_t footprint_peak;          /* bytes, mappings included */
     size_t purge_at;                /* dirty bytes at which to think about purging again */
     size_t last_purged;             /* pages that the last purge for their amount gave back */
     uint64_t last_purge_ms, brought_in_at_purge;
@@ -101,8 +102,9 @@ size_t cell_heap_take_chunks_without_growing(struct cell_heap *heap, size_t size
 
 /* One block of a chunk of its own; `zero` (may be NULL) receives the run of bytes that are known to be zero. */
 void *cell_heap_alloc(struct cell_heap *heap, size_t request, struct cell_zero_run *zero);
-/* The same from free chunks below CELL_FIT_MIN alone: the quick way for what thread caches do not keep. */
-void *cell_heap_alloc_small(struct cell_heap *heap, size_t request);
+/* A block of exactly the chunk size, smaller than CELL_FIT_MIN, that waits for its coalescing and is the oldest of its size;
+ * NULL: there is none. */
+void *cell_heap_take_waiting(struct cell_heap *heap, size_t size);
 void *cell_heap_alloc_without_growing(struct cell_heap *heap, size_t request, struct cell_zero_run *zero);
 void *cell_heap_alloc_aligned(struct cell_heap *heap, size_t request, size_t alignment);
 /* The block itself with its new size, in place or (mapped blocks) moved by the system; NULL: neither is possible. */
@@ -124,17 +126,35 @@ bool cell_heap_is_carved(struct cell_heap *heap, const void *block);
 /* Ends the program: `c` is not the header of a block in use. */
 _Noreturn void cell_heap_reject(const struct cell_chunk *c);
 
-/* Ends the program unless `c` is the header of a block in use. */
-static inline void cell_heap_check_inuse(const struct cell_chunk *c)
+/* The chunk's size; ends the program unless `c` is the header of a block in use. */
+static inline size_t cell_heap_inuse_size(const struct cell_chunk *c)
 {
-    if (CELL_UNLIKELY(!cell_chunk_is_sealed(c) || !cell_chunk_is_inuse(c)))
+    size_t head = cell_chunk_head(c);
+
+#ifndef CELL_UNCHECKED
+    if (CELL_UNLIKELY(!cell_chunk_is_sealed_inuse(c, head)))
         cell_heap_reject(c);
+#endif
+    return head & CELL_SIZE_MASK;
 }
+
 /* Gives free pages back but for `keep` bytes at the top; true when any were. */
 bool cell_heap_trim(struct cell_heap *heap, size_t keep);
 /* Bytes that the heap has from the system now. */
-size_t cell_heap_footprint(const struct cell_heap *heap);
-/* The sum of the peaks of chunks and of mapped blocks: at least the largest footprint so far. */
+static inline size_t cell_heap_footprint(const struct cell_heap *heap)
+{
+    return (heap->segment.resident << CELL_PAGE_SHIFT) + heap->mapped_bytes + heap->map_cache.bytes;
+}
+
+/* To be called when it has grown. Lock held. */
+static inline void cell_heap_note_footprint(struct cell_heap *heap)
+{
+    size_t footprint = cell_heap_footprint(heap);
+
+    if (footprint > heap->footprint_peak)
+        heap->footprint_peak = footprint;
+}
+
 size_t cell_heap_footprint_peak(const struct cell_heap *heap);
 /* Whether there is any limit of the footprint. */
 bool cell_heap_is_limited(const struct cell_heap *heap);

@@ -130,14 +130,14 @@ void cell_index_purge_if_much(struct cell_heap *heap)
     heap->brought_in_at_purge = heap->segment.brought_in;
 }
 
-/* Before `bytes` more become resident: a new peak is worth giving the oldest free pages back first. */
-void cell_index_purge_before_growth(struct cell_heap *heap, size_t bytes)
+void cell_index_purge_before_growth(struct cell_heap *heap, size_t bytes, size_t keep)
 {
-    size_t pages = (bytes >> CELL_PAGE_SHIFT) + 1;
-    size_t in_list = heap->dirty_bytes - heap->top_dirty;
+    size_t excess = heap->dirty_bytes > keep ? heap->dirty_bytes - keep : 0;
+    size_t resident = heap->segment.resident << CELL_PAGE_SHIFT;
 
-    if (heap->segment.resident + pages <= heap->resident_peak || in_list == 0)
+    if (excess == 0 || (cell_heap_footprint(heap) + bytes <= heap->footprint_peak &&
+                        resident + bytes <= heap->resident_peak << CELL_PAGE_SHIFT))
         return;
     bytes = bytes < DIRTY_MIN ? DIRTY_MIN : bytes;
-    cell_index_purge_down_to(heap, heap->top_dirty + (in_list > bytes ? in_list - bytes : 0));
+    cell_index_purge_down_to(heap, keep + (excess > bytes ? excess - bytes : 0));
 }

@@ -1,8 +1,11 @@
 #include "mapped.h"
 
+#include "index.h"
 #include "os.h"
 #include "sizeclass.h"
 
+#define HUGE          ((size_t)2 << 20)     /* bytes of a huge page */
+#define HUGE_ANYHOW   (16 * HUGE)           /* of a block this large, one huge page is slack that does not weigh */
 #define DYNAMIC_MAX   ((size_t)32 << 20)    /* largest value that the dynamic threshold takes */
 #define DYNAMIC_SHARE 16                    /* it follows blocks up to this share of the heap */
 
@@ -144,6 +147,7 @@ static void adopt(struct cell_heap *heap, struct cell_mapped *m)
     heap->mapped_bytes += m->size;
     if (heap->mapped_bytes > heap->mapped_peak)
         heap->mapped_peak = heap->mapped_bytes;
+    cell_heap_note_footprint(heap);
 }
 
 static void abandon(struct cell_heap *heap, struct cell_mapped *m)
@@ -153,11 +157,24 @@ static void abandon(struct cell_heap *heap, struct cell_mapped *m)
     heap->mapped_bytes -= m->size;
 }
 
+/* Asks for huge pages where blocks like this one have proved to be used whole, and in what is so large that one of
+ * them half used does not weigh. */
+static void choose_page_size(struct cell_heap *heap, char *start, size_t size, size_t ahead)
+{
+    size_t vouched = size >= HUGE_ANYHOW && cell_segment_large_are_used(&heap->segment) ? size : ahead;
+    char *from = (char *)(((uintptr_t)start + HUGE - 1) & ~(uintptr_t)(HUGE - 1));
+    char *to = (char *)((uintptr_t)(start + vouched) & ~(uintptr_t)(HUGE - 1));
+
+    if (from < to && cell_segment_may_use_huge(&heap->segment))
+        cell_os_huge(from, (size_t)(to - from));
+}
+
 /* Brings in what comes first of the `size` fresh bytes at `start`; returns where that ends. */
-static char *populate(const struct cell_heap *heap, char *start, size_t size)
+static char *populate(struct cell_heap *heap, char *start, size_t size)
 {
     size_t ahead = cell_segment_populate_ahead(&heap->segment, size) & ~(cell_os_page_size() - 1);
 
+    choose_page_size(heap, start, size, ahead);
     if (ahead != 0 && !cell_os_populate(start, ahead))
         ahead = 0;
     return start + ahead;
@@ -170,7 +187,7 @@ static void learn_use(struct cell_heap *heap, const struct cell_mapped *m)
     char *middle = m->populated_end + (end - m->populated_end) / 2;
 
     if (m->size >= cell_option.populate_max && m->populated_end < end)
-        cell_segment_note_large_use(&heap->segment, cell_os_is_resident(
+        cell_segment_note_large_use(&heap->segment, m->size, cell_os_is_resident(
             (char *)((uintptr_t)middle & ~(cell_os_page_size() - 1))));
 }
 
@@ -183,7 +200,8 @@ static void write_header(struct cell_mapped *m, char *start, size_t size, char *
     cell_chunk_set(&m->chunk, (size_t)(start + size - (char *)&m->chunk), CELL_INUSE | CELL_MAPPED);
 }
 
-/* Whether `size` more bytes may be mapped; takes a kept mapping if one fits, drops the others if not. */
+/* Whether `size` more bytes may be mapped. Takes a kept mapping if one fits; if not, what lies unused goes before a new
+ * peak is set. */
 static bool admit(struct cell_heap *heap, size_t size, bool reusable, char **start, size_t *found)
 {
     struct cell_map_cache dropped = { .bytes = 0 };
@@ -191,8 +209,10 @@ static bool admit(struct cell_heap *heap, size_t size, bool reusable, char **sta
     cell_lock_acquire(&heap->lock);
     count_churn(&heap->map_cache, size);
     *start = reusable ? take_from_cache(heap, size, found) : NULL;
-    if (*start == NULL && heap->mapped_bytes + heap->map_cache.bytes + size > heap->mapped_peak)
+    if (*start == NULL && cell_heap_footprint(heap) + size > heap->footprint_peak) {
         dropped = cell_mapped_empty_cache(heap);
+        cell_index_purge_before_growth(heap, size, 0);
+    }
     bool admitted = heap->mapped_count < cell_option.mmap_max && cell_heap_may_take(heap, size);
     cell_lock_release(&heap->lock);
     if (dropped.bytes != 0)
@@ -205,6 +225,7 @@ void *cell_mapped_alloc(struct cell_heap *heap, size_t request, size_t alignment
     size_t slack = alignment > CELL_ALIGN ? alignment : 0, size, found = 0;
     char *start;
 
+    request = request != 0 ? request : 1;       /* else an aligned block could begin where its mapping ends */
     if (__builtin_add_overflow(request, CELL_MAPPED_PREFIX + cell_os_page_size(), &size) ||
         __builtin_add_overflow(size, slack, &size) || size > CELL_REQUEST_MAX)
         return NULL;
@@ -289,13 +310,14 @@ size_t cell_mapped_usable(const void *block)
     return cell_chunk_size(&checked_mapped_of(block)->chunk) - CELL_CHUNK_USER;
 }
 
-void *cell_mapped_resize(struct cell_heap *heap, void *block, size_t request)
+/* The mapping is grown or shrunk to what the block needs for `request` bytes. */
+static void *resize(struct cell_heap *heap, void *block, size_t request, bool may_move)
 {
     struct cell_mapped *m = checked_mapped_of(block);
     size_t offset = (size_t)((char *)block - m->start);
     size_t size, old_size = m->size;
 
-    if (request < cell_option.mmap_threshold / 2 || request > CELL_REQUEST_MAX - offset - cell_os_page_size())
+    if (request > CELL_REQUEST_MAX - offset - cell_os_page_size())
         return NULL;
     size = round_to_page(offset + request);
     if (size == old_size)
@@ -308,7 +330,7 @@ void *cell_mapped_resize(struct cell_heap *heap, void *block, size_t request)
     abandon(heap, m);
     cell_lock_release(&heap->lock);
     bool full = size > old_size && cell_os_is_resident(m->start + old_size - cell_os_page_size());
-    char *start = cell_os_remap(m->start, old_size, size, true);
+    char *start = cell_os_remap(m->start, old_size, size, may_move);
     if (start != NULL) {
         m = (struct cell_mapped *)(start + offset - CELL_MAPPED_PREFIX);
         write_header(m, start, size, full ? populate(heap, start + old_size, size - old_size) : start + size);
@@ -318,4 +340,14 @@ void *cell_mapped_resize(struct cell_heap *heap, void *block, size_t request)
     heap->counts.remaps += start != NULL;
     cell_lock_release(&heap->lock);
     return start == NULL ? NULL : start + offset;
+}
+
+void *cell_mapped_resize(struct cell_heap *heap, void *block, size_t request)
+{
+    return request < cell_option.mmap_threshold / 2 ? NULL : resize(heap, block, request, true);
+}
+
+void *cell_mapped_resize_in_place(struct cell_heap *heap, void *block, size_t request)
+{
+    return resize(heap, block, request != 0 ? request : 1, false);
 }

@@ -13,6 +13,8 @@ void *cell_mapped_alloc(struct cell_heap *heap, size_t request, size_t alignment
 void  cell_mapped_free(struct cell_heap *heap, void *block);
 /* Grown or shrunk by the system, perhaps moved; NULL when it would no longer deserve a mapping, or is refused. */
 void *cell_mapped_resize(struct cell_heap *heap, void *block, size_t request);
+/* The same without moving, down to a page; NULL: what lies behind it is taken, or a limit is reached. */
+void *cell_mapped_resize_in_place(struct cell_heap *heap, void *block, size_t request);
 size_t cell_mapped_usable(const void *block);
 
 /* A mapping that the caller has made, with `guard` bytes without access behind `size`, becomes the heap's, with the block

@@ -130,7 +130,10 @@ __attribute__((noinline, cold)) static void *new_slow(size_t size, size_t alignm
 void *cxx_new(size_t size) CXX_NAME("_Znw" SIZE);
 void *cxx_new(size_t size)
 {
-    void *block = cell_malloc(size);
+    void *block = cell_tcache_alloc(size);
+
+    if (CELL_UNLIKELY(block == NULL))
+        block = cell_api_malloc_beyond(size);
     return CELL_LIKELY(block != NULL) ? block : new_slow(size, 0);
 }
 

@@ -25,7 +25,6 @@
     void  *pvalloc(size_t size)                                     CELL_ALIAS(cell_pvalloc);       \
     size_t malloc_usable_size(void *block)                          CELL_ALIAS(cell_usable_size);   \
     size_t malloc_good_size(size_t size)                            CELL_ALIAS(cell_good_size);     \
-    int    malloc_trim(size_t pad)                                  CELL_ALIAS(cell_trim);          \
     void  *__libc_malloc(size_t size)                               CELL_ALIAS(cell_malloc);        \
     void  *__libc_calloc(size_t count, size_t size)                 CELL_ALIAS(cell_calloc);        \
     void  *__libc_realloc(void *block, size_t size)                 CELL_ALIAS(cell_realloc);       \
@@ -37,6 +36,9 @@
     int    __posix_memalign(void **block, size_t alignment, size_t size)                           \
                                                             CELL_ALIAS(cell_posix_memalign);
 
+#define CELL_OVERRIDE_CONTROL_NAMES                                                                \
+    int    malloc_trim(size_t pad)                                  CELL_ALIAS(cell_trim);
+
 #define CELL_OVERRIDE_GLIBC_NAMES                                                                  \
     int    mallopt(int parameter, int value)                        CELL_ALIAS(cell_mallopt);       \
     int    malloc_info(int options, FILE *stream)                   CELL_ALIAS(cell_malloc_info);   \
@@ -45,6 +47,7 @@
 
 #else
 #define CELL_OVERRIDE_C_NAMES
+#define CELL_OVERRIDE_CONTROL_NAMES
 #define CELL_OVERRIDE_GLIBC_NAMES
 #endif
 

@@ -11,22 +11,21 @@ void cell_pool_init(struct cell_pools *pools, struct cell_segment *segment)
 {
     memset(pools, 0, sizeof *pools);
     pools->segment = segment;
+    for (unsigned i = 1; i <= CELL_POOL_CLASSES; i++) {
+        size_t size = cell_pool_cell_size(i);
+        pools->shape[i].capacity = (uint32_t)cell_pool_capacity(i);
+        pools->shape[i].inverse = (uint32_t)(((1u << 20) + size - 1) / size);
+    }
 }
-
-/* What a division by the class's cell size would give; a table, since it is on every way into a pool. */
-static const struct {
-    uint16_t capacity;
-    uint32_t inverse;       /* 2^20 / cell size, rounded up: exact for all offsets in a page */
-} class_table[CELL_POOL_CLASSES + 1] = {
-#define CLASS(i) [i] = { (CELL_PAGE - CELL_WORD) / ((i) * CELL_ALIGN), ((1u << 20) + (i) * CELL_ALIGN - 1) / ((i) * CELL_ALIGN) }
-    CLASS(1), CLASS(2), CLASS(3), CLASS(4), CLASS(5), CLASS(6), CLASS(7), CLASS(8), CLASS(9), CLASS(10), CLASS(11),
-    CLASS(12), CLASS(13), CLASS(14), CLASS(15),
-#undef CLASS
-};
 
 size_t cell_pool_capacity(unsigned pool_class)
 {
-    return class_table[pool_class].capacity;
+    return (CELL_PAGE - CELL_WORD) / cell_pool_cell_size(pool_class);
+}
+
+static unsigned capacity_of(const struct cell_pools *pools, unsigned pool_class)
+{
+    return pools->shape[pool_class].capacity;
 }
 
 static uint32_t *list_head(struct cell_pools *pools, const struct cell_page_info *pool, unsigned fill)
@@ -35,9 +34,9 @@ static uint32_t *list_head(struct cell_pools *pools, const struct cell_page_info
 }
 
 /* Share of free cells in steps of a quarter; free_count is at least 1. Sets how many more change it. */
-static unsigned fill_of(const struct cell_page_info *pool, unsigned *until_next)
+static unsigned fill_of(const struct cell_pools *pools, const struct cell_page_info *pool, unsigned *until_next)
 {
-    unsigned capacity = class_table[pool->pool_class].capacity;
+    unsigned capacity = capacity_of(pools, pool->pool_class);
     unsigned quarter = capacity / CELL_POOL_FILLS;
     unsigned free_cells = pool->free_count;
     unsigned fill = (free_cells > quarter) + (free_cells > 2 * quarter) + (free_cells > 3 * quarter);
@@ -52,7 +51,7 @@ static unsigned fill_of(const struct cell_page_info *pool, unsigned *until_next)
 static void link_pool(struct cell_pools *pools, size_t page)
 {
     struct cell_page_info *pool = info_of(pools, page);
-    unsigned until_next, fill = fill_of(pool, &until_next);
+    unsigned until_next, fill = fill_of(pools, pool, &until_next);
     uint32_t *first = list_head(pools, pool, fill);
 
     pool->until_relink = (uint8_t)until_next;
@@ -111,7 +110,7 @@ static size_t index_of(const struct cell_pools *pools, size_t page, const void *
 {
     size_t offset = (size_t)((const char *)cell - (const char *)cell_segment_page_start(pools->segment, page));
     unsigned pool_class = info_of(pools, page)->pool_class;
-    size_t index = offset * class_table[pool_class].inverse >> 20;
+    size_t index = offset * pools->shape[pool_class].inverse >> 20;
 
     CELL_CHECK(index * cell_pool_cell_size(pool_class) == offset, CELL_FATAL_BAD_POINTER);
     return index;
@@ -147,7 +146,7 @@ static size_t take_stacked(struct cell_pools *pools, size_t page, size_t have, s
 static size_t take_carved(struct cell_pools *pools, size_t page, size_t wanted, struct cell_freed **stack)
 {
     struct cell_page_info *pool = info_of(pools, page);
-    size_t left = class_table[pool->pool_class].capacity - pool->carved;
+    size_t left = capacity_of(pools, pool->pool_class) - pool->carved;
     size_t taken = wanted < left ? wanted : left;
 
     pool->carved = (uint16_t)(pool->carved + taken);
@@ -167,7 +166,7 @@ size_t cell_pool_take(struct cell_pools *pools, unsigned pool_class, size_t want
 
     size_t page = first - 1;
     struct cell_page_info *pool = info_of(pools, page);
-    size_t capacity = class_table[pool_class].capacity;
+    size_t capacity = capacity_of(pools, pool_class);
     size_t stacked = pool->free_count - (capacity - pool->carved);
 
     unlink_pool(pools, page);
@@ -188,7 +187,7 @@ static bool relink(struct cell_pools *pools, size_t page)
     if (pool->free_count > 1)
         unlink_pool(pools, page);
     link_pool(pools, page);
-    return pool->free_count == class_table[pool->pool_class].capacity && ++pools->empty[pool->pool_class] > 1;
+    return pool->free_count == capacity_of(pools, pool->pool_class) && ++pools->empty[pool->pool_class] > 1;
 }
 
 bool cell_pool_give(struct cell_pools *pools, struct cell_freed *cell)
@@ -198,7 +197,7 @@ bool cell_pool_give(struct cell_pools *pools, struct cell_freed *cell)
     size_t index = index_of(pools, page, cell);
 
     CELL_CHECK(index < pool->carved, CELL_FATAL_BAD_POINTER);
-    CELL_CHECK(pool->free_count < class_table[pool->pool_class].capacity, CELL_FATAL_DOUBLE_FREE);
+    CELL_CHECK(pool->free_count < capacity_of(pools, pool->pool_class), CELL_FATAL_DOUBLE_FREE);
     cell_freed_set_next(cell, stack_of(pools, page));
     pool->free_head = (uint16_t)(index + 1);
     pool->free_count++;
@@ -209,7 +208,7 @@ bool cell_pool_find_empty(const struct cell_pools *pools, unsigned pool_class, s
 {
     uint32_t next = pools->empty[pool_class] == 0 ? 0 : pools->first[pool_class][CELL_POOL_FILLS - 1];
 
-    while (next != 0 && info_of(pools, next - 1)->free_count != class_table[pool_class].capacity)
+    while (next != 0 && info_of(pools, next - 1)->free_count != capacity_of(pools, pool_class))
         next = info_of(pools, next - 1)->next;
     *page = next - 1;
     return next != 0;

@@ -24,6 +24,10 @@
 
 struct cell_pools {
     struct cell_segment *segment;
+    struct {
+        uint32_t capacity;      /* cells of a pool */
+        uint32_t inverse;       /* 2^20 / cell size, rounded up: for all offsets in a page, what a division would give */
+    } shape[CELL_POOL_CLASSES + 1];
     uint32_t first[CELL_POOL_CLASSES + 1][CELL_POOL_FILLS];     /* page + 1; 0: none */
     uint32_t pages[CELL_POOL_CLASSES + 1];                      /* pools of the class */
     uint32_t empty[CELL_POOL_CLASSES + 1];                      /* of these, without a live cell */

@@ -13,6 +13,7 @@
 #define COMMIT_MAX        (64 * MIB)
 #define BATCH_MAX         ((size_t)64)          /* pages brought in beyond need */
 #define CALL_MAX          ((size_t)512)         /* pages brought in by one call */
+#define VOUCHED           2                     /* a block that was used whole stands for others up to this times its size */
 #define LARGE_USE_MAX     4                     /* bounds of what is learnt about large blocks */
 
 #if SIZE_MAX > UINT32_MAX
@@ -49,18 +50,19 @@ static size_t pages_of(size_t bytes)
 #if SIZE_MAX > UINT32_MAX
 #define APART_FROM        ((uintptr_t)1 << 37)      /* 128 GiB: far from what programs and the system map */
 #define APART_RANGE       ((uintptr_t)1 << 36)
+#else
+#define APART_FROM        ((uintptr_t)6 << 28)      /* between programs with their brk area and the system's mappings */
+#define APART_RANGE       ((uintptr_t)1 << 28)
 #endif
 
 /* Somewhere with nothing above it, so that it can grow in place; anywhere if that cannot be had. */
 static char *reserve_apart(size_t size)
 {
-#if SIZE_MAX > UINT32_MAX
     for (int attempt = 0; attempt < 4; attempt++) {
         uintptr_t offset = (uintptr_t)(cell_os_random() >> (attempt * 8)) & (APART_RANGE - 1) & ~(uintptr_t)(HUGE - 1);
         if (cell_os_reserve_at((char *)(APART_FROM + offset), size))
             return (char *)(APART_FROM + offset);
     }
-#endif
     return cell_os_reserve(size);
 }
 
@@ -134,19 +136,24 @@ static bool commit_tables(struct cell_segment *seg, size_t bytes)
            commit_table((char *)seg->info, &seg->info_committed, pages * unit, maximum * unit);
 }
 
+bool cell_segment_may_use_huge(struct cell_segment *seg)
+{
+    if (cell_option.huge_min == 0)
+        return false;
+    if (!seg->huge_known) {
+        seg->huge_available = cell_os_huge_available();
+        seg->huge_known = true;
+    }
+    return seg->huge_available;
+}
+
 /* Huge pages once the heap is many times their size, so that a half-empty one at its end does not weigh. */
 static void choose_page_size(struct cell_segment *seg, size_t from, size_t to)
 {
     if (seg->huge_from == SIZE_MAX) {
         if (from < HUGE && to >= HUGE && cell_option.huge_min != 0)
             cell_os_no_huge(seg->base, min_size(seg->reserved, round_up(cell_option.huge_min, HUGE)));
-        if (cell_option.huge_min == 0 || to < cell_option.huge_min)
-            return;
-        if (!seg->huge_known) {
-            seg->huge_known = true;
-            seg->huge_available = cell_os_huge_available();
-        }
-        if (!seg->huge_available)
+        if (to < cell_option.huge_min || !cell_segment_may_use_huge(seg))
             return;
         seg->huge_from = round_up(max_size(from, cell_option.huge_min), HUGE);
     }
@@ -216,17 +223,19 @@ size_t cell_segment_populate_ahead(const struct cell_segment *seg, size_t size)
     if (size < cell_option.populate_max)
         return size;
     int large_use = __atomic_load_n(&seg->large_use, __ATOMIC_RELAXED);
-    if (large_use > 0)
-        return size - size / 8;         /* the rest tells, when the block is freed, whether this still holds */
+    if (large_use > 0)                  /* the rest tells, when the block is freed, whether this still holds */
+        return min_size(size - size / 8, VOUCHED * __atomic_load_n(&seg->large_used, __ATOMIC_RELAXED));
     if (large_use < 0)
         return 0;
     return min_size(size, batch_pages(seg) << CELL_PAGE_SHIFT);
 }
 
-void cell_segment_note_large_use(struct cell_segment *seg, bool used)
+void cell_segment_note_large_use(struct cell_segment *seg, size_t size, bool used)
 {
     int use = seg->large_use;
 
+    if (used && size > seg->large_used)
+        __atomic_store_n(&seg->large_used, size, __ATOMIC_RELAXED);
     use = used ? use + (use < LARGE_USE_MAX) : max_int(use - 2, -LARGE_USE_MAX);
     __atomic_store_n(&seg->large_use, use, __ATOMIC_RELAXED);
 }

@@ -48,7 +48,8 @@ struct cell_segment {
     size_t huge_from;                           /* offset from which huge pages were asked for; SIZE_MAX: nowhere */
     bool huge_known, huge_available;
     int large_use;                              /* > 0: large blocks have turned out to be used to their ends */
-    uint64_t brought_in;                        /* pages, ever, by calls and by faults */
+    size_t large_used;                          /* bytes of the largest of them */
+    _Alignas(8) uint64_t brought_in;            /* pages, ever, by calls and by faults */
     uint64_t populate_calls, populated_pages, purge_calls, purged_pages;
 };
 
@@ -67,8 +68,14 @@ static inline struct cell_zero_run cell_segment_touch(struct cell_segment *seg, 
 /* How many of the first bytes of a fresh block of `size` bytes to bring in before they are asked for: small blocks whole;
  * large ones as far as slack does not weigh, or, once such blocks have proved to be used whole, nearly to the end. */
 size_t cell_segment_populate_ahead(const struct cell_segment *seg, size_t size);
-/* Learns whether the end of a large block that was left to faults had been used when the block was freed. */
-void cell_segment_note_large_use(struct cell_segment *seg, bool used);
+/* Learns whether a large block of `size` bytes, left to faults from some point on, was used beyond it. */
+void cell_segment_note_large_use(struct cell_segment *seg, size_t size, bool used);
+static inline bool cell_segment_large_are_used(const struct cell_segment *seg)
+{
+    return __atomic_load_n(&seg->large_use, __ATOMIC_RELAXED) > 0;
+}
+/* Whether huge pages may be asked for at all: by huge_min and by the system. */
+bool cell_segment_may_use_huge(struct cell_segment *seg);
 /* Bytes of pages without memory among the `size` from `from` on, those not committed yet included. */
 size_t cell_segment_absent(const struct cell_segment *seg, const void *from, size_t size);
 /* Gives back the whole pages in [from, to) that have memory; returns their number of bytes. */

@@ -7,6 +7,9 @@
  *      beyond              mapping of its own      -
  *
  * A bin offset names one size only, since every chunk is larger than every cell: Z1.
+ *
+ * Between threads, chunks beyond cache_limit go through the caches too, rounded up to classes of an eighth of a power of two:
+ * 576, 640, ... 1024, 1152, ... 32768. Class k is the chunk size (8 + k % 8) * 2^(6 + k / 8).
  */
 #ifndef CELL_SIZECLASS_H
 #define CELL_SIZECLASS_H
@@ -41,6 +44,29 @@ static inline size_t cell_size_of_chunk(size_t request)
     size_t minimum = cell_size_chunk_min();
 
     return size > minimum ? size : minimum;
+}
+
+#define CELL_CLASS_MIN    ((size_t)512)         /* class 0, which no request is rounded up to */
+#define CELL_CLASS_MAX    ((size_t)32768)
+#define CELL_CLASS_COUNT  49u
+
+/* The largest class that is not above a chunk's size, CELL_CLASS_MIN to CELL_CLASS_MAX. */
+static inline unsigned cell_size_class(size_t size)
+{
+    unsigned order = (unsigned)(sizeof(unsigned long long) * 8 - 1) - (unsigned)__builtin_clzll(size);
+
+    return (order - 9) * 8 + (unsigned)(size >> (order - 3) & 7);
+}
+
+static inline size_t cell_size_of_class(unsigned size_class)
+{
+    return (size_t)(8 + size_class % 8) << (6 + size_class / 8);
+}
+
+/* The smallest class with room for a request of at least CELL_CLASS_MIN - CELL_WORD bytes. */
+static inline unsigned cell_size_class_for(size_t request)
+{
+    return cell_size_class(request + CELL_WORD - 1) + 1;
 }
 
 #endif

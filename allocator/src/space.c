@@ -1,6 +1,7 @@
 #include "space.h"
 
 #include "index.h"
+#include "mapped.h"
 #include "os.h"
 #include "tunables.h"
 
@@ -51,18 +52,26 @@ struct cell_chunk *cell_space_find(const struct cell_heap *heap, size_t size, si
     return cell_fit_find(&heap->fit, size + alignment + CELL_CHUNK_MIN);
 }
 
+static void note_growth(struct cell_heap *heap)
+{
+    if (heap->segment.resident > heap->resident_peak)
+        heap->resident_peak = heap->segment.resident;
+    cell_heap_note_footprint(heap);
+}
+
 /* Marks [c, c + size) in use; `lead` bytes before it become a free chunk. What is at its end is the caller's. */
 static struct cell_zero_run occupy(struct cell_heap *heap, struct cell_chunk *c, size_t lead, size_t size,
                                    size_t lead_dirty)
 {
     struct cell_chunk *taken = cell_chunk_at(c, lead);
+    size_t resident = heap->segment.resident;
     struct cell_zero_run zero = cell_segment_touch(&heap->segment, taken, (char *)taken + size + CELL_WORD);
 
     cell_chunk_set(taken, size, CELL_INUSE | CELL_PREV_INUSE);
     if (lead != 0)
         make_free(heap, c, lead, lead_dirty);
-    if (heap->segment.resident > heap->resident_peak)
-        heap->resident_peak = heap->segment.resident;
+    if (heap->segment.resident != resident)
+        note_growth(heap);
     return zero;
 }
 
@@ -113,6 +122,17 @@ static bool top_is_absent(const struct cell_heap *heap, size_t size)
     return heap->segment.kind[cell_segment_page_of(&heap->segment, last)] == CELL_PAGE_ABSENT;
 }
 
+/* What lies unused goes before the heap sets a new peak: kept mappings, then the oldest free pages. The top's own are
+ * about to be used. */
+static void drop_before_growth(struct cell_heap *heap, size_t bytes)
+{
+    if (heap->map_cache.bytes != 0 && cell_heap_footprint(heap) + bytes > heap->footprint_peak) {
+        struct cell_map_cache dropped = cell_mapped_empty_cache(heap);
+        cell_mapped_unmap_all(&dropped);
+    }
+    cell_index_purge_before_growth(heap, bytes + CELL_PAGE, heap->top_dirty);
+}
+
 static bool grow(struct cell_heap *heap, size_t need)
 {
     heap->counts.grows++;
@@ -128,7 +148,7 @@ static struct cell_chunk *take_from_top(struct cell_heap *heap, size_t size, siz
     size_t need = lead + size + CELL_TOP_KEEP;
 
     if (top_is_absent(heap, lead + size)) {
-        cell_index_purge_before_growth(heap, lead + size);
+        drop_before_growth(heap, lead + size);
         if (!may_bring_in(heap, c, lead + size))
             return NULL;
     }
@@ -144,13 +164,10 @@ static struct cell_chunk *take_from_top(struct cell_heap *heap, size_t size, siz
 }
 
 /* A chunk of a bin is smaller than a page and lies between written headers: no page of it can be without memory. */
-struct cell_chunk *cell_space_take_from_bins(struct cell_heap *heap, size_t size)
+static struct cell_chunk *take_from_bin(struct cell_heap *heap, struct cell_chunk *c, size_t size, size_t have)
 {
-    struct cell_chunk *c = cell_bins_find(&heap->bins, size);
-    if (c == NULL)
-        return NULL;
+    size_t remainder = have - size;
 
-    size_t have = cell_chunk_size(c), remainder = have - size;
     cell_bins_remove(&heap->bins, c, have);
     if (remainder < CELL_CHUNK_MIN) {
         cell_chunk_set_prev_inuse(cell_chunk_at(c, have));
@@ -166,21 +183,36 @@ struct cell_chunk *cell_space_take_from_bins(struct cell_heap *heap, size_t size
     return c;
 }
 
-struct cell_chunk *cell_space_take(struct cell_heap *heap, size_t size, size_t alignment, enum cell_growth growth,
-                               struct cell_zero_run *zero)
+struct cell_chunk *cell_space_take_from(struct cell_heap *heap, struct cell_chunk *place, size_t size, size_t alignment,
+                                        struct cell_zero_run *zero)
 {
-    struct cell_chunk *c = alignment == CELL_ALIGN ? cell_space_take_from_bins(heap, size) : NULL;
+    size_t have = cell_chunk_size(place);
 
-    *zero = (struct cell_zero_run){ NULL, NULL };
-    if (c != NULL)
-        return c;
-    c = cell_space_find(heap, size, alignment);
-    if (c != NULL)
-        return may_bring_in(heap, c, lead_for(c, alignment) + size) ? take_from_chunk(heap, c, size, alignment, zero)
-                                                                    : NULL;
+    if (have < CELL_FIT_MIN && alignment == CELL_ALIGN) {
+        *zero = (struct cell_zero_run){ NULL, NULL };
+        return take_from_bin(heap, place, size, have);
+    }
+    if (!may_bring_in(heap, place, lead_for(place, alignment) + size))
+        return NULL;
+    return take_from_chunk(heap, place, size, alignment, zero);
+}
+
+struct cell_chunk *cell_space_take_from_top(struct cell_heap *heap, size_t size, size_t alignment, enum cell_growth growth,
+                                            struct cell_zero_run *zero)
+{
     if (growth == CELL_STAY && top_is_absent(heap, size))
         return NULL;
     return take_from_top(heap, size, alignment, zero);
+}
+
+struct cell_chunk *cell_space_take(struct cell_heap *heap, size_t size, size_t alignment, enum cell_growth growth,
+                                   struct cell_zero_run *zero)
+{
+    struct cell_chunk *c = cell_space_find(heap, size, alignment);
+
+    if (c != NULL)
+        return cell_space_take_from(heap, c, size, alignment, zero);
+    return cell_space_take_from_top(heap, size, alignment, growth, zero);
 }
 
 /* ---- giving chunks back ---------------------------------------------------------------------------------------- */
@@ -219,10 +251,10 @@ static void merge_into_top(struct cell_heap *heap, struct cell_chunk *c, size_t 
 }
 
 /* Marks the chunk free, merges the previous, merges the next, inserts the whole. */
-void cell_space_release(struct cell_heap *heap, struct cell_chunk *c)
+void cell_space_release(struct cell_heap *heap, struct cell_chunk *c, size_t size)
 {
-    size_t size = cell_chunk_size(c), dirty = size;
-    struct cell_chunk *next = cell_chunk_next(c);
+    size_t dirty = size;
+    struct cell_chunk *next = cell_chunk_at(c, size);
 
     c = merge_previous(heap, c, &size, &dirty);
     if (is_top(heap, next)) {
@@ -245,7 +277,7 @@ void cell_space_cut(struct cell_heap *heap, struct cell_chunk *c, size_t size)
     cell_chunk_set(tail, cell_chunk_size(c) - size, CELL_INUSE | CELL_PREV_INUSE);
     cell_chunk_set(c, size, status);
     heap->counts.splits++;
-    cell_space_release(heap, tail);
+    cell_space_release(heap, tail, cell_chunk_size(tail));
 }
 
 /* Makes the chunk `size` bytes long out of the top or the free chunk behind it. */

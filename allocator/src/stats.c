@@ -137,14 +137,12 @@ static void count_heap(struct cell_heap *heap, struct cell_census *census)
     stats->free_bytes = stats->free_chunk_bytes + stats->free_cell_bytes;
 }
 
-/* A block that the walk took for live is a freed one of `size` bytes. */
-static void uncount_live(struct cell_stats *stats, size_t usable, size_t size)
+/* A block that the walk took for live, in cells, chunks or mappings (`of_layer`), is a freed one of `size` bytes. */
+static void uncount_live(struct cell_stats *stats, uint64_t *of_layer, size_t usable, size_t size)
 {
-    bool cell = usable == size;
-
     stats->live_blocks--;
     stats->live_bytes -= usable;
-    *(cell ? &stats->pool_live_bytes : &stats->chunk_live_bytes) -= usable;
+    *of_layer -= usable;
     stats->overhead_bytes -= size - usable;
 }
 
@@ -155,10 +153,11 @@ static void count_cache(struct cell_stats *stats, const struct cell_tcache *cach
         const struct cell_freed *block = cache->slot[i].bin.head;
         for (; block != NULL; block = cell_freed_next(block)) {
             size_t size = cell_heap_size_of(&cell_heap_main, block);
-            size_t usable = size <= cell_option.small_limit ? size : size - CELL_WORD;
+            bool cell = size <= cell_option.small_limit;
             stats->cached_blocks++;
             stats->cached_bytes += size;
-            uncount_live(stats, usable, size);
+            uncount_live(stats, cell ? &stats->pool_live_bytes : &stats->chunk_live_bytes,
+                         cell ? size : size - CELL_WORD, size);
         }
     }
     stats->cache_metadata_bytes = cell_tcache_metadata_bytes();
@@ -168,10 +167,17 @@ static void count_cache(struct cell_stats *stats, const struct cell_tcache *cach
     stats->flushes = cache->flushes;
 }
 
+/* No mapping is kept for reuse here: such a one waits too. */
 static int uncount_waiting(void *context, const struct cell_block *block)
 {
-    if (block->kind == CELL_KIND_CHUNK_CACHED || block->kind == CELL_KIND_CELL_CACHED)
-        uncount_live(context, block->usable, block->kind == CELL_KIND_CHUNK_CACHED ? block->size : block->usable);
+    struct cell_stats *stats = context;
+
+    if (block->kind == CELL_KIND_CELL_CACHED)
+        uncount_live(stats, &stats->pool_live_bytes, block->usable, block->usable);
+    else if (block->kind == CELL_KIND_CHUNK_CACHED)
+        uncount_live(stats, &stats->chunk_live_bytes, block->usable, block->size);
+    else if (block->kind == CELL_KIND_MAPPED_CACHED)
+        uncount_live(stats, &stats->mapped_live_bytes, block->usable, block->size);
     return 0;
 }
 

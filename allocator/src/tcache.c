@@ -7,7 +7,11 @@
 #include "os.h"
 
 #define BUDGET_MIN        ((size_t)8192)    /* bytes that a cache may hold however small the heap is */
-#define BUDGET_THREADS    ((size_t)262144)  /* the same where threads would otherwise meet at the heap's lock */
+#define BUDGET_THREAD_MAX ((size_t)131072)   /* the same for each of a few threads */
+#define BUDGET_THREAD_MIN ((size_t)16384)   /* ... for each of many */
+#define BUDGET_THREADS    ((size_t)1048576)  /* ... for all of them */
+#define MISSES_PER_ROOM   8u                /* at the limit, this many go by before a bin may take over another's room */
+#define BIN_BYTES_MAX     ((size_t)32768)   /* more of one size does not spare many more locks */
 #define CELLS_AT_FIRST    8u                /* a page holds them anyway */
 #define CHUNKS_AT_FIRST   1u
 #define VICTIMS_TRIED     8u
@@ -17,6 +21,7 @@ static struct cell_tcache cache_none = { .state = CELL_TCACHE_NONE };
 static struct cell_tcache cache_exited = { .state = CELL_TCACHE_EXITED };
 static struct cell_tcache cache_main;
 
+size_t cell_tcache_class_limit_now;
 __thread struct cell_tcache *cell_tcache_mine __attribute__((tls_model("initial-exec"))) = &cache_none;
 
 /* Caches that no thread uses, and the part of a mapping from which none has been made yet. */
@@ -27,6 +32,7 @@ static struct {
     struct cell_tcache *unused;
     char *next, *end;
     size_t mapped_bytes;
+    size_t caches;                  /* in use */
 } registry;
 
 /* ---- a cache's life --------------------------------------------------------------------------------------------- */
@@ -50,6 +56,7 @@ static void retire(void *argument)
     cell_lock_acquire(&registry.lock);
     cache->next = registry.unused;
     registry.unused = cache;
+    __atomic_store_n(&registry.caches, registry.caches - 1, __ATOMIC_RELAXED);
     cell_lock_release(&registry.lock);
 }
 
@@ -79,6 +86,17 @@ static struct cell_tcache *new_cache(void)
     return cache;
 }
 
+/* What threads would meet at the heap's lock for, their caches keep. */
+static void start_sharing(void)
+{
+    size_t limit = cell_option.cache_limit_threads, by_size = CELL_TCACHE_SIZE_MAX - CELL_WORD;
+
+    if (cell_tcache_limit() < limit)
+        __atomic_store_n(&cell_option.cache_limit, limit < by_size ? limit : by_size, __ATOMIC_RELAXED);
+    if (limit > by_size)
+        __atomic_store_n(&cell_tcache_class_limit_now, cell_size_of_class(cell_size_class(limit + CELL_WORD)), __ATOMIC_RELAXED);
+}
+
 /* The first call of all sets the heap up; a thread's first gives it a cache. False: no memory. */
 static bool start(void)
 {
@@ -89,10 +107,12 @@ static bool start(void)
         cell_lock_release(&registry.lock);
         return false;
     }
-    bool first = !registry.main_taken;
-    if (!first && cell_tcache_limit() < cell_option.cache_limit_threads)
-        __atomic_store_n(&cell_option.cache_limit, cell_option.cache_limit_threads, __ATOMIC_RELAXED);
+    bool first = !registry.main_taken && cell_os_single_threaded();     /* else it may end before the process */
+    if (!first && cell_option.cache_limit != 0)
+        start_sharing();
     struct cell_tcache *cache = cell_option.cache_bytes == 0 ? &cache_exited : new_cache();
+    if (cache != &cache_exited && cache != NULL)
+        __atomic_store_n(&registry.caches, registry.caches + 1, __ATOMIC_RELAXED);
     if (!registry.key_made && !first)
         registry.key_made = pthread_key_create(&registry.key, retire) == 0;
     cell_lock_release(&registry.lock);
@@ -127,6 +147,16 @@ void cell_tcache_retire(void)
 
 /* ---- filling and emptying bins ----------------------------------------------------------------------------------- */
 
+static size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static size_t max_size(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
 static size_t held(const struct cell_bin *bin)
 {
     return bin->limit - bin->room;
@@ -155,30 +185,40 @@ static void flush_bin(struct cell_bin *bin, size_t keep)
         cell_heap_free_stack(&cell_heap_main, split_off(bin, keep));
 }
 
-/* A full bin passes all its blocks on to whichever thread wants them, without a look at one; when that is not to be, it
- * gives the older half back to the heap. */
-static void overflow(struct cell_bin *bin, size_t size)
+/* Bytes of a block in the bin of `row`, at least. */
+static size_t size_of_row(size_t row)
 {
-    if (cell_depot_put(size, bin->head, held(bin))) {
-        bin->head = NULL;
-        bin->room = bin->limit;
-    } else {
-        flush_bin(bin, bin->limit / 2);
-    }
+    return row <= CELL_TCACHE_SIZES ? row * CELL_ALIGN : cell_size_of_class((unsigned)(row - CELL_TCACHE_SIZES));
 }
 
-static bool is_cell_size(size_t size)
+static struct cell_bin *bin_of_row(struct cell_tcache *cache, size_t row)
 {
-    return size <= cell_option.small_limit;
+    return &cache->slot[row].bin;
+}
+
+static bool is_cell_row(size_t row)
+{
+    return row <= cell_option.small_limit / CELL_ALIGN;
+}
+
+/* A full bin passes its older half on to whichever thread wants it, without a look at a block; when that is not to be, it
+ * gives it back to the heap. The newer half stays: the calls to come may as well take as free. */
+static void overflow(struct cell_bin *bin, size_t row)
+{
+    size_t keep = bin->limit / 2, passed_on = bin->limit - keep;
+    struct cell_freed *rest = split_off(bin, keep);
+
+    if (!cell_depot_put(row, size_of_row(row), rest, passed_on))
+        cell_heap_free_stack(&cell_heap_main, rest);
 }
 
 /* Gives what waits in the depot for any thread back; true when that was anything. */
-static bool drain_depot(size_t size)
+static bool drain_depot(size_t row)
 {
     struct cell_freed *stack;
     bool any = false;
 
-    while (cell_depot_take(size, &stack) != 0) {
+    while (cell_depot_take(row, &stack) != 0) {
         any = true;
         cell_heap_free_stack(&cell_heap_main, stack);
     }
@@ -197,11 +237,11 @@ static bool consolidate(struct cell_tcache *cache, size_t size)
     if (cache->state != CELL_TCACHE_LIVE || (cache->capacity / 2 > grown && cache->capacity / 16 > size))
         return false;
     cache->consolidated_at = brought_in;
-    for (size_t i = cell_size_chunk_min() / CELL_ALIGN; i < CELL_TCACHE_BINS; i++) {
-        struct cell_bin *bin = &cache->slot[i].bin;
+    for (size_t row = cell_size_chunk_min() / CELL_ALIGN; row < CELL_TCACHE_BINS; row++) {
+        struct cell_bin *bin = bin_of_row(cache, row);
         any |= bin->head != NULL;
         flush_bin(bin, 0);
-        any |= drain_depot(i * CELL_ALIGN);
+        any |= drain_depot(row);
     }
     cache->flushes += any;
     return any;
@@ -211,18 +251,22 @@ void cell_tcache_flush(void)
 {
     if (cell_tcache_mine->state == CELL_TCACHE_LIVE)
         flush_all(cell_tcache_mine);
-    for (size_t i = 1; i < CELL_TCACHE_BINS; i++)
-        drain_depot(i * CELL_ALIGN);
+    for (size_t row = 1; row < CELL_TCACHE_BINS; row++)
+        drain_depot(row);
     cell_heap_coalesce(&cell_heap_main);
 }
 
+/* Bytes that one cache may hold. Threads share alike. */
 static size_t budget(void)
 {
-    size_t share = (cell_segment_resident(&cell_heap_main.segment) << CELL_PAGE_SHIFT) / cell_option.cache_share;
-    size_t minimum = cell_os_single_threaded() ? BUDGET_MIN : BUDGET_THREADS;
+    size_t resident = cell_segment_resident(&cell_heap_main.segment) << CELL_PAGE_SHIFT;
+    bool single = cell_os_single_threaded();
+    size_t threads = __atomic_load_n(&registry.caches, __ATOMIC_RELAXED);
+    size_t share = single ? resident / cell_option.cache_share : resident / (cell_option.cache_share_threads * threads);
+    size_t minimum = single ? BUDGET_MIN
+                            : max_size(BUDGET_THREAD_MIN, min_size(BUDGET_THREAD_MAX, BUDGET_THREADS / (threads + 1)));
 
-    share = share > minimum ? share : minimum;
-    return share < cell_option.cache_bytes ? share : cell_option.cache_bytes;
+    return min_size(max_size(share, minimum), cell_option.cache_bytes);
 }
 
 /* Halves the limit of one bin other than `bin`, in turn. */
@@ -236,36 +280,43 @@ static void take_over_room(struct cell_tcache *cache, const struct cell_bin *bin
         uint32_t limit = other->limit / 2;
         flush_bin(other, limit);
         other->room -= other->limit - limit;
-        cache->capacity -= (other->limit - limit) * cache->victim * CELL_ALIGN;
+        cache->capacity -= (other->limit - limit) * size_of_row(cache->victim);
         other->limit = limit;
         return;
     }
 }
 
-/* Doubles the limit of a bin in demand, as far as the budget goes; false: not at all. */
-static bool widen(struct cell_tcache *cache, struct cell_bin *bin, size_t size)
+/* Doubles the limit of a bin in demand, as far as the budget goes; false: not at all. The first block of a small size is
+ * beyond any budget: with none at all, each call would take the lock. */
+static bool widen(struct cell_tcache *cache, struct cell_bin *bin, size_t row)
 {
-    uint32_t at_first = is_cell_size(size) ? CELLS_AT_FIRST : CHUNKS_AT_FIRST;
-    uint32_t limit = bin->limit == 0 ? at_first : bin->limit * 2;
-    size_t more = (limit - bin->limit) * size;
+    uint32_t at_first = is_cell_row(row) ? CELLS_AT_FIRST : CHUNKS_AT_FIRST;
+    uint32_t more = bin->limit == 0 ? at_first : bin->limit;
+    size_t size = size_of_row(row), bytes = more * size;
 
-    if (limit > 2 * cell_option.batch && bin->limit != 0)
+    if (bin->limit != 0 && (bin->limit + more > 2 * cell_option.batch || (bin->limit + more) * size > BIN_BYTES_MAX))
         return false;
-    if (cache->capacity + more > budget())
-        take_over_room(cache, bin);
-    if (cache->capacity + more > budget() && bin->limit != 0)
-        return false;
-    cache->capacity += more;
-    bin->room += limit - bin->limit;
-    bin->limit = limit;
+    if (cache->capacity + bytes > cache->budget) {
+        if (cache->misses++ % MISSES_PER_ROOM == 0) {
+            cache->budget = budget();
+            if (cache->capacity + bytes > cache->budget)
+                take_over_room(cache, bin);
+        }
+        if (cache->capacity + bytes > cache->budget && (bin->limit != 0 || row > CELL_TCACHE_SIZES))
+            return false;
+    }
+    cache->capacity += bytes;
+    bin->room += more;
+    bin->limit += more;
     return true;
 }
 
-static size_t fetch(struct cell_tcache *cache, size_t size, size_t wanted, struct cell_freed **stack)
+static size_t fetch(struct cell_tcache *cache, size_t row, size_t wanted, struct cell_freed **stack)
 {
-    if (is_cell_size(size))
-        return cell_heap_take_cells(&cell_heap_main, (unsigned)(size / CELL_ALIGN), wanted, stack);
+    if (is_cell_row(row))
+        return cell_heap_take_cells(&cell_heap_main, (unsigned)row, wanted, stack);
 
+    size_t size = size_of_row(row);
     size_t taken = cell_heap_take_chunks_without_growing(&cell_heap_main, size, wanted, stack);
     if (taken == 0 && consolidate(cache, size))
         taken = cell_heap_take_chunks_without_growing(&cell_heap_main, size, wanted, stack);
@@ -274,40 +325,35 @@ static size_t fetch(struct cell_tcache *cache, size_t size, size_t wanted, struc
     return taken;
 }
 
-static size_t min_size(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 /* A batch from another thread may be more than the bin would take by itself. */
-static void make_room(struct cell_tcache *cache, struct cell_bin *bin, size_t size, size_t blocks)
+static void make_room(struct cell_tcache *cache, struct cell_bin *bin, size_t row, size_t blocks)
 {
     if (blocks <= bin->room)
         return;
     uint32_t more = (uint32_t)blocks - bin->room;
-    cache->capacity += more * size;
+    cache->capacity += more * size_of_row(row);
     bin->limit += more;
     bin->room += more;
 }
 
-static void *refill(struct cell_tcache *cache, size_t size)
+static void *refill(struct cell_tcache *cache, size_t row)
 {
-    struct cell_bin *bin = cell_tcache_bin(cache, size);
+    struct cell_bin *bin = bin_of_row(cache, row);
     struct cell_freed *stack = NULL;
 
     if (cache->state != CELL_TCACHE_LIVE)
-        return fetch(cache, size, 1, &stack) == 0 ? NULL : cell_freed_pop(&stack);
+        return fetch(cache, row, 1, &stack) == 0 ? NULL : cell_freed_pop(&stack);
 
     cache->refills++;
-    size_t taken = cell_depot_take(size, &stack);
+    size_t taken = cell_depot_take(row, &stack);
     if (taken == 0) {
-        widen(cache, bin, size);
-        taken = fetch(cache, size, min_size((bin->limit + 1) / 2, cell_option.batch), &stack);
+        widen(cache, bin, row);
+        taken = fetch(cache, row, min_size(max_size(1, (bin->limit + 1) / 2), cell_option.batch), &stack);
     }
     if (taken == 0)
         return NULL;
     void *block = cell_freed_pop(&stack);
-    make_room(cache, bin, size, taken - 1);
+    make_room(cache, bin, row, taken - 1);
     bin->head = stack;
     bin->room -= (uint32_t)(taken - 1);
     return block;
@@ -333,6 +379,14 @@ void *cell_tcache_alloc_aligned(size_t request, size_t alignment)
     return cell_heap_alloc_aligned(&cell_heap_main, request, alignment);
 }
 
+/* A request that is rounded up to a row looked into no bin, or into another, before it came here. */
+static void *take(size_t row)
+{
+    void *block = cell_tcache_pop(bin_of_row(cell_tcache_mine, row));
+
+    return block != NULL ? block : refill(cell_tcache_mine, row);
+}
+
 void *cell_tcache_alloc_slow(size_t request)
 {
     if (!cell_tcache_start())
@@ -344,22 +398,15 @@ void *cell_tcache_alloc_slow(size_t request)
 
     bool cell = cell_size_is_cell(request);
     size_t size = cell ? cell_size_of_cell(request) : cell_size_of_chunk(request);
-    if (cell || request <= cell_tcache_limit()) {
-        /* A request that is rounded up here looked into another bin before it came. */
-        void *block = cell_tcache_pop(cell_tcache_bin(cell_tcache_mine, size));
-        if (block == NULL)
-            block = refill(cell_tcache_mine, size);
-        if (block != NULL)
-            return block;
-    } else if (size < CELL_FIT_MIN) {
-        void *block = cell_heap_alloc_small(&cell_heap_main, request);
-        if (block != NULL)
-            return block;
-    }
-    return cell_tcache_alloc_large(request, NULL);
+    void *block = NULL;
+    if (cell || request <= cell_tcache_limit())
+        block = take(size / CELL_ALIGN);
+    else if (cell_tcache_has_class(request))
+        block = take(cell_tcache_row_of_class(cell_size_class_for(request)));
+    return block != NULL ? block : cell_tcache_alloc_large(request, NULL);
 }
 
-void cell_tcache_free_slow(struct cell_tcache *cache, size_t size, void *block)
+void cell_tcache_free_slow(struct cell_tcache *cache, size_t row, void *block)
 {
     cell_tcache_start();
     if (cell_option.cache_bytes == 0)
@@ -369,10 +416,11 @@ void cell_tcache_free_slow(struct cell_tcache *cache, size_t size, void *block)
         cell_heap_give(&cell_heap_main, block);
         return;
     }
-    struct cell_bin *bin = cell_tcache_bin(cache, size);
-    if (bin->room == 0 && !widen(cache, bin, size)) {
+    struct cell_bin *bin = bin_of_row(cache, row);
+    if (bin->room == 0 && !widen(cache, bin, row)) {
         cache->flushes++;
-        overflow(bin, size);
+        if (bin->limit != 0)
+            overflow(bin, row);
     }
     if (!cell_tcache_push(bin, block))
         cell_heap_give(&cell_heap_main, block);
@@ -385,7 +433,7 @@ size_t cell_tcache_bytes(const struct cell_tcache *cache)
     size_t bytes = 0;
 
     for (size_t i = 1; i < CELL_TCACHE_BINS; i++)
-        bytes += held(&cache->slot[i].bin) * i * CELL_ALIGN;
+        bytes += held(&cache->slot[i].bin) * size_of_row(i);
     return bytes;
 }
 
@@ -394,21 +442,29 @@ size_t cell_tcache_metadata_bytes(void)
     return sizeof cache_main + __atomic_load_n(&registry.mapped_bytes, __ATOMIC_RELAXED);
 }
 
+/* T1 */
+static bool may_hold(size_t row, size_t size)
+{
+    size_t excess = size - size_of_row(row);
+
+    if (is_cell_row(row))
+        return excess == 0;
+    return excess <= CELL_ALIGN || (row >= CELL_TCACHE_SIZES && size < size_of_row(row + 1));
+}
+
 bool cell_tcache_is_valid(const struct cell_tcache *cache)
 {
     size_t capacity = 0;
 
-    for (size_t i = 1; i < CELL_TCACHE_BINS; i++) {
-        const struct cell_bin *bin = &cache->slot[i].bin;
+    for (size_t row = 1; row < CELL_TCACHE_BINS; row++) {
+        const struct cell_bin *bin = &cache->slot[row].bin;
         size_t blocks = 0;
-        for (const struct cell_freed *block = bin->head; block != NULL; block = cell_freed_next(block)) {
-            size_t excess = cell_heap_size_of(&cell_heap_main, block) - i * CELL_ALIGN;
-            if (++blocks > bin->limit || excess > CELL_ALIGN || (excess != 0 && is_cell_size(i * CELL_ALIGN)))
-                return false;                                           /* T1 */
-        }
+        for (const struct cell_freed *block = bin->head; block != NULL; block = cell_freed_next(block))
+            if (++blocks > bin->limit || !may_hold(row, cell_heap_size_of(&cell_heap_main, block)))
+                return false;
         if (blocks + bin->room != bin->limit)                           /* T2 */
             return false;
-        capacity += bin->limit * i * CELL_ALIGN;
+        capacity += bin->limit * size_of_row(row);
     }
     return capacity == cache->capacity;                                 /* T3 */
 }

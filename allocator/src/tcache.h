@@ -6,11 +6,14 @@
  *
  *      bin:  head -> block -> block -> block        room: how many more it takes
  *
+ * Once there are threads, chunks up to CELL_CLASS_MAX are cached too, by size class: a bin for each.
+ *
  * A bin is refilled, and overflows, in batches. Its limit starts small and doubles on demand; the limits of all bins
  * together stay within a share of the heap and within cache_bytes, and take from each other when that is reached.
  *
  * Invariants
- *   T1  A bin holds blocks of its size, and chunks with a remainder of CELL_ALIGN that was too small to split off.
+ *   T1  A bin holds blocks of its size, and chunks with a remainder of CELL_ALIGN that was too small to split off; a class's
+ *       bin holds chunks from its size to below the next class's.
  *   T2  room + blocks in the bin == limit.
  *   T3  The sum of limit * size over all bins is `capacity`.
  *   T4  No thread but its owner touches a cache.
@@ -22,8 +25,9 @@
 #include "heap.h"
 #include "sizeclass.h"
 
-#define CELL_TCACHE_SIZE_MAX  ((size_t)1024)
-#define CELL_TCACHE_BINS      (CELL_TCACHE_SIZE_MAX / CELL_ALIGN + 1)
+#define CELL_TCACHE_SIZE_MAX  CELL_CLASS_MIN                        /* the largest with a bin for its size alone */
+#define CELL_TCACHE_SIZES     (CELL_TCACHE_SIZE_MAX / CELL_ALIGN)
+#define CELL_TCACHE_BINS      (CELL_TCACHE_SIZES + CELL_CLASS_COUNT)
 
 struct cell_bin {
     struct cell_freed *head;
@@ -40,8 +44,9 @@ struct cell_tcache {
         char pad[CELL_ALIGN];
     } slot[CELL_TCACHE_BINS];
     enum cell_tcache_state state;
+    unsigned misses;                /* that found no room for a wider bin */
     unsigned victim;                /* where the search for room to take over goes on */
-    size_t capacity;                /* bytes */
+    size_t capacity, budget;        /* bytes; the budget as it was when a bin last asked for more */
     uint64_t consolidated_at;       /* pages that the heap had brought in then */
     struct cell_tcache *next;       /* unused caches */
     uint64_t refills, flushes;
@@ -56,7 +61,27 @@ static inline struct cell_bin *cell_tcache_bin(struct cell_tcache *cache, size_t
     return &((struct cell_tcache *)((char *)cache + size))->slot[0].bin;
 }
 
-/* The largest request that caches keep; it rises when a second thread starts. */
+extern size_t cell_tcache_class_limit_now;
+
+/* The largest chunk that caches keep by its class; 0 while there has been one thread only. */
+static inline size_t cell_tcache_class_limit(void)
+{
+    return __atomic_load_n(&cell_tcache_class_limit_now, __ATOMIC_RELAXED);
+}
+
+/* The bin for chunks above CELL_TCACHE_SIZE_MAX. */
+static inline size_t cell_tcache_row_of_class(unsigned size_class)
+{
+    return CELL_TCACHE_SIZES + size_class;
+}
+
+/* Whether a request is rounded up to a class. */
+static inline bool cell_tcache_has_class(size_t request)
+{
+    return request > CELL_CLASS_MIN - CELL_WORD && request + CELL_WORD <= cell_tcache_class_limit();
+}
+
+/* The largest request that caches keep by its size; it rises when a second thread starts. */
 static inline size_t cell_tcache_limit(void)
 {
     return __atomic_load_n(&cell_option.cache_limit, __ATOMIC_RELAXED);
@@ -82,6 +107,20 @@ static inline int cell_tcache_push(struct cell_bin *bin, void *block)
     return 1;
 }
 
+/* The fast path of malloc. NULL: the bin for the request is empty, or there is none. */
+__attribute__((always_inline)) static inline void *cell_tcache_alloc(size_t request)
+{
+    size_t offset;
+
+    if (CELL_LIKELY(request <= cell_option.small_limit))
+        offset = request + CELL_ALIGN - 1;
+    else if (CELL_LIKELY(request <= cell_tcache_limit()))
+        offset = request + CELL_WORD + CELL_ALIGN - 1;
+    else
+        return NULL;
+    return cell_tcache_pop(cell_tcache_bin(cell_tcache_mine, offset & ~(size_t)(CELL_ALIGN - 1)));
+}
+
 /* Before anything else: sets the heap up, and gives the calling thread its cache. False: no memory. */
 bool cell_tcache_start(void);
 /* Gives the calling thread's cache up for good: every call of it takes the slow path from here on. */
@@ -92,7 +131,8 @@ void *cell_tcache_alloc_slow(size_t request);
 /* A block of at least `request` bytes from the heap itself; `zero` as in heap.h. */
 void *cell_tcache_alloc_large(size_t request, struct cell_zero_run *zero);
 void *cell_tcache_alloc_aligned(size_t request, size_t alignment);
-void  cell_tcache_free_slow(struct cell_tcache *cache, size_t size, void *block);
+/* `row` is the bin's: the block's size in CELL_ALIGN, or cell_tcache_row_of_class(). */
+void  cell_tcache_free_slow(struct cell_tcache *cache, size_t row, void *block);
 
 /* Gives all that the calling thread's cache and the depot hold back to the heap. */
 void  cell_tcache_flush(void);

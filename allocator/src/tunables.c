@@ -208,6 +208,13 @@ static const char *value_of(const char *entry, const char *variable)
     return strncmp(entry, variable, length) == 0 && entry[length] == '=' ? entry + length + 1 : NULL;
 }
 
+/* CEL... or MALL...: compared without a string, whose page a small process would have for this alone. */
+static bool may_be_ours(const char *entry)
+{
+    return (entry[0] == 'C' && entry[1] == 'E' && entry[2] == 'L') ||
+           (entry[0] == 'M' && entry[1] == 'A' && entry[2] == 'L' && entry[3] == 'L');
+}
+
 bool cell_tunables_load(void)
 {
     if (environ == NULL)
@@ -215,7 +222,7 @@ bool cell_tunables_load(void)
     if (cell_os_is_setuid())
         return true;
     for (char **entry = environ; *entry != NULL; entry++) {
-        if ((*entry)[0] != 'C' && (*entry)[0] != 'M')
+        if (!may_be_ours(*entry))
             continue;
         const char *conf = value_of(*entry, "CELLMALLOC_CONF");
         if (conf != NULL)

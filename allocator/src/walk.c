@@ -140,11 +140,13 @@ static int visit_refined(void *context, const struct cell_block *seen)
 {
     const struct refined *refined = context;
     struct cell_block block = *seen;
-    bool live = block.kind == CELL_KIND_CHUNK || block.kind == CELL_KIND_CELL;
+    bool in_heap = block.kind == CELL_KIND_CHUNK || block.kind == CELL_KIND_CELL;
+    bool live = in_heap || block.kind == CELL_KIND_MAPPED;
 
-    if (live && (cell_freed_is_tagged(block.block) ||
-                 (cell_harden_is_on() && cell_harden_is_freed(block.block, block.usable))))
-        block.kind = block.kind == CELL_KIND_CHUNK ? CELL_KIND_CHUNK_CACHED : CELL_KIND_CELL_CACHED;
+    if ((in_heap && cell_freed_is_tagged(block.block)) ||
+        (live && cell_harden_is_on() && cell_harden_is_freed(block.block, block.usable)))
+        block.kind = block.kind == CELL_KIND_CHUNK ? CELL_KIND_CHUNK_CACHED
+                   : block.kind == CELL_KIND_CELL ? CELL_KIND_CELL_CACHED : CELL_KIND_MAPPED_CACHED;
     return refined->visit(refined->context, &block);
 }
 

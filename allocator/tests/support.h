@@ -29,12 +29,17 @@
 #define UNDER_SANITIZER 0
 #endif
 
+/* How a requirement that does not hold ends the process. */
+#ifndef FAIL_HERE
+#define FAIL_HERE() _exit(1)
+#endif
+
 /* In a child: ends it with the place and the condition. */
 #define REQUIRE(condition)                                                                        \
     do {                                                                                          \
         if (!(condition)) {                                                                       \
             fprintf(stderr, "# %s:%d: not so: %s\n", __FILE__, __LINE__, #condition);             \
-            _exit(1);                                                                             \
+            FAIL_HERE();                                                                          \
         }                                                                                         \
     } while (0)
 
@@ -46,7 +51,7 @@
         if (require_left != require_right) {                                                      \
             fprintf(stderr, "# %s:%d: %s is %llu (%#llx), %s is %llu (%#llx)\n", __FILE__, __LINE__, #left, require_left, \
                     require_left, #right, require_right, require_right);                          \
-            _exit(1);                                                                             \
+            FAIL_HERE();                                                                          \
         }                                                                                         \
     } while (0)
 
@@ -64,7 +69,7 @@ static inline void require_sound_heap(int line)
 
     if (cell_check(&why) != 0) {
         fprintf(stderr, "# line %d: cell_check: %s\n", line, why);
-        _exit(1);
+        FAIL_HERE();
     }
 }
 #define REQUIRE_SOUND_HEAP() require_sound_heap(__LINE__)

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -103,6 +105,9 @@ static void realloc_in_place_never_moves(void **state)
     assert_null(cell_realloc_in_place(block, SIZE_MAX));
     assert_int_equal(errno, ENOMEM);
     assert_null(cell_realloc_in_place(NULL, 10));
+    errno = 0;
+    assert_null(cell_realloc_in_place(block, 1 << 20));
+    assert_int_equal(errno, ENOMEM);
     char *cell = cell_malloc(20);
     assert_ptr_equal(cell_realloc_in_place(cell, 32), cell);
     assert_null(cell_realloc_in_place(cell, 33));
@@ -110,6 +115,89 @@ static void realloc_in_place_never_moves(void **state)
     cell_free(wall);
     cell_free(block);
     cell_free(neighbours);
+    assert_sound();
+}
+
+static void assert_stamped(const unsigned char *block, size_t size)
+{
+    for (size_t i = 0; i < size; i += 509)
+        assert_int_equal(block[i], i % 251);
+}
+
+static unsigned char *stamped(unsigned char *block, size_t from, size_t size)
+{
+    for (size_t i = from; i < size; i++)
+        block[i] = (unsigned char)(i % 251);
+    return block;
+}
+
+/* What the block gives up is free for it to have back, until something else lies there. */
+static void resize_mapped(unsigned char *block, size_t size)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), small = 300000;
+    struct cell_stats before, after;
+
+    stamped(block, 0, size);
+    cell_stats_get(&before);
+    assert_ptr_equal(cell_realloc_in_place(block, small), block);
+    cell_stats_get(&after);
+    assert_true(cell_usable_size(block) >= small && cell_usable_size(block) < small + page);
+    assert_in_range(before.mapped_bytes - after.mapped_bytes, size - small - page, size - small + 2 * page);
+    assert_int_equal(after.mapped_blocks, before.mapped_blocks);
+    assert_stamped(block, small);
+
+    assert_ptr_equal(cell_realloc_in_place(block, size), block);
+    cell_stats_get(&after);
+    assert_int_equal(after.remaps - before.remaps, 2);
+    assert_stamped(block, small);
+    assert_stamped(stamped(block, small, cell_usable_size(block)), cell_usable_size(block));
+    assert_sound();
+
+    assert_ptr_equal(cell_realloc_in_place(block, small), block);
+    char *end = (char *)block + cell_usable_size(block);
+    assert_ptr_equal(mmap(end, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0), end);
+    errno = 0;
+    assert_null(cell_realloc_in_place(block, size));
+    assert_int_equal(errno, ENOMEM);
+    assert_true(cell_usable_size(block) >= small && cell_usable_size(block) < small + page);
+    assert_stamped(block, small);
+    munmap(end, page);
+
+    assert_ptr_equal(cell_realloc_in_place(block, 0), block);
+    assert_true(cell_usable_size(block) > 0 && cell_usable_size(block) <= page);
+    stamped(block, 0, cell_usable_size(block));
+    assert_sound();
+    cell_free(block);
+    assert_sound();
+}
+
+static void realloc_in_place_of_mapped_blocks(void **state)
+{
+    (void)state;
+    resize_mapped(cell_malloc(1 << 20), 1 << 20);
+    resize_mapped(cell_calloc(1, 4 << 20), 4 << 20);
+    resize_mapped(cell_aligned_alloc(4096, 1 << 20), 1 << 20);      /* its header lies in a page of its own */
+    resize_mapped(cell_aligned_alloc(65536, 1 << 20), 1 << 20);
+}
+
+/* Growth where it lies counts against the limit like any other. */
+static void realloc_in_place_within_the_limit(void **state)
+{
+    unsigned char *block = cell_malloc(8 << 20);
+
+    (void)state;
+    assert_ptr_equal(cell_realloc_in_place(block, 1 << 20), block);
+    stamped(block, 0, 1 << 20);
+    cell_set_footprint_limit(cell_footprint() + (2 << 20));
+    errno = 0;
+    assert_null(cell_realloc_in_place(block, 8 << 20));
+    assert_int_equal(errno, ENOMEM);
+    assert_ptr_equal(cell_realloc_in_place(block, 2 << 20), block);
+    assert_stamped(block, 1 << 20);
+    cell_set_footprint_limit(0);
+    assert_ptr_equal(cell_realloc_in_place(block, 8 << 20), block);
+    assert_stamped(block, 1 << 20);
+    cell_free(block);
     assert_sound();
 }
 
@@ -173,6 +261,8 @@ int main(void)
         cmocka_unit_test(independent_comalloc_gives_each_its_size),
         cmocka_unit_test(independent_edges),
         cmocka_unit_test(realloc_in_place_never_moves),
+        cmocka_unit_test(realloc_in_place_of_mapped_blocks),
+        cmocka_unit_test(realloc_in_place_within_the_limit),
         cmocka_unit_test(the_footprint_limit_holds),
         cmocka_unit_test(inspect_all_meets_every_block),
     };

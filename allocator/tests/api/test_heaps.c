@@ -153,6 +153,25 @@ static void a_capacity_is_a_limit(void **state)
     assert_null(cell_heap_create(SIZE_MAX));
 }
 
+/* Where no page is left for an aligned block of none, it has a mapping, and an address within it. */
+static void aligned_blocks_of_no_bytes(void **state)
+{
+    struct cell_heap *heap = cell_heap_create(16384);
+
+    (void)state;
+    for (size_t alignment = 32; alignment <= 65536; alignment *= 2) {
+        void *block = cell_heap_memalign(heap, alignment, 0);
+        if (block == NULL)                  /* beyond the capacity */
+            continue;
+        assert_int_equal((uintptr_t)block % alignment, 0);
+        assert_true(cell_heap_usable_size(heap, block) > 0);
+        memset(block, 1, cell_heap_usable_size(heap, block));
+        assert_sound(heap);
+        cell_heap_free(heap, block);
+    }
+    cell_heap_destroy(heap);
+}
+
 static void *churn_thread(void *heap)
 {
     return churn(heap, (unsigned)(uintptr_t)pthread_self(), 4000) ? heap : NULL;
@@ -194,6 +213,7 @@ int main(void)
         cmocka_unit_test(heaps_keep_apart),
         cmocka_unit_test(destroy_gives_all_back),
         cmocka_unit_test(a_capacity_is_a_limit),
+        cmocka_unit_test(aligned_blocks_of_no_bytes),
         cmocka_unit_test(threads_and_forks_share_a_heap),
     };
 

@@ -237,6 +237,18 @@ TEST(requested_bytes_are_exact_when_counted)
     require_exact_sum(0);
 }
 
+TEST(a_mapping_in_quarantine_is_not_live)
+{
+    harden();
+    REQUIRE(cell_option_set("guard_min", (size_t)1 << 30) == 0);
+    cell_free(must_malloc(MIB));
+    struct cell_stats stats = stats_now();
+    REQUIRE_EQUAL(stats.quarantine_blocks, 1);
+    REQUIRE_EQUAL(stats.live_blocks, 0);
+    REQUIRE_EQUAL(stats.live_bytes + stats.mapped_live_bytes + stats.overhead_bytes, 0);
+    REQUIRE(stats.mapped_bytes >= MIB);
+}
+
 TEST(requested_bytes_are_not_made_up)
 {
     must_malloc(100);
@@ -374,6 +386,7 @@ int main(void)
         cmocka_unit_test(quarantine_gives_way_when_memory_is_used_up),
         cmocka_unit_test(requested_bytes_are_exact_when_hardened),
         cmocka_unit_test(requested_bytes_are_exact_when_counted), cmocka_unit_test(requested_bytes_are_not_made_up),
+        cmocka_unit_test(a_mapping_in_quarantine_is_not_live),
         cmocka_unit_test(a_heap_check_finds_damage), cmocka_unit_test(the_default_has_none_of_it),
         cmocka_unit_test(caches_stay_off), cmocka_unit_test(batches_and_resizing_in_place),
         cmocka_unit_test(threads_and_fork), cmocka_unit_test(threads_and_fork_counted),

@@ -26,9 +26,18 @@ for source in "$SRC"/allocator/tests/misuse/*.c; do
     second=$(sed -nE '2s|^/\* harden:2 (.*) \*/$|\1|p' "$source")
     is "$name" "$(said "$name" 1)" "$(wanted "$first")"
     is "$name, harden:2" "$(said "$name" 2)" "$(wanted "${second:-$first}")"
+    printf '%s 3\n%s 4\n' "${first%%:*}" "$(sed 's/:.*//' <<<"${second:-$first}")" >>"$TAP_TMP/kinds"
     printf '| `%s` | %s | %s |\n' "$name" "$first" "${second:-the same}" >>"$TAP_TMP/table"
 done
 
 # The table of README.md says the same as the programs.
 is "README.md lists every program and how it ends" "$(grep '^| `' "$SRC/allocator/tests/misuse/README.md")" "$(cat "$TAP_TMP/table")"
+
+# And so does the table of DESIGN.md, which counts them: column 3 by default, column 4 under harden:2.
+design=$SRC/allocator/DESIGN.md
+like "DESIGN.md says how many there are" "$(cat "$design")" "lists $(ls "$SRC"/allocator/tests/misuse/*.c | wc -l) programs"
+for kind in always "at flush" "at exit" fault unmapped reads "not caught"; do
+    is "DESIGN.md counts: $kind" "$(awk -F' *[|] *' -v kind="$kind" '$2 == kind { print $4, $5 }' "$design")" \
+        "$(grep -cx "$kind 3" "$TAP_TMP/kinds") $(grep -cx "$kind 4" "$TAP_TMP/kinds")"
+done
 tap_end

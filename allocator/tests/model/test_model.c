@@ -1,16 +1,10 @@
 /* test_model.c - random operations against a table of what must be there: stamps, alignment, overlap by content, zeroed
  * calloc, copied realloc, and the heap's own check every so often. Runs over settings of the tunables, one process each. */
-#include "support.h"
+#include "model.h"
 
 #define SLOTS       3000
 #define OPERATIONS  100000
 #define CHECK_EVERY 5000
-
-struct slot {
-    unsigned char *block;
-    size_t size, alignment;     /* 0: of malloc, calloc or realloc */
-    unsigned char stamp;
-};
 
 static uint64_t random_state;
 
@@ -35,20 +29,6 @@ static size_t random_size(void)
     return random_next() % 1500000;
 }
 
-static void fill(struct slot *slot, size_t from)
-{
-    for (size_t i = from; i < slot->size; i++)
-        slot->block[i] = (unsigned char)(slot->stamp + i);
-}
-
-static int is_intact(const struct slot *slot, size_t size)
-{
-    for (size_t i = 0; i < size; i++)
-        if (slot->block[i] != (unsigned char)(slot->stamp + i))
-            return 0;
-    return 1;
-}
-
 static void allocate(struct slot *slot)
 {
     slot->size = random_size();
@@ -58,8 +38,7 @@ static void allocate(struct slot *slot)
     case 0:
         slot->block = cell_calloc(1, slot->size);
         REQUIRE(slot->block != NULL);
-        for (size_t i = 0; i < slot->size; i++)
-            REQUIRE(slot->block[i] == 0);
+        REQUIRE(is_zero(slot));
         break;
     case 1: {
         size_t alignment = (size_t)8 << random_next() % 12;
@@ -75,7 +54,7 @@ static void allocate(struct slot *slot)
     }
     REQUIRE(slot->block != NULL && (uintptr_t)slot->block % 16 == 0);
     REQUIRE(cell_usable_size(slot->block) >= slot->size);
-    fill(slot, 0);
+    fill(slot);
 }
 
 static void resize(struct slot *slot)
@@ -88,7 +67,7 @@ static void resize(struct slot *slot)
     REQUIRE(slot->block != NULL && is_intact(slot, kept));
     slot->size = size;
     slot->alignment = 0;
-    fill(slot, kept < size ? kept : size);
+    fill(slot);
 }
 
 static void release(struct slot *slot)
@@ -156,7 +135,7 @@ MODEL(large_cells, { "small_limit", "240" },)
 MODEL(small_cells, { "small_limit", "16" },)
 MODEL(no_caches, { "cache_bytes", "0" },)
 MODEL(tiny_caches, { "cache_bytes", "1000" }, { "batch", "1" },)
-MODEL(wide_caches, { "cache_limit", "1000" }, { "cache_share", "1" },)
+MODEL(wide_caches, { "cache_bytes", "67108864" }, { "cache_share", "1" },)
 MODEL(nothing_cached_but_cells, { "cache_limit", "0" },)
 MODEL(early_mapping, { "mmap_threshold", "4096" },)
 MODEL(no_mapping, { "mmap_max", "0" },)

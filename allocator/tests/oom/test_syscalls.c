@@ -1,192 +1,200 @@
-/* test_syscalls.c - the n-th system call fails, for all n of a workload, once and from then on: allocation gives NULL with
+/* test_syscalls.c - the n-th system call fails, for every n of a workload, once and from then on: allocation gives NULL with
  * ENOMEM or works, contents stay, the heap is sound. Linked with --wrap=mmap,mprotect,mremap,madvise. */
-#include <errno.h>
-#include <sys/mman.h>
-#include <sys/types.h>
-
+#include "failing_calls.h"
+#include "mapped.h"
 #include "support.h"
-
-void *__real_mmap(void *start, size_t size, int protection, int flags, int fd, off_t offset);
-int   __real_mprotect(void *start, size_t size, int protection);
-void *__real_mremap(void *start, size_t old_size, size_t new_size, int flags);
-int   __real_madvise(void *start, size_t size, int advice);
-void *__wrap_mmap(void *start, size_t size, int protection, int flags, int fd, off_t offset);
-int   __wrap_mprotect(void *start, size_t size, int protection);
-void *__wrap_mremap(void *start, size_t old_size, size_t new_size, int flags);
-int   __wrap_madvise(void *start, size_t size, int advice);
-
-enum call { MMAP = 1, MPROTECT = 2, MREMAP = 4, MADVISE = 8 };
-
-static struct plan {
-    unsigned calls;         /* which of them count */
-    unsigned long nth;      /* the one that fails; 0: none */
-    int lasting;            /* and all after it */
-} plan;
-static unsigned long called;
-
-static int fails(enum call call)
-{
-    if ((plan.calls & call) == 0)
-        return 0;
-    called++;
-    if (plan.nth == 0 || !(called == plan.nth || (plan.lasting && called > plan.nth)))
-        return 0;
-    errno = ENOMEM;
-    return 1;
-}
-
-void *__wrap_mmap(void *start, size_t size, int protection, int flags, int fd, off_t offset)
-{
-    return fails(MMAP) ? MAP_FAILED : __real_mmap(start, size, protection, flags, fd, offset);
-}
-
-int __wrap_mprotect(void *start, size_t size, int protection)
-{
-    return fails(MPROTECT) ? -1 : __real_mprotect(start, size, protection);
-}
-
-void *__wrap_mremap(void *start, size_t old_size, size_t new_size, int flags)
-{
-    return fails(MREMAP) ? MAP_FAILED : __real_mremap(start, old_size, new_size, flags);
-}
-
-int __wrap_madvise(void *start, size_t size, int advice)
-{
-    return fails(MADVISE) ? -1 : __real_madvise(start, size, advice);
-}
 
 /* ---- the workload: touches every kind of call ------------------------------------------------------------------------- */
 
 enum { SLOTS = 60 };
 static struct { unsigned char *block; size_t size; unsigned char stamp; } slot[SLOTS];
 
-static void stamp(size_t at, void *block, size_t size)
+/* At both ends and in the middle: pages that nothing touches cost nothing. */
+static void stamp(size_t at, unsigned char *block, size_t size)
 {
     slot[at].block = block;
     slot[at].size = size;
-    memset(block, slot[at].stamp = (unsigned char)(at + size), size);
+    slot[at].stamp = (unsigned char)(at + size);
+    block[0] = block[size / 2] = block[size - 1] = slot[at].stamp;
 }
 
-static void require_stamp(size_t at, size_t size)
+static void require_stamp(size_t at)
 {
-    REQUIRE(slot[at].block[0] == slot[at].stamp && slot[at].block[size / 2] == slot[at].stamp);
-    REQUIRE(slot[at].block[size - 1] == slot[at].stamp);
+    const unsigned char *block = slot[at].block;
+
+    REQUIRE(block[0] == slot[at].stamp && block[slot[at].size / 2] == slot[at].stamp);
+    REQUIRE(block[slot[at].size - 1] == slot[at].stamp);
+}
+
+/* A block that counts as guarded has its page without access: the system cannot read there either. */
+static void require_guard(const unsigned char *block)
+{
+    static int pipes[2];
+
+    if (cell_segment_holds(&cell_heap_main.segment, block) || cell_mapped_guard(block) == 0)
+        return;
+    REQUIRE(pipes[1] != 0 || pipe(pipes) == 0);
+    REQUIRE(write(pipes[1], block + cell_heap_usable(&cell_heap_main, block), 1) == -1 && errno == EFAULT);
+}
+
+static void allocate(size_t at, size_t size, int zeroed)
+{
+    unsigned char *block = zeroed ? cell_calloc(1, size) : cell_malloc(size);
+
+    if (block == NULL) {
+        REQUIRE_EQUAL(errno, ENOMEM);
+        return;
+    }
+    for (size_t i = 0; zeroed && i < size; i += 509)
+        REQUIRE(block[i] == 0);
+    require_guard(block);
+    stamp(at, block, size);
+}
+
+static void resize(size_t at, size_t size, int in_place)
+{
+    unsigned char *old = slot[at].block, first = old[0], middle = old[slot[at].size / 2];
+    size_t half = slot[at].size / 2;
+    unsigned char *block = in_place ? cell_realloc_in_place(old, size) : cell_realloc(old, size);
+
+    if (block == NULL) {
+        REQUIRE_EQUAL(errno, ENOMEM);
+        require_stamp(at);
+        return;
+    }
+    REQUIRE(!in_place || block == old);
+    REQUIRE(block[0] == first && (half >= size || block[half] == middle));
+    stamp(at, block, size);
 }
 
 static void step(uint64_t *state)
 {
     size_t at = random_from(state) % SLOTS;
-    uint64_t kind = random_from(state) % 10;
-    size_t size = random_from(state) % (kind < 5 ? 3000 : kind < 8 ? 100000 : 600000) + 1;
+    uint64_t kind = random_from(state) % 10, way = random_from(state) % 6;
+    size_t size = random_from(state) % (kind < 5 ? 3000 : kind < 8 ? 60000 : 200000) + 1;
 
     errno = 0;
     if (slot[at].block == NULL) {
-        unsigned char *block = kind % 3 == 0 ? cell_calloc(1, size) : cell_malloc(size);
-        if (block == NULL) {
-            REQUIRE_EQUAL(errno, ENOMEM);
-            return;
-        }
-        for (size_t i = 0; kind % 3 == 0 && i < size; i += 61)
-            REQUIRE(block[i] == 0);
-        stamp(at, block, size);
-    } else if (kind % 2 == 0) {
-        size_t kept = size < slot[at].size ? size : slot[at].size;
-        unsigned char *block = cell_realloc(slot[at].block, size);
-        if (block == NULL) {
-            REQUIRE_EQUAL(errno, ENOMEM);
-            require_stamp(at, slot[at].size);
-            return;
-        }
-        slot[at].block = block;
-        require_stamp(at, kept);
-        stamp(at, block, size);
+        allocate(at, size, way == 0);
+    } else if (way < 3) {
+        resize(at, size, way == 0);
     } else {
-        require_stamp(at, slot[at].size);
+        require_stamp(at);
         cell_free(slot[at].block);
         slot[at].block = NULL;
         REQUIRE_EQUAL(errno, 0);
     }
 }
 
-static void work(void)
+/* A separate heap comes and goes. */
+static void use_heap(void)
+{
+    errno = 0;
+    struct cell_heap *heap = cell_heap_create(0);
+    if (heap == NULL) {
+        REQUIRE_EQUAL(errno, ENOMEM);
+        return;
+    }
+    for (size_t size = 10; size < 300000; size *= 11) {
+        unsigned char *block = cell_heap_malloc(heap, size);
+        REQUIRE(block != NULL || errno == ENOMEM);
+        if (block != NULL)
+            block[0] = block[size - 1] = 1;
+    }
+    REQUIRE(cell_heap_check(heap, NULL) == 0);
+    cell_heap_destroy(heap);
+}
+
+/* Hardened, most steps are calls: fewer will do. */
+static void work(int hardened)
 {
     uint64_t state = 2463534242u;
+    int steps = hardened ? 120 : 600;
 
     cell_option_set("purge_min", 65536);
-    for (int i = 0; i < 500; i++) {
+    cell_option_set("mmap_threshold", 100000);
+    for (int i = 0; i < steps; i++) {
         step(&state);
-        if (i % 200 == 199)
+        if (i % 100 == 99)
+            use_heap();
+        if (i % 60 == 59)
             cell_trim(0);
     }
     REQUIRE_SOUND_HEAP();
 
-    /* When calls work again, so does the heap. */
+/* When calls work again, so does the heap. */
     plan.nth = 0;
     for (size_t i = 0; i < SLOTS; i++) {
         cell_free(slot[i].block);
         slot[i].block = NULL;
     }
-    for (int i = 0; i < 100; i++)
+    for (int i = 0; i < 50; i++)
         step(&state);
     void *large = cell_malloc(10 << 20);
     REQUIRE(large != NULL);
-    memset(large, 1, 10 << 20);
+    stamp(0, large, 10 << 20);
     REQUIRE_SOUND_HEAP();
 }
 
-static void run_plan(const void *argument)
-{
-    plan = *(const struct plan *)argument;
-    work();
-}
-
-/* Runs once without a failure; leaves the number of calls where the parent sees it. */
-struct count {
-    unsigned calls;
-    unsigned long *result;
+/* One run of the workload. */
+struct run {
+    struct plan plan;
+    int hardened;
+    unsigned long *called;      /* where the parent sees the number of calls */
 };
 
-static void count_calls(const void *argument)
+static void run(const void *argument)
 {
-    const struct count *count = argument;
+    const struct run *r = argument;
 
-    plan = (struct plan){ count->calls, 0, 0 };
-    work();
-    *count->result = called;
+    if (r->hardened)
+        REQUIRE(cell_option_set("harden", 2) == 0);
+    plan = r->plan;
+    work(r->hardened);
+    *r->called = called;
 }
 
-static void fail_each(unsigned calls)
+/* Each call of the kinds, by itself (`once`), and with all after it. */
+static void fail_each(unsigned calls, int hardened, int once)
 {
-    unsigned long *result = __real_mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert_ptr_not_equal(result, MAP_FAILED);
-    assert_int_equal(status_of_child(count_calls, &(struct count){ calls, result }), 0);
-    assert_true(*result > 1);
+    struct run r = { { calls, 0, 0 }, hardened, NULL };
 
-    /* The first few calls each, then evenly spread ones; all of them in the long run. */
-    unsigned long stride = is_long_run() ? 1 : *result / 12 + 1;
-    for (unsigned long nth = 1; nth <= *result; nth += nth < 10 ? 1 : stride)
-        for (int lasting = 0; lasting < 2; lasting++) {
-            struct plan failing = { calls, nth, lasting };
-            int status = status_of_child(run_plan, &failing);
+    r.called = __real_mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(r.called, MAP_FAILED);
+    assert_int_equal(status_of_child(run, &r), 0);
+    unsigned long all = *r.called;
+    assert_true(all >= 5);
+
+    for (r.plan.nth = 1; r.plan.nth <= all; r.plan.nth++)
+        for (r.plan.lasting = !once; r.plan.lasting < 2; r.plan.lasting++) {
+            int status = status_of_child(run, &r);
             if (status != 0)
-                print_error("call %lu of %lu fails%s\n", nth, *result, lasting ? ", and all after it" : "");
+                print_error("call %lu of %lu fails%s\n", r.plan.nth, all, r.plan.lasting ? ", and all after it" : "");
             assert_int_equal(status, 0);
         }
-    munmap(result, 4096);
+    print_message("# %lu calls\n", all);
+    munmap(r.called, 4096);
 }
 
-#define FAILING(name, calls) static void name(void **state) { (void)state; fail_each(calls); }
-FAILING(mmap_fails, MMAP)
-FAILING(mprotect_fails, MPROTECT)
-FAILING(mremap_fails, MREMAP)
-FAILING(madvise_fails, MADVISE)
-FAILING(any_of_them_fails, MMAP | MPROTECT | MREMAP | MADVISE)
+#define ALL (MMAP | MPROTECT | MREMAP | MADVISE)
+#define FAILING(name, ...) static void name(void **state) { (void)state; fail_each(__VA_ARGS__); }
+FAILING(mmap_fails, MMAP, 0, 1)
+FAILING(mprotect_fails, MPROTECT, 0, 1)
+FAILING(mremap_fails, MREMAP, 0, 1)
+FAILING(madvise_fails, MADVISE, 0, 1)
+FAILING(all_fail_from_one_on, ALL, 0, 0)        /* one by itself is in the four above */
+FAILING(mmap_fails_hardened, MMAP, 1, 1)
+FAILING(mprotect_fails_hardened, MPROTECT, 1, 1)
+FAILING(madvise_fails_hardened, MADVISE, 1, 1)
+FAILING(all_fail_from_one_on_hardened, ALL, 1, 0)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mmap_fails), cmocka_unit_test(mprotect_fails), cmocka_unit_test(mremap_fails),
-        cmocka_unit_test(madvise_fails), cmocka_unit_test(any_of_them_fails),
+        cmocka_unit_test(madvise_fails), cmocka_unit_test(all_fail_from_one_on),
+        cmocka_unit_test(mmap_fails_hardened), cmocka_unit_test(mprotect_fails_hardened),
+        cmocka_unit_test(madvise_fails_hardened), cmocka_unit_test(all_fail_from_one_on_hardened),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -56,7 +56,7 @@ static void coalesce(struct model *model)
     for (size_t i = 0; cell_heap_main.deferred.held != 0; i++) {
         struct cell_chunk *c = cell_deferred_take_at(&cell_heap_main.deferred, i);
         if (c != NULL) {
-            cell_space_release(&cell_heap_main, c);
+            cell_space_release(&cell_heap_main, c, cell_chunk_size(c));
             look(model);
         }
     }

@@ -52,6 +52,30 @@ TEST(what_is_wanted_back_at_once_is_not_given_back_again)
         REQUIRE_EQUAL(stats_now().purged_bytes, purged);
 }
 
+TEST(free_pages_go_before_a_mapping_sets_a_new_peak)
+{
+    grow_and_shrink();
+    size_t free_before = stats_now().dirty_bytes;
+    uint64_t purged = stats_now().purged_bytes;
+    REQUIRE(free_before >= 1 << 20);
+    void *block = must_malloc(2 * BLOCKS * 2000);
+    REQUIRE_EQUAL(stats_now().dirty_bytes, 0);
+    REQUIRE(stats_now().purged_bytes - purged >= free_before / 4096 * 4096);
+    cell_free(block);
+}
+
+TEST(kept_mappings_go_before_the_heap_sets_a_new_peak)
+{
+    REQUIRE(cell_option_set("mmap_dynamic", 0) == 0);
+    REQUIRE(cell_option_set("map_cache_share", 1) == 0);
+    for (int i = 0; i < 8; i++)
+        cell_free(must_malloc(300000));
+    REQUIRE(stats_now().map_cached_bytes >= 300000);
+    grow_and_shrink();
+    REQUIRE_EQUAL(stats_now().map_cached_bytes, 0);
+    REQUIRE_SOUND_HEAP();
+}
+
 /* 2,000 blocks of 100-500 bytes, replaced at random: the heap no longer grows, and lacks a page now and then. */
 TEST(caches_are_not_emptied_for_every_page)
 {
@@ -75,6 +99,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(much_free_memory_is_given_back), cmocka_unit_test(little_free_memory_is_kept),
         cmocka_unit_test(what_is_wanted_back_at_once_is_not_given_back_again),
+        cmocka_unit_test(free_pages_go_before_a_mapping_sets_a_new_peak),
+        cmocka_unit_test(kept_mappings_go_before_the_heap_sets_a_new_peak),
         cmocka_unit_test(caches_are_not_emptied_for_every_page),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

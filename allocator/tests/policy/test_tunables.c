@@ -1,10 +1,12 @@
-/* test_tunables.c - every tunable reaches its threshold: by the environment, by cell_option_set, by mallopt where it has a name
- * there; wrong names and values give one line and the default. A probe gives a number that the tunable decides. */
+/* test_tunables.c - every tunable of tunables.def has the effect it is documented with: by the environment, by
+ * cell_option_set, by mallopt where it has a name there. A probe gives a number that the tunable decides. */
 #include <errno.h>
-#include <fcntl.h>
 #include <malloc.h>
+#include <pthread.h>
+#include <sys/mman.h>
 
 #include "heap.h"
+#include "os.h"
 #include "support.h"
 
 #define MIB ((size_t)1 << 20)
@@ -74,39 +76,179 @@ static size_t maps_of_cycling(void)
     return stats_now().maps + stats_now().map_cached_bytes;
 }
 
+static size_t quarantined_bytes(void)   { free_many(1000, 100); return stats_now().quarantine_bytes; }
+static size_t quarantined_blocks(void)  { free_many(100, 100); return stats_now().quarantine_blocks; }
+static size_t guarded(void)             { block_of(100); return stats_now().guard_blocks; }
+static size_t requested(void)           { block_of(100); return stats_now().requested_bytes; }
+static size_t fresh_byte(void)          { return ((unsigned char *)block_of(100))[50]; }
+
+/* Two neighbours of a size that caches do not keep; statistics would let them coalesce. */
+static size_t merges_at_once(void)
+{
+    void *a = block_of(2000), *b = block_of(2000);
+
+    block_of(2000);
+    cell_free(a);
+    cell_free(b);
+    return cell_heap_main.counts.merges;
+}
+
+/* Pages of a fresh block that have memory before the program touches them. */
+static size_t pages_ahead(void)
+{
+    size_t page = cell_os_page_size(), pages = 0;
+
+    block_of(1000);
+    char *block = block_of(60000);
+    for (char *at = (char *)(((uintptr_t)block + page - 1) & ~(page - 1)); at + page <= block + 60000; at += page)
+        pages += cell_os_is_resident(at);
+    return pages;
+}
+
+/* Mappings within the heap's range that the system was asked to back with huge pages. */
+static size_t huge_ranges(void)
+{
+    FILE *smaps = fopen("/proc/self/smaps", "r");
+    char line[512];
+    uintptr_t from = 0;
+    size_t count = 0;
+
+    REQUIRE(smaps != NULL);
+    for (int i = 0; i < 8000; i++)
+        block_of(1000);
+    while (fgets(line, sizeof line, smaps) != NULL) {
+        char *dash = strchr(line, '-');
+        if (strncmp(line, "VmFlags:", 8) == 0)
+            count += strstr(line, " hg") != NULL && cell_segment_holds(&cell_heap_main.segment, (void *)from);
+        else if (dash != NULL && dash < strchr(line, ' '))
+            from = strtoull(line, NULL, 16);
+    }
+    fclose(smaps);
+    return count;
+}
+
+/* What a second thread's cache holds, or the depot, once there are two threads. */
+static size_t in_thread(void *(*work)(void *))
+{
+    pthread_t thread;
+    size_t result = 0;
+
+    cell_free(block_of(10));        /* the first thread is the one with the main cache */
+    REQUIRE(pthread_create(&thread, NULL, work, &result) == 0);
+    pthread_join(thread, NULL);
+    return result;
+}
+
+static void *free_one_of_5000(void *result)
+{
+    cell_free(block_of(5000));
+    *(size_t *)result = stats_now().cached_bytes;
+    return NULL;
+}
+
+static void *free_many_small(void *result)
+{
+    free_many(48, 4000);
+    *(size_t *)result = stats_now().depot_bytes;
+    return NULL;
+}
+
+static void *free_all_sizes(void *result)
+{
+    *(size_t *)result = cached_of_all_sizes();
+    return NULL;
+}
+
+static size_t cached_of_5000_in_thread(void)    { return in_thread(free_one_of_5000); }
+static size_t depot_after_thread(void)          { return in_thread(free_many_small); }
+static size_t cached_in_thread(void)
+{
+    for (int i = 0; i < 4000; i++)
+        block_of(4000);
+    return in_thread(free_all_sizes);
+}
+
+/* Why a probe cannot tell on this system, or NULL. */
+static const char *no_huge_pages(void)
+{
+    return cell_os_huge_available() ? NULL : "the kernel gives no huge pages";
+}
+
+static const char *no_populate(void)
+{
+    void *page = mmap(NULL, cell_os_page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    bool can = page != MAP_FAILED && cell_os_populate(page, cell_os_page_size());
+
+    munmap(page, cell_os_page_size());
+    return can ? NULL : "the kernel has no MADV_POPULATE_WRITE";
+}
+
 /* With `value` the probe gives at most or at least a bound that it misses with the default. */
 struct probe {
     const char *name;
     size_t value;
     size_t (*probe)(void);
-    char relation;              /* '<': at most `bound`; '>': at least */
+    char relation;              /* '<': at most `bound`; '>': at least; '=' */
     size_t bound;
     int mallopt_name;           /* 0: none */
+    int hardened;               /* under harden:2 alone */
+    const char *(*unmet)(void);
 };
 
 static const struct probe probes[] = {
-    { "small_limit", 32, cell_end, '<', 47, 0 },
-    { "cache_limit", 100, cached_of_300, '<', 0, M_MXFAST },
-    { "cache_bytes", 0, cached_after_many, '<', 0, 0 },
-    { "cache_share", 1024, cached_of_all_sizes, '<', 12000, 0 },
-    { "batch", 1, refills, '>', 1000, 0 },
-    { "mmap_threshold", 20000, mapped_of_20000, '>', 1, M_MMAP_THRESHOLD },
-    { "mmap_max", 0, mapped_of_mib, '<', 0, M_MMAP_MAX },
-    { "mmap_dynamic", 0, maps_of_cycling, '>', 4, 0 },
-    { "map_cache_share", 0, kept_mapping, '<', 0, 0 },
-    { "populate_share", 0, populates, '<', 0, 0 },
-    { "top_pad", 64 * MIB, committed, '>', 64 * MIB, M_TOP_PAD },
-    { "purge_share", 0, purges, '<', 0, 0 },
-    { "purge_min", 1024 * MIB, purges, '<', 0, M_TRIM_THRESHOLD },
-    { "footprint_limit", 4 * MIB, limited, '>', 1, 0 },
+    { .name = "small_limit", .value = 32, cell_end, '<', 47 },
+    { .name = "cache_limit", .value = 100, cached_of_300, '<', 0, .mallopt_name = M_MXFAST },
+    { .name = "cache_bytes", .value = 0, cached_after_many, '<', 0 },
+    { .name = "cache_share", .value = 1024, cached_of_all_sizes, '<', 12000 },
+    { .name = "cache_share_threads", .value = 1024, cached_in_thread, '<', 100000 },
+    { .name = "cache_limit_threads", .value = 0, cached_of_5000_in_thread, '<', 4999 },
+    { .name = "depot_share", .value = 0, depot_after_thread, '<', 0 },
+    { .name = "defer", .value = 0, merges_at_once, '>', 1 },
+    { .name = "batch", .value = 1, refills, '>', 1000 },
+    { .name = "mmap_threshold", .value = 20000, mapped_of_20000, '>', 1, .mallopt_name = M_MMAP_THRESHOLD },
+    { .name = "mmap_max", .value = 0, mapped_of_mib, '<', 0, .mallopt_name = M_MMAP_MAX },
+    { .name = "mmap_dynamic", .value = 0, maps_of_cycling, '>', 4 },
+    { .name = "map_cache_share", .value = 0, kept_mapping, '<', 0 },
+    { .name = "populate_share", .value = 0, populates, '<', 0, .unmet = no_populate },
+    { .name = "populate_max", .value = 8192, pages_ahead, '<', 4, .unmet = no_populate },
+    { .name = "huge_min", .value = 2 * MIB, huge_ranges, '>', 1, .unmet = no_huge_pages },
+    { .name = "top_pad", .value = 64 * MIB, committed, '>', 64 * MIB, .mallopt_name = M_TOP_PAD },
+    { .name = "purge_share", .value = 0, purges, '<', 0 },
+    { .name = "purge_min", .value = 1024 * MIB, purges, '<', 0, .mallopt_name = M_TRIM_THRESHOLD },
+    { .name = "footprint_limit", .value = 4 * MIB, limited, '>', 1 },
+    { .name = "harden", .value = 2, quarantined_blocks, '>', 100 },
+    { .name = "guard_min", .value = 0, guarded, '>', 1, .hardened = 1 },
+    { .name = "quarantine_bytes", .value = 20000, quarantined_bytes, '<', 20000, .hardened = 1 },
+    { .name = "quarantine_blocks", .value = 10, quarantined_blocks, '<', 10, .hardened = 1 },
+    { .name = "count_requests", .value = 1, requested, '=', 100 },
+    { .name = "perturb", .value = 0xa5, fresh_byte, '=', 0x5a, .mallopt_name = M_PERTURB },
 };
+
+/* A tunable without a probe fails here. */
+static void every_tunable_has_a_probe(void **state)
+{
+    static const char *const names[] = {
+#define CELL_TUNABLE(name, initial, minimum, maximum, unit, when, text) #name,
+#include "tunables.def"
+#undef CELL_TUNABLE
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        size_t found = 0;
+        for (size_t k = 0; k < COUNT_OF(probes); k++)
+            found += strcmp(probes[k].name, names[i]) == 0;
+        if (found == 0)
+            fail_msg("%s of tunables.def has no probe in test_tunables.c", names[i]);
+    }
+}
 
 enum way { DEFAULT, ENVIRONMENT, OPTION, MALLOPT };
 struct reach { const struct probe *probe; enum way way; };
 
 static int is_met(const struct probe *p, size_t got)
 {
-    return p->relation == '<' ? got <= p->bound : got >= p->bound;
+    return p->relation == '<' ? got <= p->bound : p->relation == '>' ? got >= p->bound : got == p->bound;
 }
 
 static void reach(const void *argument)
@@ -116,6 +258,8 @@ static void reach(const void *argument)
     char text[100];
 
     snprintf(text, sizeof text, "%s:%zu", p->name, p->value);
+    if (p->hardened)
+        REQUIRE(cell_option_set("harden", 2) == 0);
     if (r->way == ENVIRONMENT)
         setenv("CELLMALLOC_CONF", text, 1);
     if (r->way == OPTION)
@@ -134,9 +278,13 @@ static void reached_by(enum way way)
 {
     int wrong = 0;
 
-    for (size_t i = 0; i < COUNT_OF(probes); i++)
-        if (way != MALLOPT || probes[i].mallopt_name != 0)
+    for (size_t i = 0; i < COUNT_OF(probes); i++) {
+        const char *unmet = probes[i].unmet == NULL ? NULL : probes[i].unmet();
+        if (unmet != NULL)
+            print_message("# %s is left out: %s\n", probes[i].name, unmet);
+        else if (way != MALLOPT || probes[i].mallopt_name != 0)
             wrong += status_of_child(reach, &(struct reach){ &probes[i], way }) != 0;
+    }
     assert_int_equal(wrong, 0);
 }
 
@@ -161,80 +309,63 @@ TEST(errors_of_option_set)
     REQUIRE(cell_option_set("batch", 7) == 0 && option_value("batch") == 7);
 }
 
-/* ---- the environment's text ----------------------------------------------------------------------------------------- */
+/* ---- both ends of each range ------------------------------------------------------------------------------------------ */
 
-struct text {
-    const char *variable, *value;
-    const char *name;           /* the tunable to look at */
-    size_t wanted;
-    const char *said;           /* on stderr; NULL: nothing */
+struct end {
+    const char *name;
+    size_t value;
 };
 
-static const struct text texts[] = {
-    { "CELLMALLOC_CONF", "batch:7", "batch", 7, NULL },
-    { "CELLMALLOC_CONF", "top_pad:3K,batch:9", "top_pad", 3072, NULL },
-    { "CELLMALLOC_CONF", "batch:9,top_pad:2m", "top_pad", 2 << 20, NULL },
-    { "CELLMALLOC_CONF", "mmap_threshold:1G", "mmap_threshold", 1 << 30, NULL },
-    { "CELLMALLOC_CONF", ",,batch:9,", "batch", 9, NULL },
-    { "CELLMALLOC_CONF", "batch:9,batch:10", "batch", 10, NULL },
-    { "CELLMALLOC_CONF", "bitch:9,batch:5", "batch", 5, "\"bitch:9\" ignored: no such tunable" },
-    { "CELLMALLOC_CONF", "batch:0", "batch", 0, "\"batch:0\" ignored: the value must be a number from 1 to 512" },
-    { "CELLMALLOC_CONF", "batch:x", "batch", 0, "\"batch:x\" ignored: the value must be" },
-    { "CELLMALLOC_CONF", "batch:5x", "batch", 0, "\"batch:5x\" ignored" },
-    { "CELLMALLOC_CONF", "batch:-1", "batch", 0, "\"batch:-1\" ignored" },
-    { "CELLMALLOC_CONF", "batch:5KK", "batch", 0, "\"batch:5KK\" ignored" },
-    { "CELLMALLOC_CONF", "batch:", "batch", 0, "\"batch:\" ignored" },
-    { "CELLMALLOC_CONF", "batch", "batch", 0, "\"batch\" ignored" },
-    { "CELLMALLOC_CONF", "top_pad:99999999999999999999999", "top_pad", 0, "ignored" },
-    { "CELLMALLOC_CONF", "top_pad:99999999999999999G", "top_pad", 0, "ignored" },
-    { "CELLMALLOC_CONF", "help", "batch", 0, "small_limit:64" },
-    { "MALLOC_MMAP_THRESHOLD_", "70000", "mmap_threshold", 70000, NULL },
-    { "MALLOC_MMAP_MAX_", "5", "mmap_max", 5, NULL },
-    { "MALLOC_TRIM_THRESHOLD_", "70000", "purge_min", 70000, NULL },
-    { "MALLOC_TOP_PAD_", "70000", "top_pad", 70000, NULL },
-    { "MALLOC_TOP_PAD_", "seven", "top_pad", 0, "MALLOC_TOP_PAD_" },
-    { "CELLMALLOC_CONF2", "batch:7", "batch", 0, NULL },
-};
-
-static void read_text(const void *argument)
+/* Some of everything, with the tunable at one end of its range. */
+static void use_at_end(const void *argument)
 {
-    const struct text *t = argument;
-    size_t before = option_value(t->name);
-    char said[8192] = "";
-    int pipes[2], old = dup(2);
+    const struct end *end = argument;
+    static void *slot[200];
+    uint64_t state = 31;
 
-    setenv(t->variable, t->value, 1);
-    REQUIRE(pipe(pipes) == 0);
-    dup2(pipes[1], 2);
-    block_of(10);
-    dup2(old, 2);
-    fcntl(pipes[0], F_SETFL, O_NONBLOCK);
-    ssize_t length = read(pipes[0], said, sizeof said - 1);
-    said[length > 0 ? length : 0] = '\0';
-
-    size_t wanted = t->wanted != 0 ? t->wanted : before, got = option_value(t->name);
-    if (got != wanted || (t->said == NULL ? said[0] != '\0' : strstr(said, t->said) == NULL)) {
-        fprintf(stderr, "# %s=%s: %s is %zu, wanted %zu; said: %s\n", t->variable, t->value, t->name, got, wanted, said);
-        _exit(1);
+    REQUIRE(cell_option_set(end->name, end->value) == 0);
+    REQUIRE(cell_option_get(end->name, &(size_t){ 0 }) == 0);
+    for (int i = 0; i < 4000; i++) {
+        size_t at = random_from(&state) % COUNT_OF(slot), kind = random_from(&state) % 100;
+        size_t size = random_from(&state) % (kind < 60 ? 100 : kind < 95 ? 3000 : 300000);
+        cell_free(slot[at]);
+        slot[at] = block_of(size);
+        memset(slot[at], (int)i, size);
     }
+    REQUIRE_SOUND_HEAP();
+    for (size_t i = 0; i < COUNT_OF(slot); i++)
+        cell_free(slot[i]);
+    REQUIRE_SOUND_HEAP();
 }
 
-static void text_of_the_environment(void **state)
+static void both_ends_of_every_range_work(void **state)
 {
+    static const struct { struct end low, high; } rows[] = {
+#define CELL_TUNABLE(name, initial, minimum, maximum, unit, when, text) { { #name, (size_t)(minimum) }, { #name, (size_t)(maximum) } },
+#include "tunables.def"
+#undef CELL_TUNABLE
+    };
     int wrong = 0;
 
     (void)state;
-    for (size_t i = 0; i < COUNT_OF(texts); i++)
-        wrong += status_of_child(read_text, &texts[i]) != 0;
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        for (int high = 0; high < 2; high++) {
+            const struct end *end = high ? &rows[i].high : &rows[i].low;
+            if (status_of_child(use_at_end, end) != 0) {
+                print_error("# %s:%zu\n", end->name, end->value);
+                wrong++;
+            }
+        }
     assert_int_equal(wrong, 0);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_default_is_another), cmocka_unit_test(reached_by_environment),
-        cmocka_unit_test(reached_by_option_set), cmocka_unit_test(reached_by_mallopt),
-        cmocka_unit_test(errors_of_option_set), cmocka_unit_test(text_of_the_environment),
+        cmocka_unit_test(every_tunable_has_a_probe), cmocka_unit_test(the_default_is_another),
+        cmocka_unit_test(reached_by_environment), cmocka_unit_test(reached_by_option_set),
+        cmocka_unit_test(reached_by_mallopt), cmocka_unit_test(errors_of_option_set),
+        cmocka_unit_test(both_ends_of_every_range_work),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

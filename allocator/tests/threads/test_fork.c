@@ -1,5 +1,6 @@
 /* test_fork.c - fork while other threads allocate: the child goes on, allocates, and frees what the parent had. */
 #include <pthread.h>
+#include <sched.h>
 
 #include "support.h"
 
@@ -18,10 +19,18 @@ static void *allocate_all_the_time(void *argument)
         cell_free(block[at]);
         block[at] = cell_malloc(random_from(&state) % (random_from(&state) % 16 == 0 ? 200000 : 800));
         REQUIRE(block[at] != NULL);
+        if (state % 32 == 0)
+            sched_yield();              /* the others shall fork meanwhile */
     }
     for (size_t i = 0; i < COUNT_OF(block); i++)
         cell_free(block[i]);
     return NULL;
+}
+
+static void *allocate_once(void *unused)
+{
+    cell_free(cell_malloc(100));
+    return unused;
 }
 
 /* In the child: everything works, and the heap is sound although the others stood anywhere. */
@@ -95,7 +104,62 @@ static void with_threads_running(void (*work)(void))
 
 static void fork_from_main(void)
 {
-    fork_many(is_long_run() ? 10000 : UNDER_SANITIZER ? 20 : 300, 0);
+    fork_many(is_long_run() ? 5000 : UNDER_SANITIZER ? 20 : 300, 0);
+}
+
+/* Threads that begin and end all the time take the locks that others seldom need. */
+static void *start_threads_all_the_time(void *unused)
+{
+    pthread_t thread;
+
+    while (__atomic_load_n(&going, __ATOMIC_RELAXED)) {
+        REQUIRE(pthread_create(&thread, NULL, allocate_once, unused) == 0);
+        pthread_join(thread, NULL);
+    }
+    return NULL;
+}
+
+/* Ten thousand times, from three threads: each child needs every lock once, and few pages. */
+#define STORM 10002
+
+static void use_every_lock(void)
+{
+    alarm(60);
+    for (size_t i = 0; i < COUNT_OF(shared); i += 9)
+        cell_free(shared[i]);
+    for (size_t size = 1; size < 300000; size *= 8)
+        cell_free(cell_malloc(size));
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, allocate_once, NULL) != 0 || pthread_join(thread, NULL) != 0)
+        _exit(2);
+    struct cell_heap *heap = cell_heap_create(0);
+    _exit(heap == NULL || cell_heap_malloc(heap, 100) == NULL);
+}
+
+static void *fork_a_third(void *unused)
+{
+    for (int i = 0; i < STORM / 3; i++) {
+        int status = -1;
+        pid_t child = fork();
+        REQUIRE(child >= 0);
+        if (child == 0)
+            use_every_lock();
+        REQUIRE(waitpid(child, &status, 0) == child);
+        REQUIRE_EQUAL(status, 0);
+    }
+    return unused;
+}
+
+static void fork_ten_thousand_times(void)
+{
+    pthread_t thread[3];
+
+    for (size_t i = 0; i < COUNT_OF(thread); i++)
+        REQUIRE(pthread_create(&thread[i], NULL, i == 0 ? start_threads_all_the_time : fork_a_third, NULL) == 0);
+    fork_a_third(NULL);
+    __atomic_store_n(&going, 0, __ATOMIC_RELAXED);
+    for (size_t i = 0; i < COUNT_OF(thread); i++)
+        pthread_join(thread[i], NULL);
 }
 
 static void fork_nested(void)
@@ -116,6 +180,7 @@ static void fork_from_threads(void)
 TEST(while_others_allocate)     { with_threads_running(fork_from_main); }
 TEST(nested)                    { with_threads_running(fork_nested); }
 TEST(from_several_threads)      { with_threads_running(fork_from_threads); }
+TEST(ten_thousand_times)        { with_threads_running(fork_ten_thousand_times); }
 
 TEST(of_a_single_thread)
 {
@@ -171,7 +236,7 @@ int main(void)
         cmocka_unit_test(of_a_single_thread), cmocka_unit_test(while_others_allocate), cmocka_unit_test(nested),
         cmocka_unit_test(threads_of_the_child), cmocka_unit_test(handlers_that_allocate),
 #if !UNDER_SANITIZER
-        cmocka_unit_test(from_several_threads),
+        cmocka_unit_test(from_several_threads), cmocka_unit_test(ten_thousand_times),
 #endif
     };
 #if defined(__SANITIZE_THREAD__)

@@ -1,16 +1,8 @@
-/* test_threads.c - many threads at once: churn with stamps, blocks freed by other threads, thread ends, TLS destructors. */
-#include <pthread.h>
+/* test_threads.c - many threads at once: churn with stamps, blocks freed by other threads, what caches and the depot pass on. */
 #include <sched.h>
 
 #include "depot.h"
-#include "support.h"
-
-#define SCALE (UNDER_SANITIZER ? 8 : 1)
-
-static void start(pthread_t *thread, void *(*work)(void *), void *argument)
-{
-    REQUIRE(pthread_create(thread, NULL, work, argument) == 0);
-}
+#include "threads.h"
 
 /* ---- churn: every thread by itself ------------------------------------------------------------------------------- */
 
@@ -175,63 +167,7 @@ TEST(producer_and_consumer)
     REQUIRE(stats.heap_bytes < (size_t)32 << 20);       /* at most 256 blocks live at a time in each ring */
 }
 
-/* ---- the end of threads ----------------------------------------------------------------------------------------------- */
-
-static void *allocate_and_end(void *unused)
-{
-    void *block[50];
-
-    for (size_t i = 0; i < COUNT_OF(block); i++)
-        block[i] = cell_malloc(16 + i * 9);
-    for (size_t i = 0; i < COUNT_OF(block); i++)
-        cell_free(block[i]);
-    return unused;
-}
-
-TEST(short_threads_with_bounded_memory)
-{
-    pthread_t thread;
-    int count = 10000 / SCALE;
-    size_t footprint = 0, metadata = 0;
-
-    for (int i = 0; i < count; i++) {
-        start(&thread, allocate_and_end, NULL);
-        pthread_join(thread, NULL);
-        if (i == 100) {
-            footprint = stats_now().footprint_bytes;
-            metadata = stats_now().metadata_bytes;
-        }
-    }
-    REQUIRE(stats_now().footprint_bytes <= footprint + 65536);
-    REQUIRE_EQUAL(stats_now().metadata_bytes, metadata);
-    REQUIRE_SOUND_HEAP();
-}
-
-static void *fill_a_cache(void *unused)
-{
-    void *block[500];
-
-    for (size_t i = 0; i < COUNT_OF(block); i++)
-        block[i] = cell_malloc(40);
-    for (size_t i = 0; i < COUNT_OF(block); i++)
-        cell_free(block[i]);
-    REQUIRE(stats_now().cached_bytes != 0);
-    return unused;
-}
-
-/* With its cache returned, every byte of the heap but a few kept pools is free again. */
-TEST(thread_end_returns_its_cache)
-{
-    pthread_t thread;
-
-    cell_malloc(40);
-    for (int i = 0; i < 20; i++) {
-        start(&thread, fill_a_cache, NULL);
-        pthread_join(thread, NULL);
-    }
-    REQUIRE(stats_now().pool_bytes <= 16 * 4096);
-    REQUIRE(stats_now().heap_bytes <= 32 * 4096);
-}
+/* ---- what threads keep and pass on ----------------------------------------------------------------------------------------- */
 
 static void *freed_there[4000];
 
@@ -270,74 +206,74 @@ TEST(batches_pass_from_thread_to_thread)
     REQUIRE_SOUND_HEAP();
 }
 
-static pthread_key_t key;
-static int destroyed;
-
-/* Allocates anew, and sets the key again as long as it may. */
-static void destroy(void *block)
+static void *reuse_by_class(void *unused)
 {
-    for (size_t size = 1; size < 700; size += 13) {
-        void *other = cell_malloc(size);
-        REQUIRE(other != NULL);
-        memset(other, 7, size);
-        cell_free(other);
-    }
+    char *block = cell_malloc(5000), *apart = cell_malloc(600);
+
+    REQUIRE(cell_usable_size(block) >= 5000);
     cell_free(block);
-    __atomic_fetch_add(&destroyed, 1, __ATOMIC_RELAXED);
-    pthread_setspecific(key, cell_malloc(100));
-}
-
-static void *set_key(void *unused)
-{
-    pthread_setspecific(key, cell_malloc(50));
+    REQUIRE(cell_malloc(4700) == block);        /* of the same class: 4616 to 5112 */
+    REQUIRE(cell_malloc(4700) != block);
+    cell_free(block);
+    REQUIRE(cell_malloc(4616) == block);
+    cell_free(apart);
     return unused;
 }
 
-/* Keys of the program, made before and after the allocator's own: some destructors run when the cache is gone. */
-TEST(allocation_in_destructors)
+/* A class rounds sizes up, and its bin holds chunks that were made for others of it. */
+static void *free_by_size(void *unused)
+{
+    void *block[8];
+
+    for (size_t size = 0; size < 40000; size += size / 97 + 1) {
+        for (size_t i = 0; i < COUNT_OF(block); i++)
+            block[i] = cell_malloc(size);
+        for (size_t i = 0; i < COUNT_OF(block); i++)
+            cell_free_sized(block[i], size);
+    }
+    return unused;
+}
+
+TEST(sized_frees_between_threads)
 {
     pthread_t thread;
 
-    REQUIRE(pthread_key_create(&key, destroy) == 0);
-    for (int i = 0; i < 200; i++) {
-        start(&thread, set_key, NULL);
-        pthread_join(thread, NULL);
-    }
-    REQUIRE(pthread_key_create(&key, destroy) == 0);
-    for (int i = 0; i < 200; i++) {
-        start(&thread, set_key, NULL);
-        pthread_join(thread, NULL);
-    }
-    REQUIRE(destroyed >= 400);
+    free_by_size(NULL);
+    start(&thread, free_by_size, NULL);
+    pthread_join(thread, NULL);
+    free_by_size(NULL);
     REQUIRE_SOUND_HEAP();
-    REQUIRE(stats_now().footprint_bytes < (size_t)4 << 20);
 }
 
-static void allocate_at_exit(void)
+static void *exceed_the_share(void *unused)
 {
-    void *block = cell_malloc(100), *large = cell_malloc(1 << 20);
+    static void *block[4096];
 
-    REQUIRE(block != NULL && large != NULL);
-    cell_free(block);
-    cell_free(large);
-    const char *why;
-    if (cell_check(&why) != 0)
-        _exit(1);
-    _exit(42);
+    for (size_t round = 0; round < 8; round++) {
+        size_t size = 1500 << round % 4;
+        for (size_t i = 0; i < COUNT_OF(block) >> round % 4; i++)
+            block[i] = cell_malloc(size);
+        for (size_t i = 0; i < COUNT_OF(block) >> round % 4; i++)
+            cell_free(block[i]);
+    }
+    const struct cell_stats stats = stats_now();
+    REQUIRE(stats.cached_bytes > 8192);
+    REQUIRE(stats.cached_bytes <= stats.resident_bytes / 4);
+    REQUIRE_SOUND_HEAP();
+    return unused;
 }
 
-static void leave(const void *unused)
+/* Between threads, chunks up to 32 KiB are cached by size class, and bounded in bytes. */
+TEST(classes_between_threads)
 {
-    (void)unused;
-    atexit(allocate_at_exit);
-    cell_free(cell_malloc(10));
-    exit(1);
-}
+    pthread_t thread;
 
-static void allocation_at_exit(void **state)
-{
-    (void)state;
-    assert_int_equal(WEXITSTATUS(status_of_child(leave, NULL)), 42);
+    cell_free(cell_malloc(5000));
+    start(&thread, reuse_by_class, NULL);
+    pthread_join(thread, NULL);
+    start(&thread, exceed_the_share, NULL);
+    pthread_join(thread, NULL);
+    REQUIRE_SOUND_HEAP();
 }
 
 int main(void)
@@ -346,12 +282,8 @@ int main(void)
         cmocka_unit_test(churn_by_1), cmocka_unit_test(churn_by_2), cmocka_unit_test(churn_by_4),
         cmocka_unit_test(churn_by_16), cmocka_unit_test(churn_without_caches), cmocka_unit_test(churn_without_cells),
         cmocka_unit_test(churn_while_purging), cmocka_unit_test(check_and_trim_while_others_allocate),
-        cmocka_unit_test(producer_and_consumer), cmocka_unit_test(short_threads_with_bounded_memory),
-        cmocka_unit_test(thread_end_returns_its_cache), cmocka_unit_test(batches_pass_from_thread_to_thread),
-#if !defined(__SANITIZE_THREAD__)       /* it counts a thread as ended before the last destructors run */
-        cmocka_unit_test(allocation_in_destructors),
-#endif
-        cmocka_unit_test(allocation_at_exit),
+        cmocka_unit_test(producer_and_consumer), cmocka_unit_test(batches_pass_from_thread_to_thread),
+        cmocka_unit_test(classes_between_threads), cmocka_unit_test(sized_frees_between_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

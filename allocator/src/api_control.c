@@ -1,0 +1,101 @@
+/* api_control.c - options, trimming, the footprint and its limit, and looking inside. */
+#include "cellmalloc.h"
+
+#include <errno.h>
+
+#include "api.h"
+#include "override.h"
+#include "print.h"
+#include "tcache.h"
+
+/* ---- tuning ---------------------------------------------------------------------------------------------------- */
+
+int cell_option_set(const char *name, size_t value)
+{
+    switch (cell_tunables_set(name, value, cell_heap_is_ready(&cell_heap_main))) {
+    case CELL_TUNABLE_OK:       return 0;
+    case CELL_TUNABLE_UNKNOWN:  return cell_api_fail(ENOENT);
+    case CELL_TUNABLE_TOO_LATE: return cell_api_fail(EBUSY);
+    default:                    return cell_api_fail(ERANGE);
+    }
+}
+
+int cell_option_get(const char *name, size_t *value)
+{
+    return cell_tunables_get(name, value) ? 0 : cell_api_fail(ENOENT);
+}
+
+int cell_trim(size_t pad)
+{
+    int saved = errno;
+
+    if (!cell_heap_is_ready(&cell_heap_main))
+        return 0;
+    cell_tcache_flush();
+    bool any = cell_heap_trim(&cell_heap_main, pad);
+    errno = saved;
+    return any;
+}
+
+size_t cell_footprint(void)
+{
+    return cell_heap_is_ready(&cell_heap_main) ? cell_heap_footprint(&cell_heap_main) : 0;
+}
+
+size_t cell_max_footprint(void)
+{
+    return cell_heap_is_ready(&cell_heap_main) ? cell_heap_footprint_peak(&cell_heap_main) : 0;
+}
+
+size_t cell_footprint_limit(void)
+{
+    return cell_option.footprint_limit;
+}
+
+size_t cell_set_footprint_limit(size_t bytes)
+{
+    cell_tunables_set_nearest("footprint_limit", bytes, cell_heap_is_ready(&cell_heap_main));
+    return cell_option.footprint_limit;
+}
+
+/* ---- looking inside --------------------------------------------------------------------------------------------- */
+
+static int finish(struct cell_text *text)
+{
+    int error = cell_text_finish(text);
+
+    return error == 0 ? 0 : cell_api_fail(error);
+}
+
+int cell_stats_text(int fd)
+{
+    struct cell_census census;
+    struct cell_text text;
+
+    cell_stats_count(NULL, &census);
+    cell_text_start_fd(&text, fd);
+    cell_print_text(&text, &census);
+    return finish(&text);
+}
+
+int cell_stats_json(int fd)
+{
+    struct cell_census census;
+    struct cell_text text;
+
+    cell_stats_count(NULL, &census);
+    cell_text_start_fd(&text, fd);
+    cell_print_json(&text, &census);
+    return finish(&text);
+}
+
+int cell_dump_json(int fd)
+{
+    struct cell_text text;
+
+    cell_text_start_fd(&text, fd);
+    cell_print_dump(&text);
+    return finish(&text);
+}
+
+CELL_OVERRIDE_CONTROL_NAMES
