@@ -19,11 +19,11 @@ RECORDER_SRC := $(wildcard replay/record/preload*.c)
 $(OUT)/libheaplay-record.so: $(RECORDER_SRC) $(wildcard replay/record/*.h)
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 $(WARN) -O2 -g -fPIC -fvisibility=hidden -ftls-model=initial-exec $(HP_CPPFLAGS) \
-	    -shared -o $@ $(RECORDER_SRC) -Wl,-z,now,-z,relro,-z,nodelete
+	    -shared -o $@ $(RECORDER_SRC) -static-libgcc -Wl,--exclude-libs,ALL -Wl,-z,now,-z,relro,-z,nodelete
 
 # The replay worker is a program of its own: small, few libraries, so that the allocator it runs under is alone in it.
 # AddressSanitizer brings an allocator of its own, so the worker goes without it; ThreadSanitizer is what tsan is for.
-WORKER_SRC := $(wildcard replay/engine/worker*.c) replay/measure/resident.c
+WORKER_SRC := $(wildcard replay/engine/worker*.c) replay/measure/resident.c replay/measure/counters.c
 WORKER_MODE := $(if $(filter asan,$(BUILD)),-O2 -g,$(MODE))
 $(OUT)/heaplay-worker: $(WORKER_SRC) $(wildcard replay/engine/*.h replay/measure/*.h)
 	@mkdir -p $(@D)
@@ -53,10 +53,14 @@ ARTIFACTS += $(BROKEN_LIBS) $(OUT)/replay/tests/make_kinds
 
 # Recorder: programs that its tests record, and what recording costs.
 RECORD_TARGETS := $(patsubst replay/%.c,$(OUT)/replay/%,$(wildcard replay/tests/targets/record_*.c)) \
-                  $(OUT)/replay/tests/targets/record_cxx $(OUT)/replay/tests/targets/record_static
+                  $(OUT)/replay/tests/targets/record_cxx $(OUT)/replay/tests/targets/record_static \
+                  $(OUT)/replay/tests/targets/record_static_pause
 $(OUT)/replay/tests/targets/record_static: replay/tests/targets/record_calls.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O1 -fno-builtin -static -o $@ $<
+$(OUT)/replay/tests/targets/record_static_pause: replay/tests/targets/pause.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O1 -static -o $@ $<
 $(OUT)/replay/tests/targets/record_%: replay/tests/targets/record_%.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 $(WARN) -O1 -g -fno-builtin -o $@ $< -lpthread -ldl
@@ -65,8 +69,9 @@ $(OUT)/replay/tests/targets/record_cxx: replay/tests/targets/record_cxx.cpp
 	$(CXX) -std=c++17 $(CXXWARN) -O1 -g -fno-builtin -o $@ $<
 $(OUT)/replay/bench/record_overhead: replay/bench/record_overhead.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 $(WARN) -O2 -g -fno-builtin -o $@ $<
+	$(CC) -std=gnu11 $(WARN) -O2 -g -fno-builtin -o $@ $< -lpthread
 ARTIFACTS += $(RECORD_TARGETS) $(OUT)/replay/bench/record_overhead
 .PHONY: record-overhead
 record-overhead: $(OUT)/heaplay $(OUT)/libheaplay-record.so $(OUT)/replay/bench/record_overhead ## measure what recording costs the recorded program
-	OUT=$(OUT) replay/bench/record_overhead.sh
+	@$(call ready,build scripts micro record)
+	@py=$$(scripts/python.sh) && OUT=$(OUT) $$py scripts/record_overhead.py $(OVERHEAD_ARGS)

@@ -4,7 +4,6 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <gnu/libc-version.h>
 #include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,7 +46,8 @@ static bool exports(const char *file, size_t size, const char *name)
     return false;
 }
 
-static const char *judge(const char *file, size_t size)
+/* What is wrong with the file; NULL: nothing. symbol NULL: whatever it exports. */
+static const char *judge(const char *file, size_t size, const char *symbol)
 {
     const ElfW(Ehdr) *head = (const void *)file;
 
@@ -58,12 +58,12 @@ static const char *judge(const char *file, size_t size)
         return "is built for another machine";
     if (head->e_type != ET_DYN)
         return "is not a shared library";
-    if (!exports(file, size, "malloc"))
-        return "does not export malloc";
+    if (symbol && !exports(file, size, symbol))
+        return "does not export";
     return NULL;
 }
 
-int hp_inspect_library(const char *path, char *error, size_t error_size)
+int hp_inspect_library(const char *path, const char *symbol, char *error, size_t error_size)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct stat st;
@@ -78,14 +78,79 @@ int hp_inspect_library(const char *path, char *error, size_t error_size)
     }
     if (st.st_size > 0) {
         char *file = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        fault = file == MAP_FAILED ? "cannot be mapped" : judge(file, (size_t)st.st_size);
+        fault = file == MAP_FAILED ? "cannot be mapped" : judge(file, (size_t)st.st_size, symbol);
         if (file != MAP_FAILED)
             munmap(file, (size_t)st.st_size);
     }
     close(fd);
-    if (fault)
+    if (fault && strcmp(fault, "does not export") == 0)
+        snprintf(error, error_size, "%s does not export %s: give a library that can be preloaded in place of malloc, or "
+                 "NAME=PREFIX:PATH for one whose calls have a prefix", path, symbol);
+    else if (fault)
         snprintf(error, error_size, "%s %s: give a library that can be preloaded in place of malloc", path, fault);
     return fault ? -1 : 0;
+}
+
+/* Texts of a section, each once, to `build` as far as it has room. */
+static void add_texts(const char *from, size_t bytes, char *build, size_t size)
+{
+    for (size_t at = 0, n; at < bytes; at += n + 1) {
+        const char *text = from + at;
+        size_t used = strlen(build);
+        n = strnlen(text, bytes - at);
+        if (n && n < bytes - at && !strstr(build, text))
+            snprintf(build + used, size - used, "%s%s", used ? "; " : "", text);
+    }
+}
+
+/* What compilers leave behind: their name in .comment, with -frecord-gcc-switches or -frecord-command-line their flags. */
+static void read_build(const char *file, size_t size, char *build, size_t build_size)
+{
+    const ElfW(Ehdr) *head = (const void *)file;
+
+    if (judge(file, size, NULL) || head->e_shoff == 0 || head->e_shstrndx >= head->e_shnum ||
+        head->e_shoff + (size_t)head->e_shnum * sizeof(ElfW(Shdr)) > size)
+        return;
+    const ElfW(Shdr) *section = (const void *)(file + head->e_shoff), *names = &section[head->e_shstrndx];
+    if (names->sh_offset + names->sh_size > size || names->sh_size == 0)
+        return;
+    for (unsigned i = 0; i < head->e_shnum; i++) {
+        const ElfW(Shdr) *s = &section[i];
+        if (s->sh_name >= names->sh_size || s->sh_type == SHT_NOBITS || s->sh_offset + s->sh_size > size)
+            continue;
+        const char *name = file + names->sh_offset + s->sh_name;
+        size_t room = names->sh_size - s->sh_name;
+        if (strncmp(name, ".comment", room) == 0 || strncmp(name, ".GCC.command.line", room) == 0)
+            add_texts(file + s->sh_offset, s->sh_size, build, build_size);
+    }
+}
+
+void hp_inspect_build(const char *path, char *build, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+
+    build[0] = 0;
+    if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > 0) {
+        char *file = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (file != MAP_FAILED) {
+            read_build(file, (size_t)st.st_size, build, size);
+            munmap(file, (size_t)st.st_size);
+        }
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
+bool hp_inspect_is_allocator(const char *path)
+{
+    static const char *const calls[] = { "malloc", "free", "calloc", "realloc" };
+    char error[1200];
+
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
+        if (hp_inspect_library(path, calls[i], error, sizeof error) != 0)
+            return false;
+    return true;
 }
 
 /* The package manager knows best; a versioned file name is the next best. */
@@ -119,10 +184,6 @@ static bool package_version(const char *path, char *version, size_t size)
 void hp_inspect_version(const char *path, char *version, size_t size)
 {
     version[0] = 0;
-    if (!path[0]) {
-        snprintf(version, size, "glibc %s", gnu_get_libc_version());
-        return;
-    }
     if (package_version(path, version, size))
         return;
     const char *base = strrchr(path, '/');

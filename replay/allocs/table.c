@@ -1,10 +1,14 @@
 /* table.c - the known allocators, one row each, and how an --alloc argument is understood; see allocs.h. */
 #include "allocs/allocs.h"
 
+#include <dlfcn.h>
 #include <glob.h>
+#include <gnu/libc-version.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "allocs/backend.h"
@@ -86,6 +90,47 @@ bool hp_alloc_known(size_t index, const char **name, const char **what, bool *in
     return true;
 }
 
+/* The rows' libraries, the C library, the loader. */
+static bool is_known(const char *path)
+{
+    const char *base = strrchr(path, '/') + 1;
+    char known[PATH_MAX];
+
+    for (size_t i = 0; i < ROWS; i++)
+        if (locate(&rows[i], known) && strcmp(known, path) == 0)
+            return true;
+    return strncmp(base, "libc.so", 7) == 0 || strncmp(base, "libc-", 5) == 0 || strncmp(base, "ld-", 3) == 0;
+}
+
+static void scan(const char *directory, void (*each)(const char *path, void *context), void *context)
+{
+    char pattern[PATH_MAX], path[PATH_MAX];
+    struct stat st;
+    glob_t found;
+
+    snprintf(pattern, sizeof pattern, "%s/*.so*", directory);
+    if (glob(pattern, 0, NULL, &found) == 0)
+        for (size_t i = 0; i < found.gl_pathc; i++)     /* a link names a library that is met under its own name */
+            if (lstat(found.gl_pathv[i], &st) == 0 && S_ISREG(st.st_mode) && realpath(found.gl_pathv[i], path) &&
+                hp_inspect_is_allocator(path) && !is_known(path))
+                each(path, context);
+    globfree(&found);
+}
+
+void hp_alloc_others(void (*each)(const char *path, void *context), void *context)
+{
+    const char *named = getenv("LD_LIBRARY_PATH");
+    char list[4096], *save = NULL;
+    struct stat st;
+
+    snprintf(list, sizeof list, "%s", named ? named : "");
+    for (char *d = strtok_r(list, ":", &save); d; d = strtok_r(NULL, ":", &save))
+        scan(d, each, context);
+    for (size_t i = 0; i < sizeof directories / sizeof *directories; i++)
+        if (strncmp(directories[i], "/lib", 4) != 0 || (lstat("/lib", &st) == 0 && !S_ISLNK(st.st_mode)))
+            scan(directories[i], each, context);
+}
+
 static int unknown(const char *name, char *error, size_t size)
 {
     int used = snprintf(error, size, "unknown allocator '%s': known are", name);
@@ -125,13 +170,53 @@ static int set_variables(struct hp_allocator *out, char *list, char *error, size
     return 0;
 }
 
+/* "cell_:/path": a prefix that could begin a name in C, then a colon. Splits text; the path that is left. */
+static char *take_prefix(char *text, char prefix[64])
+{
+    size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789");
+
+    prefix[0] = 0;
+    if (n == 0 || n > 63 || text[n] != ':' || (text[0] >= '0' && text[0] <= '9'))
+        return text;
+    memcpy(prefix, text, n);
+    prefix[n] = 0;
+    return text + n + 1;
+}
+
+/* The file behind an allocator: opened, looked into, hashed. */
+static int examine(struct hp_allocator *out, char *error, size_t error_size)
+{
+    char symbol[80];
+    Dl_info libc;
+
+    if (!out->path[0] && dladdr((void *)(uintptr_t)gnu_get_libc_version, &libc) && realpath(libc.dli_fname, out->file)) {
+        snprintf(out->version, sizeof out->version, "glibc %s", gnu_get_libc_version());
+    } else {
+        snprintf(out->file, sizeof out->file, "%s", out->path);
+        if (hp_archive_is(out->file) && (out->archive_fd = hp_archive_load(out->file, out->path, error, error_size)) < 0)
+            return -1;
+        snprintf(symbol, sizeof symbol, "%smalloc", out->prefix);
+        if (hp_inspect_library(out->path, symbol, error, error_size) != 0) {
+            if (out->archive_fd >= 0)
+                snprintf(error, error_size, "%s does not export %s: give NAME=PREFIX:PATH with the prefix of its calls",
+                         out->file, symbol);
+            return -1;
+        }
+        hp_inspect_version(out->file, out->version, sizeof out->version);
+    }
+    hp_inspect_build(out->path[0] ? out->path : out->file, out->build, sizeof out->build);
+    hp_sha256_file(out->file, out->sha256);
+    return 0;
+}
+
 int hp_alloc_find(const char *spec, struct hp_allocator *out, char *error, size_t error_size)
 {
     char text[PATH_MAX + 1024], *variables, *path, *label;
 
     memset(out, 0, sizeof *out);
+    out->archive_fd = -1;
     if (snprintf(text, sizeof text, "%s", spec) >= (int)sizeof text || !spec[0]) {
-        snprintf(error, error_size, "'%.40s' is no allocator: give NAME, NAME=PATH or NAME@VAR=VALUE", spec);
+        snprintf(error, error_size, "'%.40s' is no allocator: give NAME, NAME=PATH, NAME=PREFIX:PATH or NAME@VAR=VALUE", spec);
         return -1;
     }
     if ((label = strrchr(text, '#')))
@@ -142,6 +227,8 @@ int hp_alloc_find(const char *spec, struct hp_allocator *out, char *error, size_
         *path++ = 0;
     snprintf(out->name, sizeof out->name, "%.60s%s%.120s%s%.60s", text, variables ? "@" : "", variables ? variables : "",
              label ? "#" : "", label ? label + 1 : "");
+    if (path)
+        path = take_prefix(path, out->prefix);
     if (!path) {
         if (find_named(text, out, error, error_size) != 0)
             return -1;
@@ -151,14 +238,7 @@ int hp_alloc_find(const char *spec, struct hp_allocator *out, char *error, size_
     }
     if (variables && set_variables(out, variables, error, error_size) != 0)
         return -1;
-    if (out->backend == HP_BACKEND_LIBRARY) {
-        if (out->path[0] && hp_inspect_library(out->path, error, error_size) != 0)
-            return -1;
-        hp_inspect_version(out->path, out->version, sizeof out->version);
-        if (out->path[0])
-            hp_sha256_file(out->path, out->sha256);
-    }
-    return 0;
+    return out->backend == HP_BACKEND_LIBRARY ? examine(out, error, error_size) : 0;
 }
 
 void hp_alloc_release(struct hp_allocator *a)
@@ -166,4 +246,7 @@ void hp_alloc_release(struct hp_allocator *a)
     for (int i = 0; i < a->variables; i++)
         free(a->variable[i]);
     a->variables = 0;
+    if (a->archive_fd >= 0)
+        close(a->archive_fd);
+    a->archive_fd = -1;
 }

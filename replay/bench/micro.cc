@@ -2,7 +2,8 @@
 //
 // Each benchmark is one pattern of calls whose cost is known to separate allocators: see the tables at the end of this
 // file. The allocator is whatever malloc resolves to; "malloc_from" in the context of the JSON output names its
-// file. Memory is the growth of the kernel's high-water mark over a benchmark's memory pass (benchmark::MemoryManager).
+// file. Memory (benchmark::MemoryManager) is what the process's peak of anonymous memory lies above its start, so each
+// benchmark needs a process of its own.
 #include <benchmark/benchmark.h>
 
 #include <dlfcn.h>
@@ -257,10 +258,10 @@ BENCHMARK(larson)->ThreadRange(1, 8)->UseRealTime();
 BENCHMARK(false_sharing)->ThreadRange(1, 8)->UseRealTime();
 BENCHMARK(thread_start_stop)->UseRealTime();
 
-long status_kib(const char *name)
+long field_kib(const char *path, const char *name)
 {
     char text[4096];
-    int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
     if (fd >= 0)
         close(fd);
@@ -271,28 +272,22 @@ long status_kib(const char *name)
     return found ? std::strtol(found + std::strlen(name), nullptr, 10) : 0;
 }
 
-// Peak RSS of the extra pass that the library makes for memory, over what was resident when it began.
+// Anonymous memory now, by smaps_rollup, and how far the high-water mark lies above what is resident now: pages of files,
+// which come in with the code that is run, do not count.
 class HighWater : public benchmark::MemoryManager {
 public:
-    void Start() override
-    {
-        int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
-        if (fd >= 0) {
-            if (write(fd, "5", 1) != 1)
-                std::fputs("micro: cannot reset the high-water mark\n", stderr);
-            close(fd);
-        }
-        start_kib_ = status_kib("VmRSS:");
-    }
+    void Start() override {}
     void Stop(Result &result) override
     {
+        long above = field_kib("/proc/self/status", "VmHWM:") - field_kib("/proc/self/smaps_rollup", "Rss:");
+        long now = field_kib("/proc/self/smaps_rollup", "Anonymous:");
         result.num_allocs = 0;
-        result.max_bytes_used = (status_kib("VmHWM:") - start_kib_) * 1024;
+        result.max_bytes_used = (now + (above > 0 ? above : 0) - start_kib_) * 1024;
     }
     void Stop(Result *result) override { Stop(*result); }
 
 private:
-    long start_kib_ = 0;
+    long start_kib_ = field_kib("/proc/self/smaps_rollup", "Anonymous:");
 };
 
 std::string provider_of_malloc()

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "engine/plan.h"
 
@@ -21,6 +23,23 @@ bool hp_arg_whole(const char *text, uint64_t low, uint64_t high, uint64_t *out)
     return errno == 0 && *end == 0 && *out >= low && *out <= high;
 }
 
+bool hp_arg_bytes(const char *text, uint64_t *out)
+{
+    static const char units[] = "KMG";
+    size_t digits = strspn(text, "0123456789");
+    const char *unit = text[digits] ? strchr(units, toupper((unsigned char)text[digits])) : NULL;
+    unsigned shift = unit ? 10 * (unsigned)(unit - units + 1) : 0;
+    char number[24];
+
+    if (digits >= sizeof number || (text[digits] && (!unit || text[digits + 1])))
+        return false;
+    snprintf(number, sizeof number, "%.*s", (int)digits, text);
+    if (!hp_arg_whole(number, 1, UINT64_MAX >> shift, out))
+        return false;
+    *out <<= shift;
+    return true;
+}
+
 bool hp_arg_real(const char *text, double low, double high, double *out)
 {
     char *end;
@@ -32,7 +51,7 @@ bool hp_arg_real(const char *text, double low, double high, double *out)
 
 bool hp_arg_touch(const char *text, int *touch, uint64_t *lines)
 {
-    static const char *const name[HP_TOUCH_COUNT] = { "none", "first", "page", "line", "all" };
+    static const char *const name[HP_TOUCH_COUNT] = { "none", "first", "page", "line", "all", "recorded" };
 
     if (strncmp(text, "line:", 5) == 0) {
         *touch = HP_TOUCH_LINE;
@@ -44,6 +63,15 @@ bool hp_arg_touch(const char *text, int *touch, uint64_t *lines)
             return true;
         }
     return false;
+}
+
+bool hp_arg_same_file(const char *in, const char *out)
+{
+    struct stat a, b;
+    int from = strcmp(in, "-") ? stat(in, &a) : fstat(STDIN_FILENO, &a);
+
+    return strcmp(out, "-") && from == 0 && stat(out, &b) == 0 && S_ISREG(b.st_mode)
+        && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
 void hp_arg_join(const char *program, int argc, char **argv, char *text, size_t size)

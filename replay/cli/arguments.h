@@ -7,8 +7,11 @@
 #include <stdint.h>
 
 bool hp_arg_whole(const char *text, uint64_t low, uint64_t high, uint64_t *out);
+bool hp_arg_bytes(const char *text, uint64_t *out);                    /* at least 1; K, M, G: powers of 1024 */
 bool hp_arg_real(const char *text, double low, double high, double *out);
 bool hp_arg_touch(const char *text, int *touch, uint64_t *lines);      /* enum hp_touch */
+bool hp_arg_same_file(const char *in, const char *out);                 /* a regular file, also through links;
+                                                                           in "-": standard input */
 void hp_arg_join(const char *program, int argc, char **argv, char *text, size_t size);
 
 #endif

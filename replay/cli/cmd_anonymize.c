@@ -5,8 +5,10 @@
 #include "cli/arguments.h"
 #include "cli/commands.h"
 #include "cli/derive.h"
+#include "trace/validate.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static uint64_t blur(uint64_t size, uint64_t seed)
@@ -21,14 +23,28 @@ static uint64_t blur(uint64_t size, uint64_t seed)
     return above + step * (2 * ((hash >> 32) % choices) + 1);
 }
 
+/* Calls with a count or a wide alignment keep their sizes, and so does what is said of their blocks later. */
+static bool keeps_size(struct hp_derive *d, struct hp_derive_map *kept, const struct hp_event *e)
+{
+    bool own = e->count || e->alignment > 16, keeps = own || (!e->id && hp_derive_get(kept, e->old_id));
+
+    if (hp_event_consumes(e))
+        hp_derive_take(kept, e->old_id);
+    if (own && e->id)
+        d->failed |= !hp_derive_put(kept, e->id, 1);
+    return keeps;
+}
+
 static const char usage[] = "usage: heaplay anonymize [--noise SEED] IN.hpt -o OUT.hpt\n"
-    "Drops command line, host, date and process numbers. --noise also changes sizes within their 16-byte class.\n";
+    "Drops command line, host, date and process numbers. --noise also changes sizes within their 16-byte class, but for\n"
+    "those of calloc, reallocarray and alignments above 16. Times between calls stay as they are.\n";
 
 static int anonymize(const char *in, const char *out, bool noise, uint64_t seed)
 {
     hp_reader *reader = hp_derive_read("anonymize", in);
     struct hp_meta meta;
     struct hp_derive d;
+    struct hp_derive_map kept = { 0 };
     struct hp_event e;
     char nothing[] = "";
     int got = 0;
@@ -43,10 +59,11 @@ static int anonymize(const char *in, const char *out, bool noise, uint64_t seed)
         return HP_EXIT_BAD_INPUT;
     }
     while (!d.failed && (got = hp_reader_next(reader, &e)) == 1) {
-        if (noise && !e.count && e.alignment <= 16)
+        if (noise && !keeps_size(&d, &kept, &e))
             e.size = blur(e.size, seed);
         hp_derive_put_event(&d, &e);
     }
+    free(kept.slots);
     return hp_derive_end(&d, reader, got);
 }
 

@@ -1,5 +1,6 @@
 /* cmd_export.c - heaplay export --to FORMAT FILE.hpt [-o OUT]: a trace for other tools, in one pass from a file or a pipe. */
 #include "cli/commands.h"
+#include "cli/derive.h"
 #include "import/import.h"
 
 #include <errno.h>
@@ -92,5 +93,7 @@ int hp_cmd_export(int argc, char **argv)
                 exporter ? "no file given after" : format ? "no format" : "no --to given:", format ? format : "");
         return HP_EXIT_USAGE;
     }
+    if (to && !hp_derive_is_apart("export", path, to))
+        return HP_EXIT_USAGE;
     return export_file(exporter, path, to);
 }

@@ -1,5 +1,6 @@
 /* cmd_generate.c - heaplay generate KIND -o FILE: synthetic traces, the same for the same seed on every machine.
  * Their origin says "synthetic:KIND" and their command how to make them again; they have no times. */
+#include "cli/arguments.h"
 #include "cli/commands.h"
 #include "trace/trace.h"
 
@@ -226,10 +227,8 @@ int hp_cmd_generate(int argc, char **argv)
         if ((which >= 0 || !strcmp(argv[i], "-o")) && i + 1 == argc)
             return refuse("nothing follows", argv[i]);
         if (which >= 0) {
-            char *end;
-            numbers[which] = strtoull(argv[++i], &end, 10);
-            if (*end || end == argv[i] || argv[i][0] == '-' || numbers[which] == 0)
-                return refuse("not a positive number:", argv[i]);
+            if (!hp_arg_whole(argv[++i], 1, which == 2 ? 1024 : UINT64_MAX, &numbers[which]))
+                return refuse(which == 2 ? "not a number from 1 to 1024:" : "not a positive number:", argv[i]);
         } else if (!strcmp(argv[i], "-o")) {
             path = argv[++i];
         } else if (kind) {
@@ -245,7 +244,5 @@ int hp_cmd_generate(int argc, char **argv)
         return refuse("missing", kind ? "-o FILE.hpt" : "KIND");
     if (numbers[2] == 0)
         numbers[2] = kind->run == run_larson || kind->run == run_producer ? 4 : 1;
-    if (numbers[2] > 1024)
-        return refuse("--threads is at most 1024, not", "more");
     return generate(kind, path, numbers[0], numbers[1], (uint32_t)numbers[2]);
 }

@@ -1,5 +1,6 @@
 /* cmd_import.c - heaplay import [--from FORMAT] [--strict] IN -o OUT.hpt: a trace of another tool becomes ours. */
 #include "cli/commands.h"
+#include "cli/derive.h"
 #include "import/import.h"
 
 #include <inttypes.h>
@@ -89,6 +90,7 @@ static int import_file(const struct options *o)
 {
     char error[512];
     const struct hp_importer *importer = NULL;
+    const unsigned char *bytes;
     hp_source *source;
     int code = HP_EXIT_BAD_INPUT;
 
@@ -105,6 +107,8 @@ static int import_file(const struct options *o)
         importer = hp_importer_detect(source);
     if (importer)
         code = convert(o, importer, source);
+    else if (!hp_source_peek(source, &bytes, 1))
+        fprintf(stderr, "heaplay import: %s is empty\n", o->in);
     else
         fprintf(stderr, "heaplay import: %s: the format was not recognised by its first bytes; name it with --from\n",
                 o->in);
@@ -140,5 +144,5 @@ int hp_cmd_import(int argc, char **argv)
                 o.in ? "-o OUT.hpt" : "input");
         return HP_EXIT_USAGE;
     }
-    return import_file(&o);
+    return hp_derive_is_apart("import", o.in, o.out) ? import_file(&o) : HP_EXIT_USAGE;
 }

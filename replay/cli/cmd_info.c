@@ -3,21 +3,26 @@
  *
  * Keys of --json (all counts are integers; absent figures are null):
  *   path, sha256, file_bytes, bytes_per_operation, format_version
- *   command, origin, host, start_unix_ns, pid, parent_pid, flags (array: time, threads, resident, sampled)
+ *   command, origin, host, start_unix_ns, pid, parent_pid, flags (array: time, threads, resident, sampled, sites), sample
  *   whole                true when the trace ends with its trailer
  *   operations, threads, duration_ns, by_kind (object: kind -> calls; kinds that occur)
  *   allocations, frees, failed, null_frees, never_freed, requested_bytes
  *   peak_live_bytes, peak_live_blocks, peak_operation
- *   sizes                array of {from, to, count, bytes}: requested bytes, powers of two
+ *   sizes                array of {from, to, count, bytes, most_live}: requested bytes, powers of two; most_live is the most
+ *                        blocks of the class that live at one time, count / most_live its churn
+ *   common_sizes         at most 10 of {size, count}: the most frequent sizes below 64 KiB, most frequent first
  *   lifetimes            array of {from, to, count}: operations from allocation to free
  *   cross_thread_frees, cross_thread_share
  *   reallocs             {moved, chains, longest}: successful reallocs of a block, blocks that saw one, most for one block
- *   footprint_at_peak    {requested, rounded_16, header, cells}: lower bounds in bytes
+ *   footprint_at_peak    {requested, rounded_16, header, cells, pages}: lower bounds in bytes; pages: blocks below 4 KiB packed
+ *                        in steps of 16 bytes, larger ones on pages of their own, all of them touched
+ *   resident_at_free     {bytes, resident}: of the blocks that were freed; null unless recorded with --touch
  *   curve                at most 200 of {operation, time_ns, live_bytes, live_blocks}
  *   lost_events, inversions, exit_status   from the trailer, null without one
  */
 #include "allocs/allocs.h"
 #include "cli/commands.h"
+#include "cli/info_sites.h"
 #include "trace/analyze.h"
 #include "trace/format.h"
 
@@ -58,7 +63,7 @@ static double share(uint64_t part, uint64_t whole)
     return whole ? (double)part / (double)whole : 0.0;
 }
 
-static json_t *classes(const uint64_t *count, const uint64_t *bytes)
+static json_t *classes(const uint64_t *count, const uint64_t *bytes, const uint64_t *most_live)
 {
     json_t *array = json_array();
 
@@ -72,28 +77,56 @@ static json_t *classes(const uint64_t *count, const uint64_t *bytes)
         set_uint(entry, "count", count[c]);
         if (bytes)
             set_uint(entry, "bytes", bytes[c]);
+        if (most_live)
+            set_uint(entry, "most_live", most_live[c]);
         json_array_append_new(array, entry);
     }
     return array;
 }
 
+static json_t *common_sizes(const struct hp_analysis *a)
+{
+    json_t *array = json_array();
+
+    for (unsigned i = 0; i < HP_COMMON_SIZES && a->common[i].count; i++) {
+        json_t *entry = json_object();
+        set_uint(entry, "size", a->common[i].size);
+        set_uint(entry, "count", a->common[i].count);
+        json_array_append_new(array, entry);
+    }
+    return array;
+}
+
+static json_t *resident_at_free(const struct card *card)
+{
+    json_t *object;
+
+    if (!(card->meta->flags & HP_HAS_RESIDENT))
+        return json_null();
+    object = json_object();
+    set_uint(object, "bytes", card->a.resident_of);
+    set_uint(object, "resident", card->a.resident);
+    return object;
+}
+
 static void set_file(json_t *root, const struct card *card)
 {
-    static const char *const names[] = { "time", "threads", "resident", "sampled" };
+    static const char *const names[] = { "time", "threads", "resident", "sampled", "sites" };
     json_t *flags = json_array();
 
     set_text(root, "path", card->path);
     json_object_set_new(root, "sha256", *card->sha256 ? json_string(card->sha256) : json_null());
     set_uint(root, "file_bytes", card->file_bytes);
     json_object_set_new(root, "bytes_per_operation", json_real(share(card->file_bytes, card->a.operations)));
-    set_uint(root, "format_version", HP_FORMAT_VERSION);
+    set_uint(root, "format_version", card->meta->flags & HP_HAS_SITES ? 2 : 1);
     set_text(root, "command", card->meta->command);
     set_text(root, "origin", card->meta->origin);
     set_text(root, "host", card->meta->host);
     set_uint(root, "start_unix_ns", card->meta->start_unix_ns);
     set_uint(root, "pid", card->meta->pid);
     set_uint(root, "parent_pid", card->meta->parent_pid);
-    for (unsigned i = 0; i < 4; i++)
+    json_object_set_new(root, "sample", card->meta->sample ? json_integer(card->meta->sample) : json_null());
+    for (unsigned i = 0; i < 5; i++)
         if (card->meta->flags & 1u << i)
             json_array_append_new(flags, json_string(names[i]));
     json_object_set_new(root, "flags", flags);
@@ -104,8 +137,9 @@ static void set_shape(json_t *root, const struct hp_analysis *a)
 {
     json_t *reallocs = json_object(), *bounds = json_object(), *curve = json_array();
 
-    json_object_set_new(root, "sizes", classes(a->size_count, a->size_bytes));
-    json_object_set_new(root, "lifetimes", classes(a->lifetime_count, NULL));
+    json_object_set_new(root, "sizes", classes(a->size_count, a->size_bytes, a->size_most_live));
+    json_object_set_new(root, "common_sizes", common_sizes(a));
+    json_object_set_new(root, "lifetimes", classes(a->lifetime_count, NULL, NULL));
     set_uint(root, "cross_thread_frees", a->cross_thread_frees);
     json_object_set_new(root, "cross_thread_share",
                         json_real(share(a->cross_thread_frees, a->frees + a->reallocs_moved)));
@@ -117,6 +151,7 @@ static void set_shape(json_t *root, const struct hp_analysis *a)
     set_uint(bounds, "rounded_16", a->at_peak.rounded_16);
     set_uint(bounds, "header", a->at_peak.header);
     set_uint(bounds, "cells", a->at_peak.cells);
+    set_uint(bounds, "pages", hp_bounds_pages(&a->at_peak));
     json_object_set_new(root, "footprint_at_peak", bounds);
     for (uint32_t i = 0; i < a->curve_points; i++) {
         json_t *point = json_object();
@@ -149,6 +184,7 @@ static void print_json(const struct card *card, FILE *out)
             set_uint(kinds, hp_kind_name(kind), a->by_kind[kind]);
     json_object_set_new(root, "by_kind", kinds);
     set_shape(root, a);
+    json_object_set_new(root, "resident_at_free", resident_at_free(card));
     json_object_set_new(root, "lost_events", card->trailer ? integer(card->trailer->lost_events) : json_null());
     json_object_set_new(root, "inversions", card->trailer ? integer(card->trailer->inversions) : json_null());
     json_object_set_new(root, "exit_status", card->trailer ? json_integer(card->trailer->exit_status) : json_null());
@@ -169,22 +205,48 @@ static const char *human(char out[32], uint64_t bytes)
     return out;
 }
 
-static void print_classes(const char *title, const uint64_t *count, const char *unit)
+/* What each size costs: its share of the bytes, the blocks that live of it at most, and how often each of those turns over. */
+static void print_churn(const struct hp_analysis *a, unsigned c)
 {
+    char most[32] = "0", churn[32] = "";
+
+    if (a->size_most_live[c]) {
+        snprintf(most, sizeof most, "%" PRIu64, a->size_most_live[c]);
+        snprintf(churn, sizeof churn, "%.1f", (double)a->size_count[c] / (double)a->size_most_live[c]);
+    }
+    printf("%7.1f %% %11s %9s", 100 * share(a->size_bytes[c], a->requested_bytes), most, churn);
+}
+
+static void print_common(const struct hp_analysis *a)
+{
+    if (!a->common[0].count)
+        return;
+    printf("\n  most frequent sizes below 64 KiB\n   ");
+    for (unsigned i = 0; i < HP_COMMON_SIZES && a->common[i].count; i++)
+        printf(" %" PRIu64 " (%.1f %%)", a->common[i].size, 100 * share(a->common[i].count, a->allocations));
+    putchar('\n');
+}
+
+/* With `sizes` also what print_churn says of each class. */
+static void print_classes(const char *title, const uint64_t *count, const char *unit, const struct hp_analysis *sizes)
+{
+    int width = sizes ? 24 : 40;
     uint64_t most = 0, sum = 0;
 
     for (unsigned c = 0; c < HP_CLASSES; c++) {
         sum += count[c];
         most = count[c] > most ? count[c] : most;
     }
-    printf("\n  %s\n", title);
+    printf("\n  %-30s      blocks    share%s\n", title, sizes ? "  of bytes   most live     churn" : "");
     for (unsigned c = 0; c < HP_CLASSES; c++) {
-        int bar = most ? (int)(40.0 * (double)count[c] / (double)most + 0.5) : 0;
+        int bar = most ? (int)(width * (double)count[c] / (double)most + 0.5) : 0;
         if (!count[c])
             continue;
-        printf("    %s %15" PRIu64 " %s %11" PRIu64 "  %5.1f %%  %.*s\n", c < 2 ? "      " : "up to ",
-               c == 0 ? UINT64_C(0) : c == 64 ? UINT64_MAX : (UINT64_C(1) << c) - 1, unit, count[c],
-               100 * share(count[c], sum), bar, "########################################");
+        printf("    %s %15" PRIu64 " %s %11" PRIu64 "  %5.1f %%", c < 2 ? "      " : "up to ",
+               c == 0 ? UINT64_C(0) : c == 64 ? UINT64_MAX : (UINT64_C(1) << c) - 1, unit, count[c], 100 * share(count[c], sum));
+        if (sizes)
+            print_churn(sizes, c);
+        printf("%s%.*s\n", bar ? "  " : "", bar, "########################################");
     }
 }
 
@@ -207,7 +269,7 @@ static void print_curve(const struct hp_analysis *a)
 static void print_counts(const struct card *card)
 {
     const struct hp_analysis *a = &card->a;
-    char text[4][32];
+    char text[5][32];
 
     printf("  operations    %" PRIu64 " by %" PRIu32 " thread%s in %.3f s\n", a->operations, a->threads, a->threads == 1 ? "" : "s",
            (double)a->duration_ns / 1e9);
@@ -220,9 +282,13 @@ static void print_counts(const struct card *card)
            a->null_frees);
     printf("  peak          %s live (%" PRIu64 " bytes) at operation %" PRIu64 "; at most %" PRIu64 " blocks\n",
            human(text[0], a->peak_live_bytes), a->peak_live_bytes, a->peak_operation, a->peak_live_blocks);
-    printf("  at least      %s requested, %s in 16-byte steps, %s with headers, %s with cells up to 64 B\n",
-           human(text[0], a->at_peak.requested), human(text[1], a->at_peak.rounded_16),
-           human(text[2], a->at_peak.header), human(text[3], a->at_peak.cells));
+    printf("  at least      %s requested, %s in 16-byte steps, %s with headers, %s with cells up to 64 B,\n"
+           "                %s when blocks from 4 KiB on have pages of their own\n",
+           human(text[0], a->at_peak.requested), human(text[1], a->at_peak.rounded_16), human(text[2], a->at_peak.header),
+           human(text[3], a->at_peak.cells), human(text[4], hp_bounds_pages(&a->at_peak)));
+    if (card->meta->flags & HP_HAS_RESIDENT)
+        printf("  resident      %s of %s in blocks when they were freed (%.1f %%)\n", human(text[0], a->resident),
+               human(text[1], a->resident_of), 100 * share(a->resident, a->resident_of));
     printf("  across        %" PRIu64 " frees by another thread (%.1f %%)\n", a->cross_thread_frees,
            100 * share(a->cross_thread_frees, a->frees + a->reallocs_moved));
     printf("  reallocs      %" PRIu64 " of %" PRIu64 " blocks, at most %" PRIu64 " for one\n", a->reallocs_moved,
@@ -239,13 +305,16 @@ static void print_card(const struct card *card)
         printf("  command       %.200s\n", card->meta->command);
     if (*card->meta->host)
         printf("  made under    %s\n", card->meta->host);
+    if (card->meta->sample)
+        printf("  sampled       one object of %" PRIu32 "\n", card->meta->sample);
     if (!card->trailer)
         printf("  NOT WHOLE     %s\n", card->a.text);
     else if (card->trailer->lost_events)
         printf("  LOST          %" PRIu64 " events\n", card->trailer->lost_events);
     print_counts(card);
-    print_classes("requested bytes", card->a.size_count, "bytes");
-    print_classes("lifetime", card->a.lifetime_count, "operations");
+    print_classes("requested", card->a.size_count, "bytes", &card->a);
+    print_common(&card->a);
+    print_classes("lifetime", card->a.lifetime_count, "ops", NULL);
     print_curve(&card->a);
     if (*card->sha256)
         printf("\n  sha256        %s\n", card->sha256);
@@ -308,15 +377,17 @@ int hp_cmd_info(int argc, char **argv)
 {
     const char *path = NULL;
     char *picture = NULL;
-    int as_json = 0;
+    int as_json = 0, sites = 0;
 
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
-            puts("usage: heaplay info FILE.hpt [--json | --png OUT.png | --svg OUT.svg]      (- is standard input)");
+            puts("usage: heaplay info FILE.hpt [--json | --sites | --png OUT.png | --svg OUT.svg]      (- is standard input)");
             return HP_EXIT_OK;
         }
         if (!strcmp(argv[i], "--json")) {
             as_json = 1;
+        } else if (!strcmp(argv[i], "--sites")) {
+            sites = 1;
         } else if ((!strcmp(argv[i], "--png") || !strcmp(argv[i], "--svg")) && i + 1 < argc) {
             size_t n = strlen(argv[i + 1]);
             if (n < 4 || argv[i + 1][n - 4] != '.' || strcmp(argv[i + 1] + n - 3, argv[i] + 2)) {
@@ -335,5 +406,9 @@ int hp_cmd_info(int argc, char **argv)
         fputs("heaplay info: no file given; usage: heaplay info FILE.hpt [--json]\n", stderr);
         return HP_EXIT_USAGE;
     }
-    return info(path, as_json, picture);
+    if (sites && (as_json || picture)) {
+        fputs("heaplay info: --sites is a list of its own; leave --json, --png and --svg out\n", stderr);
+        return HP_EXIT_USAGE;
+    }
+    return sites ? hp_info_sites(path) : info(path, as_json, picture);
 }

@@ -14,7 +14,7 @@ static json_t *describe(const char *name, const char *what, bool installed)
     bool usable = installed && hp_alloc_find(name, &a, error, sizeof error) == 0;
     json_t *o = json_pack("{s:s, s:b, s:s}", "name", name, "installed", usable, "description", what);
 
-    json_object_set_new(o, "path", usable && a.path[0] ? json_string(a.path) : json_null());
+    json_object_set_new(o, "path", usable && a.file[0] ? json_string(a.file) : json_null());
     json_object_set_new(o, "version", usable && a.version[0] ? json_string(a.version) : json_null());
     json_object_set_new(o, "sha256", usable && a.sha256[0] ? json_string(a.sha256) : json_null());
     if (usable)
@@ -33,29 +33,57 @@ static void print(const json_t *o)
            path ? path : json_string_value(json_object_get(o, "description")));
 }
 
+struct listing {
+    json_t *all;
+    bool    as_json;
+};
+
+static void keep(struct listing *l, json_t *o)
+{
+    if (!l->as_json)
+        print(o);
+    json_array_append_new(l->all, o);
+}
+
+/* A library that no row knows: by the name of its file, to be given as NAME=PATH. */
+static void keep_other(const char *path, void *context)
+{
+    char version[128];
+
+    hp_inspect_version(path, version, sizeof version);
+    json_t *o = json_pack("{s:s, s:b, s:s, s:s}", "name", "-", "installed", 1, "description",
+                          "exports malloc: give NAME=PATH", "path", path);
+    json_object_set_new(o, "version", version[0] ? json_string(version) : json_null());
+    keep(context, o);
+}
+
 int hp_cmd_list(int argc, char **argv)
 {
-    bool as_json = argc == 2 && strcmp(argv[1], "--json") == 0;
+    struct listing l = { .all = json_array() };
     const char *name, *what;
     char path[PATH_MAX];
-    bool installed;
-    json_t *all = json_array();
+    bool installed, others = false;
 
-    if (argc > 1 && !as_json) {
-        bool help = strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0;
-        fputs("usage: heaplay list [--json]      the allocators known, and which are installed\n", help ? stdout : stderr);
+    for (int i = 1; i < argc; i++) {
+        bool help = strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0;
+        l.as_json |= strcmp(argv[i], "--json") == 0;
+        others |= strcmp(argv[i], "--all") == 0;
+        if (strcmp(argv[i], "--json") == 0 || strcmp(argv[i], "--all") == 0)
+            continue;
+        fputs("usage: heaplay list [--all] [--json]   the allocators known, and which are installed;\n"
+              "                                       --all: also every other library here that exports malloc\n",
+              help ? stdout : stderr);
+        json_decref(l.all);
         return help ? HP_EXIT_OK : HP_EXIT_USAGE;
     }
-    for (size_t i = 0; hp_alloc_known(i, &name, &what, &installed, path); i++) {
-        json_t *o = describe(name, what, installed);
-        if (!as_json)
-            print(o);
-        json_array_append_new(all, o);
-    }
-    if (as_json) {
-        json_dumpf(all, stdout, JSON_INDENT(1));
+    for (size_t i = 0; hp_alloc_known(i, &name, &what, &installed, path); i++)
+        keep(&l, describe(name, what, installed));
+    if (others)
+        hp_alloc_others(keep_other, &l);
+    if (l.as_json) {
+        json_dumpf(l.all, stdout, JSON_INDENT(1));
         putchar('\n');
     }
-    json_decref(all);
+    json_decref(l.all);
     return HP_EXIT_OK;
 }

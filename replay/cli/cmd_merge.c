@@ -67,12 +67,14 @@ static int merge(char **paths, int count, const char *out)
     for (; opened < count && (inputs[opened].reader = hp_derive_read("merge", paths[opened])); opened++) {
         const struct hp_meta *m = hp_reader_meta(inputs[opened].reader);
         meta.flags &= m->flags | HP_HAS_THREADS;
+        meta.sample = m->sample > meta.sample ? m->sample : meta.sample;
         if (!strncmp(m->origin, "synthetic", 9))
             snprintf(origin, sizeof origin, "synthetic");
     }
     meta.origin = origin;
     meta.command = meta.host = nothing;
-    meta.flags &= HP_HAS_TIME | HP_HAS_THREADS | HP_HAS_RESIDENT | HP_SAMPLED;
+    meta.flags &= HP_HAS_TIME | HP_HAS_THREADS | HP_HAS_RESIDENT;
+    meta.flags |= meta.sample ? HP_SAMPLED : 0;
     if (opened == count && hp_derive_begin(&d, "merge", out, &meta)) {
         code = copy(inputs, count, meta.flags & HP_HAS_TIME, &d);
         closed = hp_derive_end(&d, NULL, 0);
@@ -109,5 +111,8 @@ int hp_cmd_merge(int argc, char **argv)
         fprintf(stderr, "heaplay merge: %s\n%s", out ? "fewer than two inputs" : "no -o OUT.hpt given", usage);
         return HP_EXIT_USAGE;
     }
+    for (int i = 0; i < count; i++)
+        if (!hp_derive_is_apart("merge", paths[i], out))
+            return HP_EXIT_USAGE;
     return merge(paths, count, out);
 }

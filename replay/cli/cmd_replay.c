@@ -9,10 +9,12 @@
 #include <time.h>
 
 #include "cli/arguments.h"
+#include "cli/plan_room.h"
 #include "engine/campaign.h"
 #include "result/document.h"
+#include "trace/locate.h"
 
-enum { MAX_ALLOCATORS = 64 };
+enum { MAX_ALLOCATORS = 64, SAMPLES_UNSAID = 10001 };
 
 static const char usage[] =
     "usage: heaplay replay TRACE.hpt [options]\n"
@@ -21,11 +23,15 @@ static const char usage[] =
     "\n"
     "  --alloc NAME           an allocator of `heaplay list`; may be given again\n"
     "  --alloc NAME=PATH      any other library that exports malloc\n"
+    "  --alloc NAME=PREFIX:PATH  one whose calls have a prefix (PREFIXmalloc, ...), shared or static (.a, position-independent)\n"
     "  --alloc NAME@VAR=VAL   a variant with environment variables set (,VAR=VAL...)\n"
     "  --alloc NAME#LABEL     the same allocator once more, to see what the run cannot tell apart\n"
     "  --threads recorded|1   as recorded, ordered where blocks cross threads; or all on one thread\n"
-    "  --touch POLICY         none, first, page (default), line:K, all: what is written to a new block\n"
+    "  --touch POLICY         none, first, page (default), line:K, all: what is written to a new block;\n"
+    "                         recorded: as much of it as was resident when it was freed (record --touch)\n"
     "  --samples N            processes per allocator (default 10; 0: as many as --time allows)\n"
+    "  --width PERCENT        as many blocks as 95 % intervals of that reach to either side need, by a pilot of 10;\n"
+    "                         still at most --samples (default 200 then) and --time\n"
     "  --time SECONDS         stop after about so long, but not before 3 samples each\n"
     "  --loops N              passes in one process; the first is ns_per_op, the others warm_ns_per_op\n"
     "  --carry                with --loops: a pass's survivors live until the next pass is over\n"
@@ -36,6 +42,7 @@ static const char usage[] =
     "  --latency              further runs in which one call in 16 is timed: percentiles and the worst call\n"
     "  --seed N               of order, environment size and stack offset\n"
     "  --timeout SECONDS      per sample (default 300)\n"
+    HP_PLAN_ROOM_USAGE
     "  --json FILE            the document of results/SCHEMA.md ('-': stdout)\n"
     "  --progress             on stderr\n";
 
@@ -44,18 +51,20 @@ struct arguments {
     const char          *spec[MAX_ALLOCATORS];
     unsigned             specs;
     struct hp_conditions conditions;
-    int64_t              window;
+    struct hp_compile_options compile;
 };
 
 static const struct option options[] = {
     { "alloc", required_argument, NULL, 'a' }, { "threads", required_argument, NULL, 't' },
     { "touch", required_argument, NULL, 'u' }, { "samples", required_argument, NULL, 'n' },
+    { "width", required_argument, NULL, 'W' },
     { "time", required_argument, NULL, 's' },  { "loops", required_argument, NULL, 'l' },
     { "pace", required_argument, NULL, 'p' },  { "window", required_argument, NULL, 'w' },
     { "drain-waits", no_argument, NULL, 'd' }, { "seed", required_argument, NULL, 'r' },
     { "timeout", required_argument, NULL, 'o' }, { "json", required_argument, NULL, 'j' },
     { "latency", no_argument, NULL, 'y' }, { "verify", no_argument, NULL, 'v' },
     { "carry", no_argument, NULL, 'c' },
+    { "plan-memory", required_argument, NULL, 'm' }, { "plan-dir", required_argument, NULL, 'D' },
     { "progress", no_argument, NULL, 'g' },    { "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 },
 };
 
@@ -94,11 +103,16 @@ static int take_option(struct arguments *a, int option, const char *value)
     case 'u':
         snprintf(o->touch_name, sizeof o->touch_name, "%.30s", value);
         return hp_arg_touch(value, &o->touch, &o->touch_lines) ? HP_EXIT_OK
-               : refuse("--touch", value, "none, first, page, line:K or all");
+               : refuse("--touch", value, "none, first, page, line:K, all or recorded");
     case 'n':
         if (!hp_arg_whole(value, 0, 10000, &n))
             return refuse("--samples", value, "a number up to 10000");
         o->samples = (unsigned)n;
+        return HP_EXIT_OK;
+    case 'W':
+        if (!hp_arg_real(value, 0.01, 100, &o->width))
+            return refuse("--width", value, "percent from 0.01 to 100");
+        o->width /= 100;
         return HP_EXIT_OK;
     case 's':
         return hp_arg_real(value, 0.01, 1e6, &o->time_s) ? HP_EXIT_OK : refuse("--time", value, "seconds");
@@ -112,7 +126,7 @@ static int take_option(struct arguments *a, int option, const char *value)
     case 'w':
         if (!hp_arg_whole(value, 0, 1u << 30, &n))
             return refuse("--window", value, "a number of operations, 0 for none");
-        a->window = (int64_t)(n + 1) / 2;
+        a->compile.window = (int64_t)(n + 1) / 2;
         return HP_EXIT_OK;
     case 'r':
         return hp_arg_whole(value, 0, UINT64_MAX, &o->seed) ? HP_EXIT_OK : refuse("--seed", value, "a whole number");
@@ -121,6 +135,9 @@ static int take_option(struct arguments *a, int option, const char *value)
             return refuse("--timeout", value, "seconds from 1 to 86400");
         o->timeout_s = (unsigned)n;
         return HP_EXIT_OK;
+    case 'm':
+        return hp_plan_room_memory(value, &a->compile) ? HP_EXIT_OK : refuse("--plan-memory", value, "64K or more");
+    case 'D': a->compile.directory = value; return HP_EXIT_OK;
     case 'c': o->carry = true; return HP_EXIT_OK;
     case 'v': o->verify = true; return HP_EXIT_OK;
     case 'y': o->latency = true; return HP_EXIT_OK;
@@ -137,9 +154,10 @@ static int parse(int argc, char **argv, struct arguments *a)
     int option, code;
 
     a->conditions = (struct hp_conditions){ .touch = HP_TOUCH_PAGE, .touch_name = "page", .pace_name = "flat",
-                                            .loops = 1, .samples = 10, .timeout_s = 300,
+                                            .loops = 1, .samples = SAMPLES_UNSAID, .timeout_s = 300,
                                             .seed = (uint64_t)time(NULL) };
-    a->window = -1;
+    a->compile.window = -1;
+    hp_plan_room_default(&a->compile);
     optind = 1;
     while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
         if (option == 'h') {
@@ -157,6 +175,8 @@ static int parse(int argc, char **argv, struct arguments *a)
         fputs("heaplay replay: give one trace; see `heaplay replay --help`\n", stderr);
         return HP_EXIT_USAGE;
     }
+    if (a->conditions.samples == SAMPLES_UNSAID)
+        a->conditions.samples = a->conditions.width > 0 ? 200 : 10;
     if (!a->conditions.samples && a->conditions.time_s <= 0)
         return refuse("--samples", "0", "--time too, or a number of samples");
     a->trace = argv[optind];
@@ -212,14 +232,33 @@ static int choose_allocators(struct hp_campaign *c, const struct arguments *a)
 static int compile(const struct arguments *a, bool serial, struct hp_compiled *out)
 {
     const struct hp_conditions *o = &a->conditions;
-    struct hp_compile_options options_of = { .serial = serial, .window = a->window, .pace = o->pace,
-                                             .idle_limit_ns = o->idle_limit_ns };
+    struct hp_compile_options options_of = a->compile;
     char error[1200];
 
-    if (hp_compile_file(a->trace, &options_of, out, error, sizeof error) == HP_OK)
-        return HP_EXIT_OK;
-    fprintf(stderr, "heaplay replay: %s\n", error);
-    return HP_EXIT_BAD_INPUT;
+    options_of.serial = serial;
+    options_of.pace = o->pace;
+    options_of.idle_limit_ns = o->idle_limit_ns;
+    options_of.touch_recorded = o->touch == HP_TOUCH_RECORDED;
+    int code = hp_compile_file(a->trace, &options_of, out, error, sizeof error);
+    if (code != HP_OK)
+        fprintf(stderr, "heaplay replay: %s\n", error);
+    return hp_plan_room_exit(code);
+}
+
+/* The slowest timed calls by their number in the trace, so that each can be cut out and replayed alone. */
+static void locate_worst(struct hp_campaign *c, const char *trace)
+{
+    for (unsigned i = 0; i < c->entries; i++) {
+        struct hp_entry *e = &c->entry[i];
+        uint64_t call, operation;
+        uint32_t thread;
+        e->worst_operation = -1;
+        if (e->latencies == 0)
+            continue;
+        hp_latency_worst(c, e, &thread, &call);
+        if (hp_locate_call(trace, c->conditions.serial, thread, call, &operation))
+            e->worst_operation = (int64_t)operation;
+    }
 }
 
 static int report(const struct hp_campaign *c, const struct arguments *a, int argc, char **argv)
@@ -272,6 +311,7 @@ int hp_cmd_replay(int argc, char **argv)
         fprintf(stderr, "heaplay replay: %s\n", error);
         code = HP_EXIT_FAILED;
     } else if (code == HP_EXIT_OK) {
+        locate_worst(&c, a.trace);
         code = report(&c, &a, argc, argv);
     }
     hp_campaign_release(&c);

@@ -1,7 +1,7 @@
 /* cmd_slice.c - heaplay slice, head and tail: a part of a trace that is a trace of its own.
  *
  * The part is given by operations, by times or by one thread. Blocks that live at its start are allocated first, in the order of
- * their ids, each on the thread that made it; of another thread's blocks (--thread) those that the thread frees or moves
+ * their ids, each on the thread that made it and by the kind of call that made it (malloc, if it was moved since); of another thread's blocks (--thread) those that the thread frees or moves
  * without having made them are left out. tail reads the trace twice to know its length. */
 #include "cli/arguments.h"
 #include "cli/commands.h"
@@ -26,6 +26,15 @@ static int by_id(const void *a, const void *b)
     return (x->id > y->id) - (x->id < y->id);
 }
 
+/* What made the block, without any block before it. */
+static struct hp_event maker_of(const struct hp_live_block *b, uint64_t time_ns)
+{
+    bool moved = hp_kind_frees(b->kind), counted = b->kind == HP_CALLOC;
+
+    return (struct hp_event){ .kind = moved ? HP_MALLOC : (uint8_t)b->kind, .thread = b->thread, .time_ns = time_ns, .id = b->id,
+                              .size = b->size, .count = counted, .alignment = b->align_class ? UINT64_C(1) << (b->align_class - 1) : 0 };
+}
+
 /* Allocates what is live; the table is emptied into order. */
 static void allocate_live(struct hp_derive *d, struct hp_live *live, uint64_t time_ns)
 {
@@ -35,15 +44,17 @@ static void allocate_live(struct hp_derive *d, struct hp_live *live, uint64_t ti
         if (live->slots[i].id)
             live->slots[n++] = live->slots[i];
     qsort(live->slots, n, sizeof *live->slots, by_id);
-    for (size_t i = 0; i < n && !d->failed; i++)
-        hp_derive_put_event(d, &(struct hp_event){ .kind = HP_MALLOC, .thread = live->slots[i].thread, .time_ns = time_ns,
-                                                   .id = live->slots[i].id, .size = live->slots[i].size });
+    for (size_t i = 0; i < n && !d->failed; i++) {
+        struct hp_event e = maker_of(&live->slots[i], time_ns);
+        hp_derive_put_event(d, &e);
+    }
     live->count = 0;
 }
 
 static bool follow(struct hp_live *live, const struct hp_event *e)
 {
-    struct hp_live_block block = { .id = e->id, .size = hp_event_bytes(e), .thread = e->thread }, *old;
+    struct hp_live_block block = { .id = e->id, .size = hp_event_bytes(e), .thread = e->thread, .kind = e->kind,
+                                   .align_class = e->alignment ? 64u - (unsigned)__builtin_clzll(e->alignment) : 0 }, *old;
 
     if (hp_event_consumes(e) && (old = hp_live_find(live, e->old_id)))
         hp_live_remove(live, old);
@@ -87,18 +98,26 @@ static int slice(const char *tool, const struct range *r, const char *path, cons
 {
     hp_reader *reader = hp_derive_read(tool, path);
     struct hp_derive d;
+    bool empty;
     int code;
 
     if (!reader)
         return HP_EXIT_BAD_INPUT;
+    if (!(hp_reader_meta(reader)->flags & HP_HAS_TIME) && (r->from_ns || r->to_ns != UINT64_MAX)) {
+        fprintf(stderr, "heaplay %s: %s has no times; cut it with --ops\n", tool, path);
+        hp_reader_close(reader);
+        return HP_EXIT_BAD_INPUT;
+    }
     if (!hp_derive_begin(&d, tool, to, hp_reader_meta(reader))) {
         hp_reader_close(reader);
         return HP_EXIT_BAD_INPUT;
     }
     code = copy(r, reader, &d);
-    if (!code && d.next_id == 1)
-        fprintf(stderr, "heaplay %s: nothing of %s lies in this part\n", tool, path);
-    return hp_derive_end(&d, reader, code);
+    empty = !code && !d.failed && d.next_id == 1;
+    if (empty)
+        fprintf(stderr, "heaplay %s: nothing of %s lies in this part; 'heaplay info' says how long it is\n", tool, path);
+    code = hp_derive_end(&d, reader, code);
+    return empty ? HP_EXIT_BAD_INPUT : code;
 }
 
 /* A(:B), in the unit `scale`; A or B may be left out. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/arguments.h"
+#include "cli/plan_room.h"
 #include "engine/run.h"
 #include "trace/compile.h"
 
@@ -14,12 +15,15 @@ static const char usage[] =
     "\n"
     "Runs the trace in recorded order on one thread and checks what each call returns: alignment, usable size (and that\n"
     "all of it can be written), no overlap with a live block, zeroed calloc, content kept by realloc and until free,\n"
-    "errno kept by free. Exit status 4 and one line for the first violation.\n";
+    "errno kept by free. Exit status 4 and one line for the first violation.\n"
+    "\n"
+    HP_PLAN_ROOM_USAGE;
 
 struct arguments {
     const char *trace;
     const char *spec[64];
     unsigned    specs, timeout_s;
+    struct hp_compile_options compile;
 };
 
 /* -1: go on; otherwise the exit code. */
@@ -27,12 +31,15 @@ static int parse(int argc, char **argv, struct arguments *a)
 {
     static const struct option options[] = {
         { "alloc", required_argument, NULL, 'a' }, { "timeout", required_argument, NULL, 'o' },
+        { "plan-memory", required_argument, NULL, 'm' }, { "plan-dir", required_argument, NULL, 'D' },
         { "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 },
     };
     uint64_t n;
     int option;
 
     a->timeout_s = 600;
+    a->compile.serial = 1;
+    hp_plan_room_default(&a->compile);
     optind = 1;
     while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
         if (option == 'h') {
@@ -43,6 +50,10 @@ static int parse(int argc, char **argv, struct arguments *a)
             a->spec[a->specs++] = optarg;
         } else if (option == 'o' && hp_arg_whole(optarg, 1, 86400, &n)) {
             a->timeout_s = (unsigned)n;
+        } else if (option == 'D') {
+            a->compile.directory = optarg;
+        } else if (option == 'm' && hp_plan_room_memory(optarg, &a->compile)) {
+            continue;
         } else {
             fputs("heaplay verify: see `heaplay verify --help`\n", stderr);
             return HP_EXIT_USAGE;
@@ -84,7 +95,6 @@ static int verify_one(struct hp_run *run, const char *spec, uint64_t operations)
 
 int hp_cmd_verify(int argc, char **argv)
 {
-    static const struct hp_compile_options serial = { .serial = 1 };
     struct arguments a = { 0 };
     struct hp_compiled plan;
     struct hp_run run = { .job_fd = -1, .seed = 1 };
@@ -93,9 +103,9 @@ int hp_cmd_verify(int argc, char **argv)
 
     if (code >= 0)
         return code;
-    if (hp_compile_file(a.trace, &serial, &plan, error, sizeof error) != HP_OK) {
+    if ((code = hp_compile_file(a.trace, &a.compile, &plan, error, sizeof error)) != HP_OK) {
         fprintf(stderr, "heaplay verify: %s\n", error);
-        return HP_EXIT_BAD_INPUT;
+        return hp_plan_room_exit(code);
     }
     run.plan_fd = plan.fd;
     run.timeout_s = a.timeout_s;

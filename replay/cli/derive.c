@@ -1,5 +1,6 @@
 /* derive.c - see derive.h. */
 #include "cli/derive.h"
+#include "cli/arguments.h"
 #include "cli/commands.h"
 #include "trace/validate.h"
 
@@ -22,8 +23,16 @@ bool hp_derive_take_file(struct hp_derive_files *files, int argc, char **argv, i
 bool hp_derive_has_files(const struct hp_derive_files *files, const char *tool, const char *usage)
 {
     if (files->in && files->out)
-        return true;
+        return hp_derive_is_apart(tool, files->in, files->out);
     fprintf(stderr, "heaplay %s: %s\n%s", tool, files->in ? "no -o OUT.hpt given" : "no input given", usage);
+    return false;
+}
+
+bool hp_derive_is_apart(const char *tool, const char *in, const char *out)
+{
+    if (!hp_arg_same_file(in, out))
+        return true;
+    fprintf(stderr, "heaplay %s: %s is also the input, which would be lost; name another output\n", tool, out);
     return false;
 }
 
@@ -106,7 +115,7 @@ bool hp_derive_begin(struct hp_derive *d, const char *tool, const char *path, co
     char origin[64], error[512];
     struct hp_meta out = *meta;
 
-    *d = (struct hp_derive){ .tool = tool, .next_id = 1, .flags = meta->flags | HP_HAS_THREADS };
+    *d = (struct hp_derive){ .tool = tool, .next_id = 1, .flags = (meta->flags | HP_HAS_THREADS) & ~HP_HAS_SITES };
     /* What was synthetic stays so, however often it is changed. */
     snprintf(origin, sizeof origin, strncmp(meta->origin, "synthetic", 9) ? "derived:%s"
              : meta->origin[9] ? "synthetic:derived:%s" : "synthetic:%s", tool);

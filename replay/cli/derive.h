@@ -10,8 +10,10 @@ struct hp_derive_files {
 };
 /* Takes the input or "-o OUT" at argv[*i], which it moves to the last word taken; false: it is neither. */
 bool hp_derive_take_file(struct hp_derive_files *files, int argc, char **argv, int *i);
-/* False: one of the two is missing, which was printed with the usage. */
+/* False: one of the two is missing or both are one file, which was printed. */
 bool hp_derive_has_files(const struct hp_derive_files *files, const char *tool, const char *usage);
+/* False: writing `out` would destroy `in`, which was printed. */
+bool hp_derive_is_apart(const char *tool, const char *in, const char *out);
 /* Prints that `argument` cannot be taken, and the usage; returns HP_EXIT_USAGE. */
 int  hp_derive_refuse(const char *tool, const char *argument, const char *usage);
 

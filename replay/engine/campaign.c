@@ -11,15 +11,18 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "engine/further_runs.h"
 #include "measure/figure.h"
+#include "measure/stopping.h"
 
 const char *const hp_measure_key[HP_MEASURES] = {
     "ns_per_op", "net_ns_per_op", "warm_ns_per_op", "ops_per_s", "cpu_ns_per_op", "user_ns_per_op",
     "system_ns_per_op", "peak_rss_kib", "baseline_rss_kib", "start_rss_kib", "peak_ratio", "minor_faults",
-    "major_faults", "rss_after_drain_kib", "stall_share",
+    "major_faults", "rss_after_drain_kib", "stall_share", "cycles_per_op", "instructions_per_op",
+    "cache_misses_per_op", "dtlb_misses_per_op",
 };
 
-enum { MIN_BLOCKS = 3, LATENCY_RUNS = 3, LATENCY_STRIDE = 16 };
+enum { MIN_BLOCKS = 3 };
 
 static double now_s(void)
 {
@@ -119,27 +122,13 @@ static bool keep_sample(struct hp_campaign *c, struct hp_entry *e, const struct 
     e->values[HP_MAJOR_FAULTS][i] = (double)job->major_faults;
     e->values[HP_DRAIN_KIB][i] = difference(job->drain_kib[0], job->baseline_kib);
     e->values[HP_STALL_SHARE][i] = stall_share(c, job);
+    for (int k = 0; k < HP_HARDWARE_EVENTS; k++) {
+        c->counter_error[k] = job->counter_error[k];
+        if (!job->counter_error[k])
+            e->values[HP_CYCLES_PER_OP + k][i] = (double)job->counter[k] / ops;
+    }
     e->samples++;
     return true;
-}
-
-static void fail_entry(struct hp_entry *e, enum hp_run_status status, const char *text)
-{
-    e->status = status;
-    snprintf(e->status_text, sizeof e->status_text, "%s", text);
-}
-
-static void fill_job(const struct hp_campaign *c, struct hp_job *job, int mode)
-{
-    job->mode = (uint32_t)mode;
-    job->touch = (uint32_t)c->conditions.touch;
-    job->touch_lines = c->conditions.touch_lines;
-    job->loops = mode == HP_MODE_TIMED ? c->conditions.loops : 1;
-    /* Dense enough for a tail, thin enough to fit and to leave the run what it is. */
-    job->latency_seed = c->conditions.seed;
-    job->latency_stride = LATENCY_STRIDE + c->plan->plan->calls / (HP_LATENCY_ROOM / 2);
-    job->carry_survivors = c->conditions.carry && job->loops > 1;
-    job->drain_waits = mode == HP_MODE_ACCOUNT && c->conditions.drain_waits;
 }
 
 static void remember_identity(struct hp_entry *e)
@@ -164,86 +153,20 @@ static int run_sample(struct hp_campaign *c, struct hp_run *run, struct hp_entry
     enum hp_run_status status;
 
     if (!bump_fits(c, e)) {
-        fail_entry(e, HP_RUN_REFUSED, "never frees: this trace would need more than half of the free memory");
+        hp_further_fail(e, HP_RUN_REFUSED, "never frees: this trace would need more than half of the free memory");
         return 0;
     }
     run->allocator = &e->allocator;
     run->plan_fd = c->plan->fd;
-    fill_job(c, run->job, HP_MODE_TIMED);
+    hp_further_fill_job(c, run->job, HP_MODE_TIMED);
     status = hp_run_worker(run);
     if (status != HP_RUN_OK) {
-        fail_entry(e, status, run->text);
+        hp_further_fail(e, status, run->text);
         return 0;
     }
     remember_identity(e);
     memcpy(e->substituted, run->job->substituted, sizeof e->substituted);
     return keep_sample(c, e, run->job, block) ? 0 : -1;
-}
-
-static int run_account(struct hp_campaign *c, struct hp_run *run, struct hp_entry *e)
-{
-    const struct hp_job *job = run->job;
-    enum hp_run_status status;
-
-    if (e->status != HP_RUN_OK || e->allocator.backend != HP_BACKEND_LIBRARY)
-        return 0;
-    run->allocator = &e->allocator;
-    run->plan_fd = c->serial->fd;
-    fill_job(c, run->job, HP_MODE_ACCOUNT);
-    status = hp_run_worker(run);
-    if (status != HP_RUN_OK) {
-        fail_entry(e, status, run->text);
-        return 0;
-    }
-    e->usable_bytes = malloc((job->points + 1) * sizeof *e->usable_bytes);
-    e->rss_kib = malloc((job->points + 1) * sizeof *e->rss_kib);
-    if (!e->usable_bytes || !e->rss_kib)
-        return -1;
-    e->has_account = true;
-    e->usable_at_peak = job->usable_at_peak;
-    e->points = job->points;
-    memcpy(e->usable_bytes, job->usable_bytes, job->points * sizeof *e->usable_bytes);
-    for (uint32_t i = 0; i < job->points; i++)
-        e->rss_kib[i] = job->rss_kib[i] - job->baseline_kib;
-    for (int i = 0; i < HP_DRAIN_POINTS; i++)
-        e->drain_kib[i] = job->drain_kib[i] == HP_MISSING ? HP_MISSING : job->drain_kib[i] - job->baseline_kib;
-    return 0;
-}
-
-static void run_verify(struct hp_campaign *c, struct hp_run *run, struct hp_entry *e)
-{
-    e->verified = -1;
-    if (!c->conditions.verify || e->allocator.backend != HP_BACKEND_LIBRARY)
-        return;
-    run->allocator = &e->allocator;
-    run->plan_fd = c->serial->fd;
-    fill_job(c, run->job, HP_MODE_VERIFY);
-    enum hp_run_status status = hp_run_worker(run);
-    e->verified = status == HP_RUN_OK;
-    if (status != HP_RUN_OK)
-        snprintf(e->violation, sizeof e->violation, "%s: %.900s", hp_run_status_name(status), run->text);
-}
-
-static int run_latency(struct hp_campaign *c, struct hp_run *run, struct hp_entry *e)
-{
-    for (int i = 0; i < LATENCY_RUNS && e->status == HP_RUN_OK && e->allocator.backend == HP_BACKEND_LIBRARY; i++) {
-        run->allocator = &e->allocator;
-        run->plan_fd = c->plan->fd;
-        fill_job(c, run->job, HP_MODE_LATENCY);
-        enum hp_run_status status = hp_run_worker(run);
-        if (status != HP_RUN_OK) {
-            fail_entry(e, status, run->text);
-            return 0;
-        }
-        size_t n = run->job->latency_taken < HP_LATENCY_ROOM ? run->job->latency_taken : HP_LATENCY_ROOM;
-        struct hp_latency *all = realloc(e->latency, (e->latencies + n + 1) * sizeof *all);
-        if (!all)
-            return -1;
-        memcpy(all + e->latencies, run->job + 1, n * sizeof *all);
-        e->latency = all;
-        e->latencies += n;
-    }
-    return 0;
 }
 
 double hp_campaign_share(const struct hp_campaign *c, const struct hp_entry *e)
@@ -276,23 +199,57 @@ static void subtract_null(struct hp_campaign *c)
 static void show_progress(const struct hp_campaign *c, unsigned block, double started)
 {
     double spent = now_s() - started, left = 0;
+    unsigned most = c->planned && (!c->conditions.samples || c->planned < c->conditions.samples) ? c->planned
+                                                                                                : c->conditions.samples;
 
     if (!c->conditions.progress)
         return;
-    if (c->conditions.samples)
-        left = spent / (block + 1) * (c->conditions.samples - block - 1);
-    if (c->conditions.time_s > 0 && (!c->conditions.samples || c->conditions.time_s - spent < left))
+    if (most)
+        left = spent / (block + 1) * (most - block - 1);
+    if (c->conditions.time_s > 0 && (!most || c->conditions.time_s - spent < left))
         left = c->conditions.time_s - spent;
     fprintf(stderr, "\rblock %u done, %.0f s spent, about %.0f s left   ", block + 1, spent, left > 0 ? left : 0);
 }
 
-static bool enough(const struct hp_campaign *c, unsigned blocks, double started)
+/* Blocks for the wanted width, of the ratio between an allocator and the first; both have all samples of the pilot. */
+static unsigned blocks_for(const struct hp_entry *e, const struct hp_entry *first, double width)
+{
+    double logs[HP_PILOT_BLOCKS];
+
+    for (unsigned i = 0; i < HP_PILOT_BLOCKS; i++)
+        logs[i] = log(e->values[HP_NS_PER_OP][i] / first->values[HP_NS_PER_OP][i]);
+    return hp_stopping_blocks(logs, width, UINT16_MAX);
+}
+
+/* After the pilot: how many blocks the noisiest pair needs. */
+static void plan_blocks(struct hp_campaign *c)
+{
+    const struct hp_entry *first = NULL;
+
+    for (unsigned k = 0; k < c->entries; k++) {
+        const struct hp_entry *e = &c->entry[k];
+        if ((int)k == c->null_entry || e->samples != HP_PILOT_BLOCKS)
+            continue;
+        unsigned needed = first ? blocks_for(e, first, c->conditions.width) : HP_PILOT_BLOCKS;
+        first = first ? first : e;
+        c->planned = needed > c->planned ? needed : c->planned;
+    }
+}
+
+static bool enough(struct hp_campaign *c, double started)
 {
     const struct hp_conditions *o = &c->conditions;
 
-    if (o->samples && blocks >= o->samples)
-        return true;
-    return o->time_s > 0 && blocks >= MIN_BLOCKS && now_s() - started >= o->time_s;
+    if (o->width > 0 && c->blocks == HP_PILOT_BLOCKS)
+        plan_blocks(c);
+    c->stopped_by = "";
+    if (c->planned && c->blocks >= c->planned)
+        c->stopped_by = "width";
+    else if (o->samples && c->blocks >= o->samples)
+        c->stopped_by = "samples";
+    else if (o->time_s > 0 && c->blocks >= MIN_BLOCKS && now_s() - started >= o->time_s)
+        c->stopped_by = "time";
+    return c->stopped_by[0] != '\0';
 }
 
 static int run_blocks(struct hp_campaign *c, struct hp_run *run, unsigned *order)
@@ -301,9 +258,9 @@ static int run_blocks(struct hp_campaign *c, struct hp_run *run, unsigned *order
     double started;
 
     for (unsigned i = 0; i < c->entries; i++)
-        run_verify(c, run, &c->entry[i]);
+        hp_further_verify(c, run, &c->entry[i]);
     started = now_s();
-    for (unsigned block = 0; !enough(c, block, started); block++) {
+    for (c->blocks = 0; !enough(c, started); c->blocks++) {
         for (unsigned i = 0; i < c->entries; i++) {
             unsigned j = (unsigned)(next_random(&random) % (i + 1));
             order[i] = order[j];
@@ -312,14 +269,13 @@ static int run_blocks(struct hp_campaign *c, struct hp_run *run, unsigned *order
         for (unsigned i = 0; i < c->entries; i++) {
             struct hp_entry *e = &c->entry[order[i]];
             run->seed = next_random(&random);
-            if (e->status == HP_RUN_OK && run_sample(c, run, e, block) != 0)
+            if (e->status == HP_RUN_OK && run_sample(c, run, e, c->blocks) != 0)
                 return -1;
         }
-        show_progress(c, block, started);
+        show_progress(c, c->blocks, started);
     }
     for (unsigned i = 0; i < c->entries; i++)
-        if (run_account(c, run, &c->entry[i]) != 0 ||
-            (c->conditions.latency && run_latency(c, run, &c->entry[i]) != 0))
+        if (hp_further_runs(c, run, &c->entry[i]) != 0)
             return -1;
     if (c->conditions.progress)
         fputs("\r                                                        \r", stderr);
@@ -361,6 +317,7 @@ void hp_campaign_release(struct hp_campaign *c)
         free(e->block);
         free(e->usable_bytes);
         free(e->rss_kib);
+        free(e->watch);
         free(e->latency);
         hp_alloc_release(&e->allocator);
     }

@@ -6,12 +6,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "engine/run.h"
+#include "engine/watch.h"
 #include "trace/compile.h"
 
 enum hp_measure {
     HP_NS_PER_OP, HP_NET_NS_PER_OP, HP_WARM_NS_PER_OP, HP_OPS_PER_S, HP_CPU_NS_PER_OP, HP_USER_NS_PER_OP,
     HP_SYSTEM_NS_PER_OP, HP_PEAK_RSS_KIB, HP_BASELINE_RSS_KIB, HP_START_RSS_KIB, HP_PEAK_RATIO, HP_MINOR_FAULTS,
-    HP_MAJOR_FAULTS, HP_DRAIN_KIB, HP_STALL_SHARE, HP_MEASURES
+    HP_MAJOR_FAULTS, HP_DRAIN_KIB, HP_STALL_SHARE,
+    HP_CYCLES_PER_OP, HP_INSTRUCTIONS_PER_OP, HP_CACHE_MISSES_PER_OP, HP_DTLB_MISSES_PER_OP, HP_MEASURES
 };
 extern const char *const hp_measure_key[HP_MEASURES];   /* as results/SCHEMA.md names them */
 
@@ -24,6 +26,7 @@ struct hp_conditions {
     uint64_t idle_limit_ns;
     unsigned samples;           /* at most; 0: as many as the time allows */
     double   time_s;            /* 0: no limit */
+    double   width;             /* wanted of the ratios to the first allocator: 0.01 is 1 % to either side; 0: no matter */
     uint64_t seed;
     unsigned timeout_s;
     char     touch_name[32], pace_name[48];
@@ -48,9 +51,13 @@ struct hp_entry {
     uint32_t points;
     uint64_t *usable_bytes;     /* [points]; with the plan's live_bytes the memory curve */
     int64_t  *rss_kib;
+    int64_t  rss_at_peak_kib;   /* when live bytes peaked, in recorded order */
     int64_t  drain_kib[HP_DRAIN_POINTS];
+    struct hp_watch *watch;     /* the outside sampler's points; NULL: none */
+    int64_t  watch_peak_kib;    /* the kernel's high-water mark of that run, less the baseline */
     struct hp_latency *latency; /* pooled over the latency runs */
     size_t   latencies;
+    int64_t  worst_operation;   /* of the trace, that took longest; -1: not known */
 };
 
 struct hp_campaign {
@@ -60,6 +67,10 @@ struct hp_campaign {
     struct hp_entry            *entry;
     unsigned                    entries;
     int                         null_entry; /* index */
+    unsigned                    planned;    /* blocks that the wanted width needs; 0: not asked for, or no pilot yet */
+    unsigned                    blocks;     /* that were run */
+    int32_t                     counter_error[HP_HARDWARE_EVENTS];  /* errno of the events that no sample counted */
+    const char                 *stopped_by; /* "width", "samples" or "time" */
 };
 
 int  hp_campaign_run(struct hp_campaign *c, char *error, size_t error_size);

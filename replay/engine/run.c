@@ -3,6 +3,7 @@
  * The environment is the user's, without LD_PRELOAD, plus the allocator's variables and a padding of random length. The
  * worker dies with heaplay. What it says on stderr is kept for the message. */
 #include "engine/run.h"
+#include "engine/watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -56,6 +57,13 @@ static uint64_t mix(uint64_t x)
     return x ^ x >> 31;
 }
 
+struct hp_layout hp_run_layout(uint64_t seed)
+{
+    return (struct hp_layout){ .padding = (uint32_t)(mix(seed) % PADDING_MAX),
+                               .stack_offset = (uint32_t)(mix(seed + 1) % 4096) & ~15u,
+                               .slot_offset = (uint32_t)(mix(seed + 2) % 4096) & ~63u };
+}
+
 static char **build_environment(const struct hp_run *r, char *preload, char *padding)
 {
     const struct hp_allocator *a = r->allocator;
@@ -77,7 +85,7 @@ static char **build_environment(const struct hp_run *r, char *preload, char *pad
     }
     for (int v = 0; v < a->variables; v++)
         list[used++] = a->variable[v];
-    if (a->path[0])
+    if (a->path[0] && !a->prefix[0])
         list[used++] = preload;
     list[used++] = padding;
     return list;
@@ -103,7 +111,7 @@ static pid_t start(struct hp_run *r, int stderr_fd)
         return -1;
     }
     snprintf(preload, sizeof preload, "LD_PRELOAD=%s", r->allocator->path);
-    size_t pad = mix(r->seed) % PADDING_MAX;
+    uint32_t pad = hp_run_layout(r->seed).padding;
     memcpy(padding, "HEAPLAY_PADDING=", 16);
     memset(padding + 16, 'x', pad);
     padding[16 + pad] = 0;
@@ -189,14 +197,18 @@ enum hp_run_status hp_run_worker(struct hp_run *r)
     memset(&job->state, 0, sizeof *job - offsetof(struct hp_job, state));
     job->magic = HP_JOB_MAGIC;
     job->backend = (uint32_t)r->allocator->backend;
-    job->stack_offset = (uint32_t)(mix(r->seed + 1) % 4096) & ~15u;
+    job->stack_offset = hp_run_layout(r->seed).stack_offset;
+    job->slot_offset = hp_run_layout(r->seed).slot_offset;
     snprintf(job->library, sizeof job->library, "%s", r->allocator->path);
+    snprintf(job->prefix, sizeof job->prefix, "%s", r->allocator->prefix);
     pid_t child = start(r, said_fd);
     if (child < 0) {
         close(said_fd);
         return HP_RUN_SYSTEM;
     }
-    bool ended = await(child, r->timeout_s, &status);
+    bool late = job->mode == HP_MODE_WATCHED &&
+                !hp_watch_run(r->watch, child, job, r->plan->threads, r->plan->calls, r->timeout_s);
+    bool ended = await(child, late ? 0 : r->timeout_s, &status);
     first_line(said_fd, said, sizeof said);
     close(said_fd);
     if (!ended) {

@@ -12,12 +12,18 @@ enum hp_run_status { HP_RUN_OK = 0, HP_RUN_CRASHED, HP_RUN_WRONG, HP_RUN_TIMEOUT
 struct hp_run {
     int                        plan_fd;
     const struct hp_allocator *allocator;
-    uint64_t                   seed;        /* of environment size and stack offset */
+    uint64_t                   seed;        /* of the layout */
     unsigned                   timeout_s;
+    struct hp_watch           *watch;       /* filled in HP_MODE_WATCHED, else not looked at */
+    const struct hp_plan      *plan;        /* of plan_fd, for the watch */
     struct hp_job             *job;         /* shared; the caller fills the upper part before each run */
     int                        job_fd;
     char                       text[1024];  /* why it is not ok */
 };
+
+/* What layout luck hangs on, drawn anew for each process: bytes of environment, of stack, of the page before the slot table. */
+struct hp_layout { uint32_t padding, stack_offset, slot_offset; };
+struct hp_layout hp_run_layout(uint64_t seed);
 
 int  hp_run_init(struct hp_run *r, char *error, size_t error_size);    /* makes the job page */
 void hp_run_release(struct hp_run *r);

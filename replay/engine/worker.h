@@ -1,10 +1,10 @@
 /* worker.h - the inside of heaplay-worker, the process in which one allocator is exercised once.
  *
- * Order of a sample: map and populate the plan, the slot table and the stacks; find the calls and prove whose they are;
- * take the baseline; execute; read the figures; drain. Invariants
+ * Order of a sample: map and populate the window that the plan's sections are read into, the slot table and the stacks; find the calls and prove whose they are; take the baseline; execute; read the figures; drain. Invariants
  *  1. Between baseline and last figure the worker itself allocates nothing, by no means at all.
  *  2. Whatever the worker needs is resident before the baseline.
- *  3. The worker never prints: it leaves state and message in the job page.
+ *  3. While the clock runs nothing is read from a file.
+ *  4. The worker never prints: it leaves state and message in the job page.
  */
 #ifndef HP_WORKER_H
 #define HP_WORKER_H
@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "engine/plan.h"
+#include "engine/worker_sync.h"
 
 /* The function table: all that the loop knows of an allocator. */
 struct hp_calls {
@@ -40,16 +41,18 @@ struct hp_calls {
 
 /* One replayed thread. Own cache lines: `done` is what others wait for. */
 struct hp_lane {
-    _Atomic uint32_t done;              /* position published last, plus 1 */
-    _Atomic uint32_t waiters;
-    char             gap[56];
-    uint64_t         stall_ns, end_ns;
-    uint32_t         index, passes;
-    char             gap2[40];
+    struct hp_mark   done;              /* position published last, plus 1 */
+    char             gap[52];
+    uint64_t         stall_ns, end_ns, busy_ns;
+    uint32_t         index, sections;   /* sections up to and with its last operation */
+    char             gap2[32];
 } __attribute__((aligned(64)));
 
 struct hp_worker {
     const struct hp_plan *plan;
+    int                   plan_fd;
+    const struct hp_section *section;   /* the current one */
+    char                 *window;       /* holds the streams and participants of the section */
     struct hp_job        *job;
     struct hp_calls       calls;
     void                **slot;
@@ -57,9 +60,10 @@ struct hp_worker {
     char                 *null_buffer;  /* HP_NULL_BYTES per stream, so that null shares no cache lines either */
     struct hp_lane       *lane;
     _Atomic uint32_t     *epoch_left;   /* threads that have not left the epoch yet */
-    _Atomic uint32_t      epochs_done, epoch_waiters;
-    _Atomic uint32_t      gate, finished;
-    uint64_t              start_ns;
+    struct hp_mark        epochs_done, gate, finished;
+    int                   spins;        /* before a thread that waits sleeps */
+    uint64_t              elapsed_ns;   /* of the pass, in the sections before */
+    uint64_t              start_ns;     /* of the pass, had the clock never stood still */
 };
 
 enum {
@@ -77,6 +81,13 @@ uint64_t hp_worker_now_ns(void);
 void *hp_worker_map(size_t bytes);      /* zeroed, resident; never returns NULL */
 void *hp_worker_map_stack(size_t bytes);    /* the same, but only its upper end is resident */
 
+/* worker_plan.c */
+void hp_plan_open(int plan_fd);             /* makes resident what is read of the plan, and turns to section 0 */
+void hp_plan_turn_to(uint32_t section);     /* threads are at rest meanwhile */
+struct hp_stream hp_plan_stream_of(uint32_t thread);    /* in the current section */
+const struct hp_op *hp_plan_operations(const struct hp_stream *s);
+const uint32_t *hp_plan_participants(void); /* of the section's epochs */
+
 /* worker_calls.c */
 void hp_worker_find_calls(struct hp_calls *f, const struct hp_job *job, char *substituted, size_t size);
 
@@ -91,6 +102,12 @@ void hp_loop_step(const struct hp_op *op);                  /* one call, untimed
 
 /* worker_latency.c: as hp_loop_run, with the clock read around some calls */
 void hp_latency_run(struct hp_lane *me);
+
+/* worker_watched.c: as hp_loop_run, with accounts for the outside sampler */
+void hp_watched_prepare(void);
+void hp_watched_begin(void);            /* waits until the sampler has seen the baseline */
+void hp_watched_run(struct hp_lane *me);
+void hp_watched_end(void);              /* waits until the sampler has seen the end */
 
 /* worker_timed.c, worker_account.c, worker_verify.c: one mode each */
 void hp_worker_timed(void);

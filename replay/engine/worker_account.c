@@ -4,46 +4,47 @@
 
 #include "measure/resident.h"
 
-static bool makes(unsigned code)
-{
-    return code <= OP_REALLOCARRAY ? code != OP_REALLOC_FREE
-                                   : (code >= OP_ALIGNED_ALLOC && code != OP_USABLE_SIZE && code <= OP_NEW_ALIGNED);
-}
+struct books {
+    uint64_t usable, call, next;    /* call: done so far; next: number of calls at the next point */
+};
 
-static bool consumes(unsigned code)
+static void account(struct books *b, const struct hp_op *op)
 {
-    return code == OP_REALLOC || code == OP_REALLOC_FREE || code == OP_REALLOCARRAY ||
-           (code >= OP_FREE && code <= OP_FREE_ALIGNED_SIZED) || code >= OP_DELETE;
+    struct hp_worker *w = &hp_worker;
+    struct hp_job *job = w->job;
+
+    if (hp_op_consumes(op->code))
+        b->usable -= w->calls.usable_size(w->slot[op->slot]);
+    hp_loop_step(op);
+    if (hp_op_makes(op->code))
+        b->usable += w->calls.usable_size(w->slot[op->slot]);
+    if (b->usable > job->usable_peak)
+        job->usable_peak = b->usable;
+    if (++b->call == w->plan->peak_call) {
+        job->usable_at_peak = b->usable;
+        job->rss_at_peak_kib = hp_resident_now_kib();
+    }
+    if (b->call == b->next && job->points < w->plan->points) {
+        job->usable_bytes[job->points] = b->usable;
+        job->rss_kib[job->points++] = hp_resident_now_kib();
+        b->next += w->plan->curve_step;
+    }
 }
 
 void hp_worker_account(void)
 {
-    struct hp_worker *w = &hp_worker;
-    struct hp_job *job = w->job;
-    const struct hp_stream *s = &w->plan->stream[0];
-    const struct hp_op *op = (const struct hp_op *)((const char *)w->plan + s->first);
-    size_t (*usable_size)(void *) = w->calls.usable_size;
-    uint64_t usable = 0, next = w->plan->curve_step;
+    struct hp_job *job = hp_worker.job;
+    struct books b = { .next = hp_worker.plan->curve_step };
     bool peak = hp_resident_reset_peak();
 
     job->baseline_kib = hp_resident_now_kib();
-    for (uint64_t i = 0; i < s->count; i++, op++) {
-        if (op->code >= OP_CODE_CALLS)
-            continue;
-        if (consumes(op->code))
-            usable -= usable_size(w->slot[op->slot]);
-        hp_loop_step(op);
-        if (makes(op->code))
-            usable += usable_size(w->slot[op->slot]);
-        if (usable > job->usable_peak)
-            job->usable_peak = usable;
-        if (i + 1 == w->plan->peak_call)
-            job->usable_at_peak = usable;
-        if (i + 1 == next && job->points < w->plan->points) {
-            job->usable_bytes[job->points] = usable;
-            job->rss_kib[job->points++] = hp_resident_now_kib();
-            next += w->plan->curve_step;
-        }
+    for (uint32_t section = 0; section < hp_worker.plan->sections; section++) {
+        hp_plan_turn_to(section);
+        const struct hp_stream s = hp_plan_stream_of(0);
+        const struct hp_op *op = hp_plan_operations(&s), *end = op + s.count;
+        for (; op < end; op++)
+            if (op->code < OP_CODE_CALLS)
+                account(&b, op);
     }
     job->peak_kib = peak ? hp_resident_peak_kib() : HP_MISSING;
     job->end_kib = hp_resident_now_kib();

@@ -65,8 +65,8 @@ static const struct {
     { "_Znwm", AT(new_), NULL, "malloc", AT(malloc) },
     { "_ZnwmSt11align_val_t", AT(new_aligned), (void (*)(void))stand_in_new_aligned, "memalign", 0 },
     { "_ZdlPv", AT(delete_), NULL, "free", AT(free) },
-    { "_ZdlPvm", AT(delete_sized), (void (*)(void))stand_in_delete_sized, "operator delete", 0 },
-    { "_ZdlPvSt11align_val_t", AT(delete_aligned), (void (*)(void))stand_in_delete_sized, "operator delete", 0 },
+    { "_ZdlPvm", AT(delete_sized), (void (*)(void))stand_in_delete_sized, "_ZdlPv", 0 },
+    { "_ZdlPvSt11align_val_t", AT(delete_aligned), (void (*)(void))stand_in_delete_sized, "_ZdlPv", 0 },
 };
 
 static const char *object_of(void *address)
@@ -90,27 +90,59 @@ static void note(char *text, size_t size, const char *symbol, const char *name)
     snprintf(text + used, size - used, "%s%s->%s", used ? " " : "", symbol, name);
 }
 
+/* A prefixed library stays out of this program's own calls: RTLD_LOCAL. */
+static void *load(const char *library)
+{
+    void *handle = dlopen(library, RTLD_NOW | RTLD_LOCAL);
+
+    if (!handle)
+        hp_worker_stop(HP_WORKER_IDENTITY, UINT64_MAX, "cannot be loaded: %s", dlerror());
+    return handle;
+}
+
+static void *symbol_of(void *handle, const char *prefix, const char *symbol)
+{
+    char name[128];
+
+    snprintf(name, sizeof name, "%s%s", prefix, symbol);
+    return dlsym(handle, name);
+}
+
+/* Other names that prefixed libraries have for malloc_usable_size. */
+static void *usable_of(void *handle, const char *prefix)
+{
+    void *address = symbol_of(handle, prefix, "usable_size");
+
+    return address ? address : symbol_of(handle, prefix, "malloc_size");
+}
+
 void hp_worker_find_calls(struct hp_calls *f, const struct hp_job *job, char *substituted, size_t size)
 {
     const char *library = job->library[0] ? job->library : object_of(dlsym(RTLD_DEFAULT, "gnu_get_libc_version"));
+    void *handle = job->prefix[0] ? load(library) : RTLD_DEFAULT;
 
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
-        void *address = dlsym(RTLD_DEFAULT, wanted[i].symbol);
+        void *address = symbol_of(handle, job->prefix, wanted[i].symbol);
         void **place = (void **)((char *)&found + wanted[i].at);
         bool own = address && same_file(object_of(address), library);
 
         if (own) {
             *place = address;
+        } else if (job->prefix[0] && wanted[i].at == AT(usable_size) && (address = usable_of(handle, job->prefix))) {
+            *place = address;
+        } else if (job->prefix[0] && wanted[i].at == AT(aligned_alloc)) {
+            found.aligned_alloc = stand_in_memalign;
+            note(substituted, size, wanted[i].symbol, "posix_memalign");
         } else if (!wanted[i].stand_in_name) {
-            hp_worker_stop(HP_WORKER_IDENTITY, UINT64_MAX, "%s comes from %s, not from %s", wanted[i].symbol,
-                           object_of(address), library);
+            hp_worker_stop(HP_WORKER_IDENTITY, UINT64_MAX, "%s%s comes from %s, not from %s", job->prefix,
+                           wanted[i].symbol, object_of(address), library);
         } else {
             memcpy(place, wanted[i].stand_in ? (const void *)&wanted[i].stand_in
                    : (const char *)&found + wanted[i].stand_in_call, sizeof *place);
             note(substituted, size, wanted[i].symbol, wanted[i].stand_in_name);
         }
     }
-    void *trim = dlsym(RTLD_DEFAULT, "malloc_trim");
+    void *trim = symbol_of(handle, job->prefix, "malloc_trim");
     if (trim && same_file(object_of(trim), library))
         memcpy(&found.trim, &trim, sizeof trim);
     *f = found;

@@ -20,6 +20,9 @@ HP_INLINE void hp_touch(char *p, size_t from, size_t size, const int touch, uint
     if (touch == HP_TOUCH_FIRST) {
         if (from == 0)
             v[0] = HP_TOUCH_BYTE;
+    } else if (touch == HP_TOUCH_RECORDED) {
+        for (size_t i = from; i < size; i += HP_PAGE)
+            v[i] = HP_TOUCH_BYTE;
     } else if (touch == HP_TOUCH_PAGE) {
         for (size_t i = from; i < size; i += HP_PAGE)
             v[i] = HP_TOUCH_BYTE;
@@ -31,6 +34,18 @@ HP_INLINE void hp_touch(char *p, size_t from, size_t size, const int touch, uint
     } else {
         memset(p + from, HP_TOUCH_BYTE, size - from);
     }
+}
+
+/* Under policy "recorded", what the plan says of a block: bytes from..size from its begin are to be touched. */
+HP_INLINE void hp_touched_part(const struct hp_op *op, const int touch, size_t *from, size_t *size)
+{
+    unsigned code = op->code & ~OP_PUBLISH;
+    size_t touched = hp_touched_unpack(op->hi);
+
+    if (touch != HP_TOUCH_RECORDED)
+        return;
+    *from = (code == OP_REALLOC || code == OP_REALLOCARRAY) && op->aux ? (size_t)1 << (op->aux - 1) : 0;
+    *size = touched < *size ? touched : *size;
 }
 
 __attribute__((cold, noreturn)) void hp_execute_refused(const struct hp_op *op);
@@ -103,6 +118,7 @@ HP_INLINE void hp_execute_null(char *buffer, void **slot, const struct hp_op *op
                           break;
     default:              break;
     }
+    hp_touched_part(op, touch, &from, &size);
     char *p = buffer + (op->slot % HP_NULL_BLOCKS) * HP_NULL_STEP;
     if (size > HP_NULL_CLIP) {      /* only the end of a block that is larger than the buffer */
         from = from > size - HP_NULL_CLIP ? from - (size - HP_NULL_CLIP) : 0;
@@ -122,6 +138,7 @@ HP_INLINE void hp_execute(const struct hp_calls *f, void **slot, const struct hp
     char *p = hp_execute_make(f, slot, op, &from, &size);
     if (__builtin_expect(p == NULL && size != 0, 0))
         hp_execute_refused(op);
+    hp_touched_part(op, touch, &from, &size);
     hp_touch(p, from, size, touch, lines);
     slot[op->slot] = p;
 }

@@ -1,7 +1,6 @@
 /* worker_latency.c - the loop of the latency runs: as the timed one, but around one call in `stride` the clock is read.
  * These runs give latencies only; the throughput figures come from runs without a clock in the loop. */
 #include "engine/worker_execute.h"
-#include "engine/worker_sync.h"
 
 static struct hp_latency *room(void)
 {
@@ -28,7 +27,7 @@ static void keep(uint32_t thread, uint64_t position, uint64_t t0, uint64_t t1, u
     uint32_t n = __atomic_fetch_add(&hp_worker.job->latency_taken, 1, __ATOMIC_RELAXED);
 
     if (n < HP_LATENCY_ROOM)
-        room()[n] = (struct hp_latency){ .thread = thread, .position = (uint32_t)position, .ns = clip(t2 - t1),
+        room()[n] = (struct hp_latency){ .thread = thread, .position = position, .ns = clip(t2 - t1),
                                          .control_ns = clip(t1 - t0) };
 }
 
@@ -47,18 +46,18 @@ static void sample(const struct hp_lane *me, const struct hp_op *op, uint64_t po
     keep(me->index, position, t0, t1, hp_worker_now_ns());
     if (!p && size)
         hp_execute_refused(op);
+    hp_touched_part(op, (int)w->job->touch, &from, &size);
     hp_touch(p, from, size, (int)w->job->touch, w->job->touch_lines);
     w->slot[op->slot] = p;
 }
 
 void hp_latency_run(struct hp_lane *me)
 {
-    const struct hp_worker *w = &hp_worker;
-    const struct hp_stream *s = &w->plan->stream[me->index];
-    const struct hp_op *op = (const struct hp_op *)((const char *)w->plan + s->first);
-    uint64_t next = next_sample(0, me->index);
+    const struct hp_stream s = hp_plan_stream_of(me->index);
+    const struct hp_op *op = hp_plan_operations(&s);
+    uint64_t next = next_sample(s.before, me->index), end = s.before + s.count;
 
-    for (uint64_t i = 0; i < s->count; i++, op++) {
+    for (uint64_t i = s.before; i < end; i++, op++) {
         if ((op->code & ~OP_PUBLISH) >= OP_CODE_CALLS) {
             hp_loop_order(me, op);
             next += next == i;
@@ -71,6 +70,6 @@ void hp_latency_run(struct hp_lane *me)
             hp_loop_step(op);
         }
         if (op->code & OP_PUBLISH)
-            hp_sync_publish(&me->done, &me->waiters, (uint32_t)(i + 1));
+            hp_sync_publish(&me->done, (uint32_t)(i + 1 - s.before));
     }
 }

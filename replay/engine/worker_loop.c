@@ -1,23 +1,18 @@
 /* worker_loop.c - the loops that are timed. One instance per touch policy, backend and number of streams, so that none
  * of these is looked at per operation. Called by worker_timed.c through hp_loop_run. */
 #include "engine/worker_execute.h"
-#include "engine/worker_sync.h"
 
 #include <time.h>
-
-static const struct hp_op *stream_of(const struct hp_stream *s)
-{
-    return (const struct hp_op *)((const char *)hp_worker.plan + s->first);
-}
 
 void hp_execute_refused(const struct hp_op *op)
 {
     uint64_t at = UINT64_MAX;
 
     for (uint32_t t = 0; t < hp_worker.plan->threads; t++) {
-        const struct hp_stream *s = &hp_worker.plan->stream[t];
-        if (op >= stream_of(s) && op < stream_of(s) + s->count)
-            at = (uint64_t)(op - stream_of(s));
+        struct hp_stream s = hp_plan_stream_of(t);
+        const struct hp_op *first = hp_plan_operations(&s);
+        if (op >= first && op < first + s.count)
+            at = s.before + (uint64_t)(op - first);
     }
     hp_worker_stop(HP_WORKER_WRONG, at, "returned NULL for a request of %llu bytes (code %u)",
                    (unsigned long long)op->size, op->code & ~OP_PUBLISH);
@@ -31,19 +26,19 @@ static void leave_epoch(uint64_t epoch)
         return;
     /* Whoever finds the next unfinished epoch empty moves the mark on: the order of the two reads makes sure that the
      * last to leave is seen by somebody. */
-    for (uint32_t done = atomic_load(&w->epochs_done);
-         done < w->plan->epochs && atomic_load(&w->epoch_left[done]) == 0;
-         done = atomic_load(&w->epochs_done))
-        if (atomic_compare_exchange_strong(&w->epochs_done, &done, done + 1) && atomic_load(&w->epoch_waiters))
-            hp_futex(&w->epochs_done, FUTEX_WAKE, INT_MAX);
+    for (uint32_t done = atomic_load(&w->epochs_done.value);
+         done < w->section->epochs && atomic_load(&w->epoch_left[done]) == 0;
+         done = atomic_load(&w->epochs_done.value))
+        if (atomic_compare_exchange_strong(&w->epochs_done.value, &done, done + 1))
+            hp_sync_wake(&w->epochs_done, done + 1);
 }
 
-static void stall(struct hp_lane *me, _Atomic uint32_t *word, _Atomic uint32_t *waiters, uint64_t needed)
+static void stall(struct hp_lane *me, struct hp_mark *mark, uint64_t needed)
 {
-    if (atomic_load_explicit(word, memory_order_acquire) >= needed)
+    if (atomic_load_explicit(&mark->value, memory_order_acquire) >= needed)
         return;
     uint64_t from = hp_worker_now_ns();
-    hp_sync_wait(word, waiters, (uint32_t)needed);
+    hp_sync_wait(mark, (uint32_t)needed, hp_worker.spins);
     me->stall_ns += hp_worker_now_ns() - from;
 }
 
@@ -61,17 +56,17 @@ void hp_loop_order(struct hp_lane *me, const struct hp_op *op)
     struct hp_worker *w = &hp_worker;
 
     switch (op->code) {
-    case OP_WAIT:       stall(me, &w->lane[op->slot].done, &w->lane[op->slot].waiters, op->size); break;
+    case OP_WAIT:       stall(me, &w->lane[op->slot].done, op->size); break;
     case OP_EPOCH_DONE: leave_epoch(op->size); break;
-    case OP_EPOCH_WAIT: stall(me, &w->epochs_done, &w->epoch_waiters, op->size + 1); break;
+    case OP_EPOCH_WAIT: stall(me, &w->epochs_done, op->size + 1); break;
     default:            pace(op->size); break;
     }
 }
 
 HP_INLINE void run(struct hp_lane *me, const int touch, const bool null, const bool ordered)
 {
-    const struct hp_stream *s = &hp_worker.plan->stream[me->index];
-    const struct hp_op *first = stream_of(s), *op = first, *end = first + s->count;
+    const struct hp_stream s = hp_plan_stream_of(me->index);
+    const struct hp_op *first = hp_plan_operations(&s), *op = first, *end = first + s.count;
     const struct hp_calls f = hp_worker.calls;
     const uint64_t lines = hp_worker.job->touch_lines;
     void **slot = hp_worker.slot;
@@ -87,7 +82,7 @@ HP_INLINE void run(struct hp_lane *me, const int touch, const bool null, const b
         else
             hp_execute(&f, slot, op, touch, lines);
         if (ordered && (op->code & OP_PUBLISH))
-            hp_sync_publish(&me->done, &me->waiters, (uint32_t)(op - first + 1));
+            hp_sync_publish(&me->done, (uint32_t)(op - first + 1));
     }
 }
 
@@ -101,11 +96,12 @@ LOOPS(first, HP_TOUCH_FIRST)
 LOOPS(page, HP_TOUCH_PAGE)
 LOOPS(line, HP_TOUCH_LINE)
 LOOPS(all, HP_TOUCH_ALL)
+LOOPS(recorded, HP_TOUCH_RECORDED)
 
 #define ROW(name) { name##_plain, name##_ordered, name##_null, name##_null_ordered }
 static void (*const loop_of[HP_TOUCH_COUNT][4])(struct hp_lane *) = {
     [HP_TOUCH_NONE] = ROW(none), [HP_TOUCH_FIRST] = ROW(first), [HP_TOUCH_PAGE] = ROW(page),
-    [HP_TOUCH_LINE] = ROW(line), [HP_TOUCH_ALL] = ROW(all),
+    [HP_TOUCH_LINE] = ROW(line), [HP_TOUCH_ALL] = ROW(all), [HP_TOUCH_RECORDED] = ROW(recorded),
 };
 
 void hp_loop_run(struct hp_lane *me)
@@ -116,13 +112,15 @@ void hp_loop_run(struct hp_lane *me)
 
     if (w->job->mode == HP_MODE_LATENCY)
         hp_latency_run(me);
+    else if (w->job->mode == HP_MODE_WATCHED)
+        hp_watched_run(me);
     else
         loop_of[w->job->touch][ordered + 2 * null](me);
 }
 
 void hp_loop_drain(void)
 {
-    const struct hp_op *op = stream_of(&hp_worker.plan->drain);
+    const struct hp_op *op = hp_plan_op(hp_worker.plan, hp_worker.plan->drain.first);
 
     if (hp_worker.job->backend == HP_BACKEND_NULL)
         return;

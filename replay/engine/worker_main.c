@@ -13,7 +13,7 @@
 
 #include "measure/resident.h"
 
-struct hp_worker hp_worker;
+struct hp_worker hp_worker = { .epochs_done = HP_MARK_INIT, .gate = HP_MARK_INIT, .finished = HP_MARK_INIT };
 
 void hp_worker_stop(enum hp_worker_state state, uint64_t call, const char *format, ...)
 {
@@ -58,23 +58,10 @@ void *hp_worker_map_stack(size_t bytes)
 
 static void map_inputs(int plan_fd, int job_fd)
 {
-    struct hp_worker *w = &hp_worker;
-    struct hp_plan head;
-
-    w->job = mmap(NULL, HP_JOB_PAGES, PROT_READ | PROT_WRITE, MAP_SHARED, job_fd, 0);
-    if (w->job == MAP_FAILED || w->job->magic != HP_JOB_MAGIC)
+    hp_worker.job = mmap(NULL, HP_JOB_PAGES, PROT_READ | PROT_WRITE, MAP_SHARED, job_fd, 0);
+    if (hp_worker.job == MAP_FAILED || hp_worker.job->magic != HP_JOB_MAGIC)
         _exit(2);
-    if (pread(plan_fd, &head, sizeof head, 0) != (ssize_t)sizeof head || head.magic != HP_PLAN_MAGIC ||
-        head.version != HP_PLAN_VERSION)
-        hp_worker_stop(HP_WORKER_SYSTEM, UINT64_MAX, "heaplay and heaplay-worker are not from the same build");
-    void *plan = mmap(NULL, head.bytes, PROT_READ, MAP_SHARED | MAP_POPULATE, plan_fd, 0);
-    if (plan == MAP_FAILED)
-        hp_worker_stop(HP_WORKER_SYSTEM, UINT64_MAX, "cannot map the compiled trace of %llu bytes",
-                       (unsigned long long)head.bytes);
-    w->plan = plan;
-    /* MAP_POPULATE of a shared file maps what it can; reading makes sure of the rest. */
-    for (uint64_t at = 0; at < head.bytes; at += 4096)
-        (void)*(const volatile char *)((const char *)plan + at);
+    hp_plan_open(plan_fd);
 }
 
 /* What the worker writes during a run must be mapped and writable before it. */
@@ -87,17 +74,27 @@ static void touch_results(void)
         result[at] = result[at];
 }
 
+/* Begins at another line of its page in every process. */
+static void **map_slots(void)
+{
+    char *pages = hp_worker_map((size_t)hp_worker.plan->slots * sizeof(void *) + hp_worker.job->slot_offset);
+
+    return (void **)(void *)(pages + hp_worker.job->slot_offset);
+}
+
 static void prepare(void)
 {
     struct hp_worker *w = &hp_worker;
 
-    w->slot = hp_worker_map((size_t)w->plan->slots * sizeof *w->slot);
+    w->slot = map_slots();
     if (w->job->carry_survivors)
-        w->other_slot = hp_worker_map((size_t)w->plan->slots * sizeof *w->slot);
+        w->other_slot = map_slots();
     w->lane = hp_worker_map(w->plan->threads * sizeof *w->lane);
-    w->epoch_left = hp_worker_map((w->plan->epochs + 1) * sizeof *w->epoch_left);
+    w->epoch_left = hp_worker_map((w->plan->epochs_most + 1) * sizeof *w->epoch_left);
     w->null_buffer = hp_worker_map((size_t)w->plan->threads * HP_NULL_BYTES);
     touch_results();
+    if (w->job->mode == HP_MODE_WATCHED)
+        hp_watched_prepare();
     if (w->job->backend == HP_BACKEND_LIBRARY)
         hp_worker_find_calls(&w->calls, w->job, w->job->substituted, sizeof w->job->substituted);
     w->job->has_trim = w->calls.trim != NULL;
@@ -109,10 +106,10 @@ static void run_mode(void)
 {
     switch (hp_worker.job->mode) {
     case HP_MODE_TIMED:
-    case HP_MODE_LATENCY: hp_worker_timed(); break;
+    case HP_MODE_LATENCY:
+    case HP_MODE_WATCHED: hp_worker_timed(); break;
     case HP_MODE_ACCOUNT: hp_worker_account(); break;
     case HP_MODE_VERIFY:  hp_worker_verify(); break;
-    default:              break;        /* identity: done by prepare */
     }
 }
 

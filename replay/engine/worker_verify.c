@@ -212,18 +212,23 @@ static void step(const struct hp_op *op)
 void hp_worker_verify(void)
 {
     const struct hp_plan *plan = hp_worker.plan;
-    const struct hp_op *op = (const struct hp_op *)((const char *)plan + plan->stream[0].first);
-    const struct hp_op *drain = (const struct hp_op *)((const char *)plan + plan->drain.first);
+    const struct hp_op *drain = hp_plan_op(plan, plan->drain.first);
+    uint64_t position = 0;
 
     info = hp_worker_map((size_t)plan->slots * sizeof *info);
     leaf_of = hp_worker_map((ADDRESS_LIMIT / GRAIN / LEAF_GRAINS) * sizeof *leaf_of);
-    for (uint64_t i = 0; i < plan->stream[0].count; i++)
-        if (op[i].code < OP_CODE_CALLS) {
-            call = i;
-            step(&op[i]);
-        }
+    for (uint32_t section = 0; section < plan->sections; section++) {
+        hp_plan_turn_to(section);
+        const struct hp_stream s = hp_plan_stream_of(0);
+        const struct hp_op *op = hp_plan_operations(&s);
+        for (uint64_t i = 0; i < s.count; i++, position++)
+            if (op[i].code < OP_CODE_CALLS) {
+                call = position;
+                step(&op[i]);
+            }
+    }
     for (uint64_t i = 0; i < plan->drain.count; i++) {
-        call = plan->stream[0].count + i;
+        call = position + i;
         step(&drain[i]);
     }
 }

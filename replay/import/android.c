@@ -18,20 +18,33 @@ static int detect(const unsigned char *bytes, size_t size)
     return take_prefix(&at, &thread) && *at == ' ' && at[1] >= 'a' && at[1] <= 'z' ? 2 : 0;
 }
 
-/* Times are there when some line of the beginning has at least two numbers more than its call needs. */
-static uint32_t flags(const unsigned char *bytes, size_t size)
+/* Whether the line has two numbers more than its call needs. */
+static bool has_times(const char *line, size_t length)
 {
-    const char *text = (const char *)bytes, *newline = memchr(text, '\n', size);
-    size_t length = newline ? (size_t)(newline - text) : size;
     unsigned fields = 0, needed = 3;
 
     for (size_t i = 0; i < length; i++)
-        fields += text[i] != ' ' && (i == 0 || text[i - 1] == ' ');
-    if (memmem(text, length, ": malloc ", 9))
+        fields += line[i] != ' ' && (i == 0 || line[i - 1] == ' ');
+    if (memmem(line, length, ": malloc ", 9))
         needed = 4;
-    else if (!memmem(text, length, ": free ", 7))
+    else if (!memmem(line, length, ": free ", 7))
         needed = 5;
-    return HP_HAS_THREADS | (fields >= needed + 2 ? HP_HAS_TIME : 0);
+    return fields >= needed + 2;
+}
+
+/* Times are there when some line of the beginning has them: what happens at time 0 may be written without. */
+static uint32_t flags(const unsigned char *bytes, size_t size)
+{
+    const char *line = (const char *)bytes, *end = line + size, *newline;
+
+    for (; line < end; line = newline + 1) {
+        newline = memchr(line, '\n', (size_t)(end - line));
+        if (has_times(line, (size_t)((newline ? newline : end) - line)))
+            return HP_HAS_THREADS | HP_HAS_TIME;
+        if (!newline)
+            break;
+    }
+    return HP_HAS_THREADS;
 }
 
 static const struct call {

@@ -1,6 +1,7 @@
 /* export.c - android, rep and csv text from events, and the table of exporters. Called by cli/cmd_export.c. Each is read
  * again by its importer; `loses` says what does not come back. */
 #include "import/import.h"
+#include "trace/live.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -88,11 +89,13 @@ static bool android_event(void *state, FILE *out, const struct hp_event *e)
     return true;
 }
 
-/* A realloc keeps its block's id in this format, but ids here are new each time: it is written as a and f. The header
- * counts what follows, so the operations wait in a temporary file. */
+/* A realloc keeps its block's number in this format: the table says which number each live block has, in the place of its
+ * size. The header counts what follows, so the operations wait in a temporary file. */
 struct rep {
     FILE *body;
-    uint64_t ids, operations;
+    struct hp_live live;
+    uint64_t numbers, operations;
+    bool failed;
 };
 
 static void *rep_begin(FILE *out, char *error, size_t error_size)
@@ -100,9 +103,11 @@ static void *rep_begin(FILE *out, char *error, size_t error_size)
     struct rep *rep = calloc(1, sizeof *rep);
 
     (void)out;
-    if (rep && (rep->body = tmpfile()))
+    if (rep && hp_live_init(&rep->live) == 0 && (rep->body = tmpfile()))
         return rep;
-    snprintf(error, error_size, "no temporary file: %s", strerror(errno));
+    snprintf(error, error_size, "no temporary file or no memory: %s", strerror(errno));
+    if (rep)
+        hp_live_free(&rep->live);
     free(rep);
     return NULL;
 }
@@ -110,16 +115,23 @@ static void *rep_begin(FILE *out, char *error, size_t error_size)
 static bool rep_event(void *state, FILE *out, const struct hp_event *e)
 {
     struct rep *rep = state;
-    bool frees = hp_export_consumes(e);
+    struct hp_live_block *old = hp_export_consumes(e) ? hp_live_find(&rep->live, e->old_id) : NULL;
+    uint64_t number = old ? old->size : rep->numbers;
 
     (void)out;
+    if (!e->id && !old)
+        return false;
     if (e->id)
-        fprintf(rep->body, "a %" PRIu64 " %" PRIu64 "\n", e->id - 1, hp_export_bytes(e));
-    if (frees)
-        fprintf(rep->body, "f %" PRIu64 "\n", e->old_id - 1);
-    rep->ids += e->id != 0;
-    rep->operations += (e->id != 0) + frees;
-    return e->id || frees;
+        fprintf(rep->body, "%c %" PRIu64 " %" PRIu64 "\n", old ? 'r' : 'a', number, hp_export_bytes(e));
+    else
+        fprintf(rep->body, "f %" PRIu64 "\n", number);
+    rep->numbers += !old;
+    rep->operations++;
+    if (old)
+        hp_live_remove(&rep->live, old);
+    if (e->id)
+        rep->failed |= hp_live_add(&rep->live, &(struct hp_live_block){ .id = e->id, .size = number }) != 0;
+    return true;
 }
 
 bool hp_export_copy(FILE *from, FILE *out)
@@ -139,10 +151,14 @@ static bool rep_end(void *state, FILE *out, char *error, size_t error_size)
     struct rep *rep = state;
     bool done;
 
-    fprintf(out, "0\n%" PRIu64 "\n%" PRIu64 "\n1\n", rep->ids, rep->operations);
+    fprintf(out, "0\n%" PRIu64 "\n%" PRIu64 "\n1\n", rep->numbers, rep->operations);
     done = hp_export_copy(rep->body, out);
     if (!done)
         snprintf(error, error_size, "the temporary file: %s", strerror(errno));
+    else if (rep->failed)
+        snprintf(error, error_size, "out of memory for the live blocks");
+    done = done && !rep->failed;
+    hp_live_free(&rep->live);
     fclose(rep->body);
     free(rep);
     return done;
@@ -158,7 +174,7 @@ const struct hp_exporter hp_export_csv = {
 };
 const struct hp_exporter hp_export_rep = {
     "rep", "text of the CMU malloc lab",
-    "threads, times, alignments and kinds: a realloc becomes an allocation and a free; failed calls are left out",
+    "threads, times, alignments and kinds other than malloc, realloc and free; failed calls and frees of NULL are left out",
     rep_begin, rep_event, rep_end
 };
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define CHUNK (1u << 18)
@@ -28,8 +29,14 @@ hp_source *hp_source_open(const char *path, char *error, size_t error_size)
 {
     struct hp_source *s = calloc(1, sizeof *s);
     struct archive_entry *entry;
+    struct stat st;
     int got;
 
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+        snprintf(error, error_size, "%s is a directory; name a file in it", path);
+        hp_source_close(s);
+        return NULL;
+    }
     if (!s || !(s->archive = archive_read_new()) || !(s->buffer = malloc(s->room = HP_SOURCE_PEEK + CHUNK))) {
         snprintf(error, error_size, "%s: out of memory", path);
         hp_source_close(s);
@@ -41,8 +48,9 @@ hp_source *hp_source_open(const char *path, char *error, size_t error_size)
     archive_read_support_format_raw(s->archive);
     archive_read_support_format_empty(s->archive);
     got = archive_read_open_filename(s->archive, strcmp(path, "-") ? path : NULL, CHUNK);
-    if (got == ARCHIVE_OK)
-        got = archive_read_next_header(s->archive, &entry);
+    while (got == ARCHIVE_OK && (got = archive_read_next_header(s->archive, &entry)) == ARCHIVE_OK
+           && archive_entry_filetype(entry) == AE_IFDIR)
+        ;
     if (got == ARCHIVE_EOF)
         s->ended = true;
     else if (got < ARCHIVE_WARN) {

@@ -22,14 +22,24 @@ enum {
     THREAD_CHECK_MS = 200,
     NOTE_MS = 2000,
     CALIBRATE_MS = 8,
+    LIMIT_MS = 20,
+    ATTEND_MS = 100,
     MERGE_NICE = 4,
 };
 
-static volatile sig_atomic_t stop_requested;
+static volatile sig_atomic_t stop_requested, begin_requested, end_requested;
 
 void hp_collector_stop_on_signal(int number)
 {
     stop_requested = number;
+}
+
+void hp_collector_control_by_signal(int number)
+{
+    if (number == SIGUSR1)
+        begin_requested = 1;
+    else
+        end_requested = 1;
 }
 
 static uint64_t monotonic_ns(void)
@@ -120,7 +130,7 @@ static void calibrate_again(struct hp_collector *c)
     pthread_mutex_unlock(&c->lock);
 }
 
-struct hp_collector *hp_collector_open(const struct hp_record_options *options, char *error, size_t error_size)
+struct hp_collector *hp_collector_open(const struct hp_record_options *options, int fd, char *error, size_t error_size)
 {
     struct hp_collector *c = calloc(1, sizeof *c);
     struct stat st;
@@ -131,7 +141,7 @@ struct hp_collector *hp_collector_open(const struct hp_record_options *options, 
     }
     c->options = options;
     c->exit_status = -1;
-    c->fd = memfd_create("heaplay", MFD_CLOEXEC);
+    c->fd = fd >= 0 ? fd : memfd_create("heaplay", MFD_CLOEXEC);
     if (c->fd >= 0 && ftruncate(c->fd, sizeof *c->shared) == 0)
         c->shared = mmap(NULL, sizeof *c->shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, c->fd, 0);
     if (!c->shared || c->shared == MAP_FAILED) {
@@ -142,6 +152,10 @@ struct hp_collector *hp_collector_open(const struct hp_record_options *options, 
     }
     c->shared->children = options->children;
     c->shared->touch = options->touch;
+    c->shared->sample = options->sample;
+    c->shared->sites = options->sites;
+    if (options->wait)
+        atomic_store(&c->shared->control, HP_CONTROL_WAIT);
     c->shared->collector_pid = (uint32_t)getpid();
     c->shared->pid_namespace = stat("/proc/self/ns/pid", &st) == 0 ? (uint64_t)st.st_ino : 0;
     pthread_mutex_init(&c->lock, NULL);
@@ -245,6 +259,69 @@ static uint64_t round_of(struct hp_collector *c, bool watch)
     return events;
 }
 
+/* A program into which the recorder came, and its children, get their own functions back. */
+static void end_injection(struct hp_collector *c)
+{
+    for (const struct hp_process *p = c->processes; c->inject && p; p = p->next)
+        if (!p->gone)
+            hp_inject_end(c->inject, (pid_t)p->pid);
+    hp_inject_close(c->inject);
+    c->inject = NULL;
+}
+
+/* The traces are closed now; the program runs on. */
+static void stop(struct hp_collector *c, const char *why)
+{
+    bool runs_on = c->child || c->inject;
+
+    c->stopped = true;
+    atomic_store(&c->shared->control, HP_CONTROL_STOP);
+    end_injection(c);
+    for (struct hp_process *p = c->processes; p; p = p->next)
+        hp_collector_gone(c, p);
+    fprintf(stderr, "heaplay: the recording ends by %s%s\n", why, runs_on ? "; the program runs on" : "");
+}
+
+/* New objects of a program that runs are looked for; its end is seen. Lock held. */
+static void attend(struct hp_collector *c)
+{
+    char path[64], target[2];
+
+    if (stop_requested)
+        stop(c, "a signal");
+    if (!c->inject || hp_inject_refresh(c->inject))
+        return;
+    snprintf(path, sizeof path, "/proc/%d/exe", (int)c->options->pid);
+    if (readlink(path, target, sizeof target) > 0)
+        fputs("heaplay: the program has executed another one, which is not recorded\n", stderr);
+    for (struct hp_process *p = c->processes; p; p = p->next)
+        if (p->pid == (uint32_t)c->options->pid)
+            hp_collector_gone(c, p);
+    end_injection(c);
+}
+
+/* Begins and ends the recording as signals and limits ask for. Lock held. */
+static void control(struct hp_collector *c, uint64_t now)
+{
+    const struct hp_record_options *options = c->options;
+
+    if (!c->began_ns && (!options->wait || begin_requested)) {
+        c->began_ns = now;
+        if (options->wait) {
+            atomic_store(&c->shared->control, HP_CONTROL_RECORD);
+            fputs("heaplay: the recording begins\n", stderr);
+        }
+    }
+    if (c->stopped)
+        return;
+    if (end_requested)
+        stop(c, "SIGUSR2");
+    else if (options->time_limit > 0 && c->began_ns && (double)(now - c->began_ns) > options->time_limit * 1e9)
+        stop(c, "--time-limit");
+    else if (options->size_limit && c->closed_bytes + hp_lineage_bytes(c) >= options->size_limit)
+        stop(c, "--size-limit");
+}
+
 static void reap(struct hp_collector *c)
 {
     if (c->child && waitpid(c->child, &c->exit_status, WNOHANG) == c->child) {
@@ -264,11 +341,20 @@ static void give_up_children(struct hp_collector *c, uint64_t ended_ns, bool *no
             hp_collector_gone(c, p);
         return;
     }
-    if (!*noted && monotonic_ns() > ended_ns + NOTE_MS * 1000000ull) {
+    if (!*noted && !c->stopped && monotonic_ns() > ended_ns + NOTE_MS * 1000000ull) {
         *noted = true;
         fprintf(stderr, "heaplay: the program has ended, its child %u is still running and recorded; "
                 "interrupt (Ctrl-C) to stop\n", c->processes->pid);
     }
+}
+
+static bool program_runs(const struct hp_collector *c)
+{
+    bool runs = c->child != 0;
+
+    for (const struct hp_process *p = c->processes; p && c->inject; p = p->next)
+        runs |= p->pid == (uint32_t)c->options->pid && !p->gone;
+    return runs;
 }
 
 static void forward_signal(struct hp_collector *c)
@@ -282,9 +368,9 @@ static void forward_signal(struct hp_collector *c)
 
 int hp_collector_run(struct hp_collector *c)
 {
-    uint64_t now, watched = 0, checked = 0, ended_ns = 0, events;
+    uint64_t now, watched = 0, checked = 0, controlled = 0, attended = 0, ended_ns = 0, events;
     const struct timespec busy = {.tv_nsec = SLEEP_NS}, idle = {.tv_nsec = IDLE_NS};
-    bool noted = false;
+    bool noted = false, runs;
 
     /* The program and the drain come first: chunks can wait. */
     setpriority(PRIO_PROCESS, (id_t)gettid(), MERGE_NICE);
@@ -303,17 +389,26 @@ int hp_collector_run(struct hp_collector *c)
         forward_signal(c);
         pthread_mutex_lock(&c->lock);
         hp_lineage_adopt(c);
+        if (now > controlled + LIMIT_MS * 1000000ull) {
+            controlled = now;
+            control(c, now);
+        }
         if (c->child)
             reap(c);
-        if (!c->child && !ended_ns)
+        if (c->inject && now > attended + ATTEND_MS * 1000000ull) {
+            attended = now;
+            attend(c);
+        }
+        runs = program_runs(c);
+        if (!runs && !ended_ns)
             ended_ns = now;
-        if (!c->child && c->processes)
+        if (!runs && c->processes)
             give_up_children(c, ended_ns, &noted);
         pthread_mutex_unlock(&c->lock);
         events = round_of(c, watch);
         if (!c->child && !c->processes && !events)
             return 0;
         if (events < BUSY_EVENTS)
-            nanosleep(c->child == 0 || events ? &busy : &idle, NULL);
+            nanosleep(!runs || events ? &busy : &idle, NULL);
     }
 }

@@ -75,7 +75,7 @@ static int check_segments(int fd, const Elf64_Ehdr *header, const char *path, ch
         }
     }
     if (!interpreter[0])
-        return refuse(path, "it is statically linked", "link it dynamically, for LD_PRELOAD reaches only those",
+        return refuse(path, "it is statically linked", "link it dynamically: a library can be loaded into those only",
                       error, error_size);
     if (strstr(interpreter, "ld-musl"))
         return refuse(path, "it runs on musl, not on glibc", "build heaplay for that C library", error, error_size);
@@ -96,6 +96,19 @@ static int check_elf(int fd, const Elf64_Ehdr *header, const char *path, char *e
     if (own.e_machine && header->e_machine != own.e_machine)
         return refuse(path, "it is made for another processor", "record it on a machine of its kind", error, error_size);
     return check_segments(fd, header, path, error, error_size);
+}
+
+/* The file of a running program; `name` is what messages call it. */
+int hp_launch_check_image(const char *path, const char *name, char *error, size_t error_size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC), result = HP_EXIT_OK;
+    Elf64_Ehdr header;
+
+    if (fd >= 0 && read(fd, &header, sizeof header) == (ssize_t)sizeof header)
+        result = check_elf(fd, &header, name, error, error_size);
+    if (fd >= 0)
+        close(fd);
+    return result;
 }
 
 static int check_file(const char *path, int depth, char *error, size_t error_size);

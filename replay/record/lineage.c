@@ -49,6 +49,7 @@ static bool open_writer(struct hp_process *p)
     struct hp_meta meta = {
         .command = p->slot->command, .origin = (char *)(uintptr_t)"recorded", .host = host,
         .start_unix_ns = p->slot->start_unix_ns, .pid = p->pid, .parent_pid = p->parent_pid, .flags = p->flags,
+        .sample = c->options->sample,
     };
 
     uname(&kernel);
@@ -83,7 +84,9 @@ static void adopt(struct hp_collector *c, struct hp_process_slot *slot)
     p->exit_status = p->pid == (uint32_t)c->program && !c->child ? c->exit_status : -1;
     p->next_id = 1;
     p->ns_per_tick = c->ns_per_tick;
-    p->flags = HP_HAS_TIME | HP_HAS_THREADS | (c->options->touch ? HP_HAS_RESIDENT : 0);
+    p->flags = HP_HAS_TIME | HP_HAS_THREADS | (c->options->touch ? HP_HAS_RESIDENT : 0) |
+               (c->options->sample ? HP_SAMPLED : 0) | (c->options->sites ? HP_HAS_SITES : 0);
+    p->sites = c->options->sites ? hp_sites_new() : NULL;
     p->waits_for_parent = slot->parent_serial != 0;
     p->pidfd = (int)syscall(SYS_pidfd_open, p->pid, 0);
     if (p->pidfd < 0 && errno == ESRCH)
@@ -114,6 +117,10 @@ void hp_lineage_adopt(struct hp_collector *c)
         }
         if (!oldest)
             return;
+        if (c->stopped) {
+            atomic_store(&oldest->state, HP_PROCESS_FREE);
+            continue;
+        }
         adopt(c, oldest);
         atomic_store(&oldest->state, HP_PROCESS_ADOPTED);
     }
@@ -185,6 +192,9 @@ static void inherit(struct hp_process *p, struct hp_snapshot *s)
     qsort(s->blocks, s->count, sizeof *s->blocks, hp_resolve_by_age);
     for (size_t i = 0; i < s->count; i++) {
         s->blocks[i].id = p->next_id++;
+        s->blocks[i].site = 0;                  /* a number of the parent's */
+        if (p->sites)
+            hp_sites_made(p->sites, 0, s->blocks[i].size);
         hp_table_insert(&p->live, &s->blocks[i]);
     }
     p->inherited = s->blocks;
@@ -212,6 +222,22 @@ bool hp_lineage_ready(struct hp_collector *c, struct hp_process *p)
     return !p->waits_for_parent;
 }
 
+static uint64_t file_bytes(const char *path)
+{
+    struct stat st;
+
+    return path && stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
+uint64_t hp_lineage_bytes(const struct hp_collector *c)
+{
+    uint64_t bytes = 0;
+
+    for (const struct hp_process *p = c->processes; p; p = p->next)
+        bytes += file_bytes(p->path);
+    return bytes;
+}
+
 static const char *with_unit(uint64_t bytes, char *text, size_t size)
 {
     if (bytes < 10000)
@@ -223,12 +249,11 @@ static const char *with_unit(uint64_t bytes, char *text, size_t size)
 
 static void print_summary(const struct hp_process *p, const struct hp_trailer *t)
 {
-    struct stat st;
     char size[32];
 
     fprintf(stderr, "heaplay: %s: %llu operations, %llu threads, %s, %llu lost, %llu inversions repaired",
             p->path, (unsigned long long)p->counts.operations, (unsigned long long)t->threads,
-            with_unit(stat(p->path, &st) == 0 ? (uint64_t)st.st_size : 0, size, sizeof size),
+            with_unit(file_bytes(p->path), size, sizeof size),
             (unsigned long long)t->lost_events, (unsigned long long)t->inversions);
     if (p->counts.unknown_frees)
         fprintf(stderr, ", %llu frees of unknown blocks left out", (unsigned long long)p->counts.unknown_frees);
@@ -273,6 +298,13 @@ static void close_trace(struct hp_collector *c, struct hp_process *p)
     t.lost_events = p->counts.lost + atomic_load(&p->slot->lost);
     t.inversions = p->counts.inversions;
     t.end_ns = p->last_ns;
+    if (p->writer && p->sites && !p->write_failed) {
+        char *text = hp_sites_text(p->sites);
+
+        p->write_failed = !text || hp_writer_sites(p->writer, text) != 0;
+        snprintf(p->error, sizeof p->error, "%s", text ? hp_writer_error(p->writer) : "out of memory for the call sites");
+        free(text);
+    }
     if (p->writer && hp_writer_close(p->writer, p->write_failed ? NULL : &t) != 0)
         p->write_failed = true;
     if (p->write_failed) {
@@ -280,6 +312,7 @@ static void close_trace(struct hp_collector *c, struct hp_process *p)
         c->failed = true;
     } else if (p->writer) {
         note_summary(c, p, &t);
+        c->closed_bytes += file_bytes(p->path);
         c->lost += t.lost_events;
     }
 }
@@ -296,6 +329,7 @@ void hp_lineage_finish(struct hp_collector *c, struct hp_process *p)
         close(p->pidfd);
     atomic_store(&p->slot->state, HP_PROCESS_FREE);
     hp_table_close(&p->live);
+    hp_sites_free(p->sites);
     free(p->inherited);
     free(p->path);
     free(p);

@@ -130,11 +130,6 @@ HP_EXPORT void *reallocarray(void *old, size_t count, size_t size)
     return p;
 }
 
-static inline uint64_t resident(const void *p)
-{
-    return HP_UNLIKELY(hp_shared && hp_shared->touch) ? hp_preload_resident(p) : 0;
-}
-
 HP_EXPORT void free(void *p)
 {
     struct hp_self *self = &hp_self;
@@ -153,7 +148,7 @@ HP_EXPORT void free(void *p)
     /* libc calls free(NULL) after a thread's last destructor: that must not make a thread of its own. */
     if (HP_UNLIKELY(!p && self->end_rounds && !self->ring))
         return;
-    hp_preload_log(HP_FREE, p, 0, resident(p));
+    hp_preload_log(HP_FREE, p, 0, hp_preload_touched(p));
     self->guard = FRAME();
     hp_next.free(p);
     self->guard = 0;
@@ -171,7 +166,7 @@ HP_EXPORT void free_sized(void *p, size_t size)
         hp_next.free_sized(p, size);
         return;
     }
-    hp_preload_log(HP_FREE_SIZED, p, size, 0);
+    hp_preload_log(HP_FREE_SIZED, p, size, hp_preload_touched(p));
     self->guard = FRAME();
     hp_next.free_sized(p, size);
     self->guard = 0;

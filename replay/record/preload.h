@@ -54,6 +54,8 @@ struct hp_self {
     uint64_t now;           /* stamp of the record before */
     uint64_t fork_number;
     uint32_t end_rounds;    /* of thread-specific destructors seen */
+    uint64_t random;        /* state of the generator that samples objects; 0: not seeded */
+    uintptr_t moving;       /* sampled object in a realloc: its old address, 1 when it had none, 0 when not sampled */
 };
 enum { HP_ARENA_BYTES = 64 * 1024 };
 #define HP_NULL_DELETED ((const void *)1)   /* `deleting` while operator delete(NULL) runs */
@@ -71,12 +73,30 @@ extern bool hp_use_tsc;
 bool  hp_preload_ready(struct hp_self *self);       /* slow path: attach, register, find a ring, wait for room */
 void  hp_preload_log_wide(unsigned kind, const void *a, uint64_t b, uint64_t c);    /* when there is room */
 void  hp_preload_resolve(void);
+void *hp_preload_find(const char *name);            /* the definition that the program would call; NULL: none but ours */
+extern bool hp_late;                                /* loaded into a running program: our names are found after the others */
+int   hp_preload_begin(int fd);                     /* records from now on, into this memory: 0 or a negative errno */
 void *hp_preload_arena(size_t size, size_t alignment);
 extern char hp_preload_arena_bytes[HP_ARENA_BYTES];
 size_t hp_preload_arena_size(const void *p);
 uint64_t hp_preload_resident(const void *p);
 
+/* Every so many objects one is recorded; 0: all. */
+extern uint32_t hp_sample_every;
+bool hp_preload_sample(uint32_t every);             /* 0: all objects; false: no memory */
+bool hp_preload_is_sampled(unsigned kind, const void *a, uint64_t b, uint64_t c);
+
+/* Frames of a call site; 0: sites are not recorded. */
+extern uint32_t hp_site_depth;
+void hp_preload_sites(uint32_t depth);
+void hp_preload_log_site(void);
+
 #pragma GCC visibility pop
+
+static inline uint64_t hp_preload_touched(const void *p)
+{
+    return HP_UNLIKELY(hp_shared && hp_shared->touch) ? hp_preload_resident(p) : 0;
+}
 
 static inline bool hp_preload_in_arena(const void *p)
 {
@@ -123,7 +143,7 @@ static inline uint64_t hp_preload_now(struct hp_self *self)
 
 /* Inlined where b and c are constants, which leaves little of it. */
 __attribute__((always_inline))
-static inline void hp_preload_log(unsigned kind, const void *a, uint64_t b, uint64_t c)
+static inline void hp_preload_put(unsigned kind, const void *a, uint64_t b, uint64_t c)
 {
     struct hp_self *self = &hp_self;
     struct hp_slot *slot;
@@ -141,6 +161,22 @@ static inline void hp_preload_log(unsigned kind, const void *a, uint64_t b, uint
     now = hp_preload_now(self);
     slot->word = (uint64_t)(uintptr_t)a << HP_MORE_BITS | b;
     atomic_store_explicit(&slot->stamp, now << HP_STAMP_SHIFT | hp_shared_phase(position) | kind, memory_order_release);
+}
+
+static inline bool hp_preload_has_site(unsigned kind)
+{
+    return kind <= HP_REALLOCARRAY || (kind >= HP_ALIGNED_ALLOC && kind <= HP_PVALLOC) || kind == HP_NEW ||
+           kind == HP_NEW_ALIGNED;
+}
+
+__attribute__((always_inline))
+static inline void hp_preload_log(unsigned kind, const void *a, uint64_t b, uint64_t c)
+{
+    if (HP_UNLIKELY(hp_sample_every != 0) && !hp_preload_is_sampled(kind, a, b, c))
+        return;
+    if (HP_UNLIKELY(hp_site_depth != 0) && hp_preload_has_site(kind))
+        hp_preload_log_site();
+    hp_preload_put(kind, a, b, c);
 }
 
 #endif

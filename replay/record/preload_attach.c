@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -21,7 +22,7 @@
 
 #include "record/preload.h"
 
-enum { SPIN_ROUNDS = 200, LAST_DESTRUCTOR_ROUND = 4 };
+enum { SPIN_ROUNDS = 200, LAST_DESTRUCTOR_ROUND = 4, RECORDING_SHIFT = 40 };
 #define EPOCH_NONE UINT64_MAX
 #define EPOCH_BOOT 1u
 #define HEARTBEAT_PATIENCE 50           /* waits of 20 ms without a beat before the collector is looked for */
@@ -34,6 +35,7 @@ bool hp_use_tsc;
 
 static struct hp_process_slot *process;
 static uint64_t serial;                 /* of this process, or of its parent until it has registered */
+static uint64_t recordings;             /* of this process: threads keep what they knew of an earlier one */
 static bool off;                        /* this process is not recorded, for good */
 static pthread_key_t thread_key;
 static uint64_t forks;
@@ -75,9 +77,10 @@ static uint32_t program_has_own_malloc(void)
     Dl_info own, bound;
     const ElfW(Sym) *entry = NULL;
     void *symbol = dlsym(RTLD_DEFAULT, "malloc");
+    const void *beside = hp_late ? (void *)getauxval(AT_PHDR) : &boot_page;
 
-    return symbol && dladdr1(symbol, &bound, (void **)&entry, RTLD_DL_SYMENT) && dladdr(&boot_page, &own) &&
-           own.dli_fbase != bound.dli_fbase && !(entry && entry->st_shndx == SHN_UNDEF);
+    return symbol && dladdr1(symbol, &bound, (void **)&entry, RTLD_DL_SYMENT) && dladdr(beside, &own) &&
+           (own.dli_fbase == bound.dli_fbase) == hp_late && !(entry && entry->st_shndx == SHN_UNDEF);
 }
 
 static void describe_process(struct hp_process_slot *slot, uint64_t parent_serial, uint64_t fork_number)
@@ -108,6 +111,7 @@ static void register_process(uint64_t parent_serial, uint64_t fork_number)
     uint32_t expected, used;
 
     serial = atomic_fetch_add(&hp_shared->next_serial, 1) + 1;
+    hp_preload_sites(hp_shared->sites);
     if (!hp_shared->children && serial != 1) {
         off = true;
         return;
@@ -122,7 +126,7 @@ static void register_process(uint64_t parent_serial, uint64_t fork_number)
         while (used < i + 1 && !atomic_compare_exchange_weak(&hp_shared->processes_used, &used, i + 1))
             continue;
         atomic_store(&process->state, HP_PROCESS_READY);
-        hp_wiped->epoch = serial;
+        hp_wiped->epoch = recordings << RECORDING_SHIFT | serial;
         return;
     }
     atomic_fetch_add(&hp_shared->refused, 1);
@@ -148,37 +152,6 @@ static void thread_end(void *value)
     atomic_store(&ring->state, HP_RING_CLOSED);
 }
 
-static bool claim_ring(struct hp_self *self)
-{
-    uint32_t expected, used;
-
-    self->ring = NULL;
-    for (uint32_t i = 0; i < HP_RING_COUNT && !self->ring; i++) {
-        expected = HP_RING_FREE;
-        if (!atomic_compare_exchange_strong(&hp_shared->rings[i].state, &expected, HP_RING_CLAIMED))
-            continue;
-        self->ring = &hp_shared->rings[i];
-        self->slots = hp_shared->slots[i];
-        used = atomic_load(&hp_shared->rings_used);
-        while (used < i + 1 && !atomic_compare_exchange_weak(&hp_shared->rings_used, &used, i + 1))
-            continue;
-    }
-    if (!self->ring)
-        return false;
-    self->ring->process = (uint32_t)(process - hp_shared->processes);
-    self->ring->serial = serial;
-    self->ring->thread = atomic_fetch_add(&process->threads, 1);
-    self->ring->tid = (uint32_t)syscall(SYS_gettid);
-    self->ring->limit = self->ring->reserved + HP_RING_SLOTS / 2;
-    self->end_rounds = 0;
-    self->repeats = 0;
-    self->epoch = hp_wiped->epoch;
-    atomic_store(&self->ring->state, HP_RING_ACTIVE);
-    pthread_setspecific(thread_key, self);
-    hp_preload_log(HP_THREAD_START, NULL, 0, 0);
-    return true;
-}
-
 static bool collector_gone(uint64_t *beat, unsigned *unchanged)
 {
     uint64_t now = atomic_load(&hp_shared->heartbeat);
@@ -192,6 +165,55 @@ static bool collector_gone(uint64_t *beat, unsigned *unchanged)
         return false;
     *unchanged = 0;
     return kill((pid_t)hp_shared->collector_pid, 0) != 0 && errno == ESRCH;
+}
+
+/* *closing: rings of threads that have ended, which will be free once they are drained. */
+static void find_ring(struct hp_self *self, bool *closing)
+{
+    uint32_t expected, used;
+
+    *closing = false;
+    self->ring = NULL;
+    for (uint32_t i = 0; i < HP_RING_COUNT && !self->ring; i++) {
+        expected = HP_RING_FREE;
+        if (!atomic_compare_exchange_strong(&hp_shared->rings[i].state, &expected, HP_RING_CLAIMED)) {
+            *closing |= expected == HP_RING_CLOSED;
+            continue;
+        }
+        self->ring = &hp_shared->rings[i];
+        self->slots = hp_shared->slots[i];
+        used = atomic_load(&hp_shared->rings_used);
+        while (used < i + 1 && !atomic_compare_exchange_weak(&hp_shared->rings_used, &used, i + 1))
+            continue;
+    }
+}
+
+/* Waits for the collector when so many threads have ended that it lags behind; gives up when as many live. */
+static bool claim_ring(struct hp_self *self)
+{
+    const struct timespec patience = {.tv_nsec = 1000000};
+    uint64_t beat = 0;
+    unsigned unchanged = 0;
+    bool closing;
+
+    for (find_ring(self, &closing); !self->ring; find_ring(self, &closing)) {
+        if (!closing || atomic_load(&hp_shared->control) != HP_CONTROL_RECORD || collector_gone(&beat, &unchanged))
+            return false;
+        ring_doorbell();
+        nanosleep(&patience, NULL);
+    }
+    self->ring->process = (uint32_t)(process - hp_shared->processes);
+    self->ring->serial = serial;
+    self->ring->thread = atomic_fetch_add(&process->threads, 1);
+    self->ring->tid = (uint32_t)syscall(SYS_gettid);
+    self->ring->limit = self->ring->reserved + HP_RING_SLOTS / 2;
+    self->end_rounds = 0;
+    self->repeats = 0;
+    self->epoch = hp_wiped->epoch;
+    atomic_store(&self->ring->state, HP_RING_ACTIVE);
+    pthread_setspecific(thread_key, self);
+    hp_preload_log(HP_THREAD_START, NULL, 0, 0);
+    return true;
 }
 
 /* The ring is half full: tell the collector. It is full: wait for it, so that nothing is lost. */
@@ -244,7 +266,7 @@ static void fork_child(void)
 {
     if (off || !hp_shared)
         return;
-    if (hp_wiped->epoch == serial && process && process->pid != (uint32_t)getpid()) {
+    if (hp_wiped->epoch && process && process->pid != (uint32_t)getpid()) {
         hp_wiped->epoch = 0;            /* a kernel without MADV_WIPEONFORK */
         atomic_store(&hp_wiped->lock, 0);
     }
@@ -282,35 +304,59 @@ static bool same_pid_namespace(const struct hp_shared *shared)
     return stat("/proc/self/ns/pid", &st) != 0 || shared->pid_namespace == (uint64_t)st.st_ino;
 }
 
+/* Maps the memory of a recording and enters this process. False: it is not recorded. */
+static bool enter(int fd)
+{
+    struct hp_wiped *page;
+    struct hp_shared *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+
+    if (shared == MAP_FAILED || shared->magic != HP_SHARED_MAGIC)
+        return false;
+    page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED || !same_pid_namespace(shared) || !hp_preload_sample(shared->sample)) {
+        atomic_fetch_add(&shared->refused, 1);
+        return false;
+    }
+    madvise(page, 4096, MADV_WIPEONFORK);
+    if (recordings++ == 0) {
+        pthread_key_create(&thread_key, thread_end);
+        pthread_atfork(fork_prepare, NULL, fork_child);
+    }
+    hp_use_tsc = shared->use_tsc;
+    hp_shared = shared;
+    off = false;
+    hp_wiped = page;
+    register_process(0, 0);
+    return true;
+}
+
 static void attach(void)
 {
     const char *text = getenv(HP_SHARED_ENV);
-    struct hp_wiped *page;
-    struct hp_shared *shared;
     bool opened;
     int fd;
 
     off = true;
     if (!text || (fd = open_shared(text, &opened)) < 0)
         return;
-    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    enter(fd);
     if (opened)
         close(fd);
-    if (shared == MAP_FAILED || shared->magic != HP_SHARED_MAGIC)
-        return;
-    page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (page == MAP_FAILED || !same_pid_namespace(shared)) {
-        atomic_fetch_add(&shared->refused, 1);
-        return;
-    }
-    madvise(page, 4096, MADV_WIPEONFORK);
-    pthread_key_create(&thread_key, thread_end);
-    pthread_atfork(fork_prepare, NULL, fork_child);
-    hp_use_tsc = shared->use_tsc;
-    hp_shared = shared;
-    off = false;
-    hp_wiped = page;
-    register_process(0, 0);
+}
+
+/* The memory of an earlier recording stays mapped: a thread may be in the middle of a record. */
+int hp_preload_begin(int fd)
+{
+    struct hp_self *self = &hp_self;
+    bool entered;
+
+    if (hp_shared && !off && atomic_load(&hp_shared->control) != HP_CONTROL_STOP &&
+        kill((pid_t)hp_shared->collector_pid, 0) == 0)
+        return -EBUSY;
+    self->guard = (uintptr_t)__builtin_frame_address(0);
+    entered = enter(fd);
+    self->guard = 0;
+    return entered ? 0 : -EINVAL;
 }
 
 static bool ready_locked(struct hp_self *self)
@@ -378,32 +424,6 @@ void hp_preload_log_wide(unsigned kind, const void *a, uint64_t b, uint64_t c)
                           memory_order_relaxed);
     slot->word = (uint64_t)(uintptr_t)a << HP_MORE_BITS | HP_MORE | c >> (64 - HP_STAMP_SHIFT);
     atomic_store_explicit(&slot->stamp, now << HP_STAMP_SHIFT | hp_shared_phase(position) | kind, memory_order_release);
-}
-
-/* Bytes of the block's pages that are in memory; pages that it shares with neighbours count in part. */
-uint64_t hp_preload_resident(const void *p)
-{
-    unsigned char pages[256];
-    size_t size = p && hp_next.malloc_usable_size ? hp_next.malloc_usable_size((void *)(uintptr_t)p) : 0;
-    uintptr_t at = (uintptr_t)p, end = at + size;
-    uint64_t total = 0;
-    int saved_errno = errno;
-
-    while (at < end) {
-        uintptr_t page = at & ~(uintptr_t)4095;
-        uintptr_t stop = end - page > sizeof pages * 4096 ? page + sizeof pages * 4096 : end;
-
-        if (mincore((void *)page, stop - page, pages) != 0)
-            break;
-        for (size_t i = 0; at < stop; i++) {
-            uintptr_t next = page + (i + 1) * 4096 < stop ? page + (i + 1) * 4096 : stop;
-
-            total += pages[i] & 1 ? next - at : 0;
-            at = next;
-        }
-    }
-    errno = saved_errno;
-    return total;
 }
 
 __attribute__((constructor)) static void start(void)

@@ -15,7 +15,7 @@ static void *find(const char *name, const void *caller)
 {
     static const char *const libraries[] = {"libstdc++.so.6", "libc++.so.1"};
     static const char text[] = "heaplay: an operator new or delete was called, but no library defines it\n";
-    void *symbol = dlsym(RTLD_NEXT, name), *handle;
+    void *symbol = hp_preload_find(name), *handle;
     Dl_info info;
 
     if (!symbol && dladdr(caller, &info) && (handle = dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD))) {
@@ -87,7 +87,7 @@ static void *resolve(const char *name, const void *caller)
             next(p PARENTHESES arguments);                                  \
             return;                                                         \
         }                                                                   \
-        hp_preload_log((kind), p, (size), (alignment));                     \
+        hp_preload_log((kind), p, (size), (kind) == HP_DELETE_ALIGNED ? (alignment) : hp_preload_touched(p)); \
         self->deleting = p ? p : HP_NULL_DELETED;                           \
         next(p PARENTHESES arguments);                                      \
         self->deleting = NULL;                                              \

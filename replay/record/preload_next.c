@@ -1,14 +1,17 @@
 /* preload_next.c - the next allocator's functions, and the small arena that serves calls until they are found.
  *
- * dlsym(RTLD_NEXT) may itself allocate; that comes back to us while nothing is known yet.
+ * dlsym(RTLD_NEXT) may itself allocate; that comes back to us while nothing is known yet. A library that came late has the
+ * program's allocator before it, not behind it: RTLD_DEFAULT finds it, or our own definition when there is no other.
  */
 #include <dlfcn.h>
 #include <errno.h>
+#include <link.h>
 #include <string.h>
 
 #include "record/preload.h"
 
 struct hp_next hp_next;
+bool hp_late;
 static volatile bool resolving;         /* volatile: dlsym is declared a leaf, yet it calls malloc, that is, us */
 char hp_preload_arena_bytes[HP_ARENA_BYTES] __attribute__((aligned(64)));
 static size_t arena_used;
@@ -51,6 +54,31 @@ static void plain_free_aligned_sized(void *p, size_t alignment, size_t size)
     hp_next.free(p);
 }
 
+extern const char __ehdr_start[] __attribute__((visibility("hidden"))), _end[] __attribute__((visibility("hidden")));
+
+/* Not ours, and not the entry in a program's procedure linkage table that stands for the function's address in one that is
+ * not position independent: its symbol is undefined, and through it we would call ourselves. */
+static bool is_definition(const void *symbol)
+{
+    const ElfW(Sym) *entry = NULL;
+    Dl_info info;
+
+    return symbol && (uintptr_t)symbol - (uintptr_t)__ehdr_start >= (uintptr_t)_end - (uintptr_t)__ehdr_start &&
+           !(dladdr1(symbol, &info, (void **)&entry, RTLD_DL_SYMENT) && entry && entry->st_shndx == SHN_UNDEF);
+}
+
+void *hp_preload_find(const char *name)
+{
+    void *symbol = dlsym(hp_late ? RTLD_DEFAULT : RTLD_NEXT, name), *handle;
+
+    for (struct link_map *object = hp_late ? _r_debug.r_map : NULL; object && !is_definition(symbol); object = object->l_next)
+        if (strchr(object->l_name, '/') && (handle = dlopen(object->l_name, RTLD_LAZY | RTLD_NOLOAD))) {
+            symbol = dlsym(handle, name);
+            dlclose(handle);
+        }
+    return is_definition(symbol) ? symbol : NULL;
+}
+
 void hp_preload_resolve(void)
 {
     struct hp_next n;
@@ -58,19 +86,19 @@ void hp_preload_resolve(void)
     if (resolving)
         return;
     resolving = true;
-    *(void **)&n.calloc = dlsym(RTLD_NEXT, "calloc");
-    *(void **)&n.realloc = dlsym(RTLD_NEXT, "realloc");
-    *(void **)&n.reallocarray = dlsym(RTLD_NEXT, "reallocarray");
-    *(void **)&n.free = dlsym(RTLD_NEXT, "free");
-    *(void **)&n.free_sized = dlsym(RTLD_NEXT, "free_sized");
-    *(void **)&n.free_aligned_sized = dlsym(RTLD_NEXT, "free_aligned_sized");
-    *(void **)&n.aligned_alloc = dlsym(RTLD_NEXT, "aligned_alloc");
-    *(void **)&n.posix_memalign = dlsym(RTLD_NEXT, "posix_memalign");
-    *(void **)&n.memalign = dlsym(RTLD_NEXT, "memalign");
-    *(void **)&n.valloc = dlsym(RTLD_NEXT, "valloc");
-    *(void **)&n.pvalloc = dlsym(RTLD_NEXT, "pvalloc");
-    *(void **)&n.malloc_usable_size = dlsym(RTLD_NEXT, "malloc_usable_size");
-    *(void **)&n.malloc = dlsym(RTLD_NEXT, "malloc");
+    *(void **)&n.calloc = hp_preload_find("calloc");
+    *(void **)&n.realloc = hp_preload_find("realloc");
+    *(void **)&n.reallocarray = hp_preload_find("reallocarray");
+    *(void **)&n.free = hp_preload_find("free");
+    *(void **)&n.free_sized = hp_preload_find("free_sized");
+    *(void **)&n.free_aligned_sized = hp_preload_find("free_aligned_sized");
+    *(void **)&n.aligned_alloc = hp_preload_find("aligned_alloc");
+    *(void **)&n.posix_memalign = hp_preload_find("posix_memalign");
+    *(void **)&n.memalign = hp_preload_find("memalign");
+    *(void **)&n.valloc = hp_preload_find("valloc");
+    *(void **)&n.pvalloc = hp_preload_find("pvalloc");
+    *(void **)&n.malloc_usable_size = hp_preload_find("malloc_usable_size");
+    *(void **)&n.malloc = hp_preload_find("malloc");
     if (!n.free_sized)
         n.free_sized = plain_free_sized;
     if (!n.free_aligned_sized)

@@ -90,11 +90,19 @@ static uint64_t power_of_two(uint64_t alignment)
     return 1ull << (64 - __builtin_clzll(alignment - 1));
 }
 
+/* A block leaves the table; its site has less. */
+static void forget(struct hp_process *p, struct hp_block *block)
+{
+    if (p->sites)
+        hp_sites_freed(p->sites, block->site, block->size);
+    hp_table_remove(&p->live, block);
+}
+
 static void imply_free(struct hp_stream *s, struct hp_block *block, uint64_t ticks)
 {
     struct hp_event event = {.kind = HP_FREE, .old_id = block->id};
 
-    hp_table_remove(&s->process->live, block);
+    forget(s->process, block);
     s->process->counts.implied_frees++;
     emit(s, &event, ticks);
 }
@@ -117,7 +125,8 @@ static bool make_block(struct hp_stream *s, struct hp_event *event, uint64_t add
         __builtin_mul_overflow(event->size, event->count, &bytes))
         bytes = event->size;
     block = (struct hp_block){.address = address, .size = bytes, .id = p->next_id, .kind = event->kind,
-                              .log2_alignment = log2_of(event->alignment)};
+                              .log2_alignment = log2_of(event->alignment), .site = s->site};
+    s->site = 0;
     if (event->kind == HP_REALLOC || event->kind == HP_REALLOCARRAY)
         block.kind = HP_MALLOC;
     if (!hp_table_insert(&p->live, &block)) {
@@ -127,6 +136,8 @@ static bool make_block(struct hp_stream *s, struct hp_event *event, uint64_t add
         return true;
     }
     event->id = p->next_id++;
+    if (p->sites)
+        hp_sites_made(p->sites, block.site, block.size);
     return true;
 }
 
@@ -154,7 +165,7 @@ static void begin_realloc(struct hp_stream *s, uint64_t address, uint64_t *freed
 
     if (live) {
         moving = *live;
-        hp_table_remove(&p->live, live);
+        forget(p, live);
         *freed = address;
     } else if (address) {
         p->counts.unknown_frees++;
@@ -204,16 +215,14 @@ static void take_free(struct hp_stream *s, unsigned kind, const struct hp_record
             return;
         }
         event.old_id = live->id;
-        hp_table_remove(&p->live, live);
+        forget(p, live);
         *freed = record->a;
     }
-    if (kind == HP_FREE) {
-        if ((p->flags & HP_HAS_RESIDENT) && event.old_id)
-            event.resident_bytes = record->c;
-    } else {
-        event.size = record->b;
+    event.size = record->b;
+    if (kind == HP_FREE_ALIGNED_SIZED || kind == HP_DELETE_ALIGNED)
         event.alignment = power_of_two(record->c);
-    }
+    else if ((p->flags & HP_HAS_RESIDENT) && event.old_id)
+        event.resident_bytes = record->c;
     emit(s, &event, ticks);
 }
 
@@ -254,6 +263,22 @@ void hp_resolve_thread_end(struct hp_stream *s)
     emit(s, &event, s->last);
 }
 
+static void take_site(struct hp_stream *s, unsigned kind, const struct hp_record *record)
+{
+    struct hp_sites *sites = s->process->sites;
+
+    if (!sites)
+        return;
+    if (kind == HP_RAW_SITE)
+        s->site = (uint16_t)record->b;
+    else if (kind == HP_RAW_FRAME)
+        hp_sites_frame(sites, record->b, record->a);
+    else if (kind == HP_RAW_MODULE)
+        hp_sites_module(sites, record->a, record->b, record->c);
+    else
+        hp_sites_path(sites, record->b, record->c);
+}
+
 enum hp_resolved hp_resolve_record(struct hp_stream *s, const struct hp_record *record, bool patient, uint64_t *freed)
 {
     uint64_t stamp = record->stamp;
@@ -280,6 +305,9 @@ enum hp_resolved hp_resolve_record(struct hp_stream *s, const struct hp_record *
         break;
     case HP_USABLE_SIZE:
         take_usable_size(s, record, ticks);
+        break;
+    case HP_RAW_SITE: case HP_RAW_FRAME: case HP_RAW_MODULE: case HP_RAW_PATH:
+        take_site(s, kind, record);
         break;
     case HP_RAW_SKIPPED:
         s->process->counts.lost += record->b;

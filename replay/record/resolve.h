@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "record/shared.h"
+#include "record/sites.h"
 #include "record/table.h"
 #include "trace/trace.h"
 
@@ -59,6 +60,7 @@ struct hp_stream {
     bool ended;                 /* the ring was CLOSED, or its thread is gone: free it once it is drained */
     bool end_written;
     unsigned depth;             /* reallocs begun */
+    uint16_t site;              /* of the next allocation */
     struct hp_block moving[HP_NESTED_REALLOCS];
 };
 
@@ -91,6 +93,7 @@ struct hp_process {
     bool write_failed;
     int32_t exit_status;
     struct hp_table live;
+    struct hp_sites *sites;     /* NULL: none are recorded */
     uint64_t next_id;
     uint64_t last_ns;
     double ns_per_tick;

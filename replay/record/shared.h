@@ -22,13 +22,15 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define HP_SHARED_MAGIC    0x31305952414c5048ull   /* "HPLARY01" */
+#define HP_SHARED_MAGIC    0x32305952414c5048ull   /* "HPLARY02" */
 #define HP_SHARED_ENV      "HEAPLAY_RECORD"        /* fd:inode:path */
 #define HP_RING_SLOTS      32768u
 #define HP_RING_COUNT      1024u
 #define HP_RING_SLACK      256u                    /* slots kept back for nested signal handlers */
 #define HP_PROCESS_COUNT   1024u
 #define HP_COMMAND_BYTES   640
+#define HP_SITE_COUNT      65536u                  /* call sites that are told apart, 0 is unknown */
+#define HP_SITE_DEPTH      32u                     /* most frames of one */
 #define HP_PATH_BYTES      256
 
 /* Kinds of raw records: those of enum hp_kind, and these. */
@@ -37,6 +39,10 @@ enum hp_raw_kind {
     HP_RAW_FORK,                /* a: number of the fork, about to happen in this thread */
     HP_RAW_SKIPPED,             /* written by the collector into a reservation that was abandoned; b: 1 when it was lost */
     HP_RAW_MORE,                /* the second slot of a record */
+    HP_RAW_SITE,                /* b: the site of the thread's next allocation */
+    HP_RAW_FRAME,               /* a: a return address of site b, which is new; innermost first */
+    HP_RAW_MODULE,              /* a: base, b: bytes, c: length of the path, which follows */
+    HP_RAW_PATH,                /* b, c: 16 bytes of it */
 };
 
 #define HP_STAMP_KIND_MASK  0x7fu
@@ -87,13 +93,15 @@ struct hp_process_slot {
 };
 
 /* What producers are to do. */
-enum hp_control { HP_CONTROL_RECORD, HP_CONTROL_STOP };
+enum hp_control { HP_CONTROL_RECORD, HP_CONTROL_STOP, HP_CONTROL_WAIT };
 
 struct hp_shared {
     uint64_t magic;
     uint32_t use_tsc;                   /* rdtsc, or else CLOCK_MONOTONIC in ns */
     uint32_t children;                  /* 0: only the first image of the first process */
     uint32_t touch;                     /* 1: mincore of blocks when they are freed */
+    uint32_t sites;                     /* frames of a call site; 0: none are recorded */
+    uint32_t sample;                    /* one object of so many is recorded; 0: all */
     uint32_t collector_pid;
     uint64_t pid_namespace;             /* inode: pids of another one mean nothing to the collector */
     uint64_t epoch_ticks;

@@ -13,7 +13,8 @@
 
 struct hp_block {
     uint64_t address;       /* 0: empty */
-    uint64_t size;          /* requested */
+    uint64_t size : 48;     /* requested */
+    uint64_t site : 16;     /* that made it; 0: unknown */
     uint64_t id : 50;
     uint64_t log2_alignment : 6;
     uint64_t kind : 8;      /* enum hp_kind that made it */

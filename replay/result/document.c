@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "measure/stopping.h"
 #include "measure/environment.h"
 #include "measure/figure.h"
 
@@ -71,6 +72,46 @@ static json_t *curve_json(const struct hp_campaign *c, const struct hp_entry *e)
     return curve;
 }
 
+/* The outside sampler's points by column; memory above the baseline. A column that the kernel did not fill is left out. */
+static json_t *timeline_json(const struct hp_entry *e)
+{
+    static const char *const memory[HP_SMAPS_FIELDS] = { "rss_kib", "pss_kib", "private_dirty_kib", "lazy_free_kib",
+                                                         "anon_huge_kib" };
+    const struct hp_watch *w = e->watch;
+    json_t *ms = json_array(), *operations = json_array(), *during = json_array(), *live = json_array(),
+           *usable = json_array(), *o;
+    double area = 0, live_area = 0;
+
+    for (uint32_t i = 0; i < w->points; i++) {
+        const struct hp_watch_point *p = &w->point[i];
+        json_array_append_new(ms, json_real((double)p->ns / 1e6));
+        json_array_append_new(operations, json_integer((json_int_t)p->calls));
+        json_array_append_new(during, json_integer((json_int_t)p->calls_during));
+        json_array_append_new(live, json_integer(p->live_bytes));
+        json_array_append_new(usable, json_integer(p->usable_bytes));
+        if (i) {    /* trapezoids; the first point is the baseline, 0 */
+            const struct hp_watch_point *q = p - 1;
+            double span = (double)(p->ns - q->ns), from = i > 1 ? (double)q->memory.kib[HP_SMAPS_RSS] : 0;
+            area += span * ((double)p->memory.kib[HP_SMAPS_RSS] + from) * 512;
+            live_area += span * (double)(p->live_bytes + q->live_bytes) / 2;
+        }
+    }
+    o = json_pack("{s:f, s:I, s:o, s:o, s:o, s:o, s:o}", "interval_ms", (double)w->interval_ns / 1e6, "step_operations",
+                  (json_int_t)w->step_calls, "ms", ms, "operations", operations, "operations_during", during,
+                  "live_bytes", live, "usable_bytes", usable);
+    for (int f = 0; f < HP_SMAPS_FIELDS; f++) {
+        json_t *column = w->point[0].memory.kib[f] == HP_MISSING ? NULL : json_array();
+        for (uint32_t i = 0; i < w->points && column; i++)
+            json_array_append_new(column, json_integer(i ? w->point[i].memory.kib[f] : 0));
+        if (column)
+            json_object_set_new(o, memory[f], column);
+    }
+    json_object_set_new(o, "baseline_kib", json_integer(w->point[0].memory.kib[HP_SMAPS_RSS]));
+    json_object_set_new(o, "peak_rss_kib", e->watch_peak_kib == HP_MISSING ? json_null() : json_integer(e->watch_peak_kib));
+    json_object_set_new(o, "average_ratio", real(area / live_area));
+    return o;
+}
+
 static void add_account(json_t *row, const struct hp_campaign *c, const struct hp_entry *e)
 {
     static const char *const when[HP_DRAIN_POINTS] = { "0", "0.1", "1", "5", "trim" };
@@ -79,6 +120,10 @@ static void add_account(json_t *row, const struct hp_campaign *c, const struct h
 
     json_object_set_new(row, "usable_bytes_at_peak", json_integer((json_int_t)e->usable_at_peak));
     json_object_set_new(row, "internal_fragmentation", real((double)e->usable_at_peak / live - 1));
+    json_object_set_new(row, "rss_at_peak_live_kib", json_integer(e->rss_at_peak_kib));
+    json_object_set_new(row, "at_peak_live_ratio", real((double)e->rss_at_peak_kib * 1024 / live));
+    json_object_set_new(row, "external_fragmentation",
+                        real((double)e->rss_at_peak_kib * 1024 / (double)e->usable_at_peak - 1));
     json_object_set_new(row, "curve", curve_json(c, e));
     for (uint32_t i = 0; i < e->points; i++) {
         area += (double)e->rss_kib[i] * 1024;
@@ -123,6 +168,8 @@ static json_t *row_json(const struct hp_campaign *c, const struct hp_entry *e, c
     json_object_set_new(row, "blocks", blocks);
     if (e->has_account)
         add_account(row, c, e);
+    if (e->watch)
+        json_object_set_new(row, "timeline", timeline_json(e));
     if (e->latencies)
         json_object_set_new(row, "latency", hp_latency_json(c, e));
     return row;
@@ -143,9 +190,11 @@ static json_t *allocator_json(const struct hp_entry *e)
     for (char *s = strtok_r(text, " ", &save); s; s = strtok_r(NULL, " ", &save))
         json_array_append_new(stand_ins, json_string(s));
     json_t *o = json_object();
-    json_object_set_new(o, "path", string_or_null(a->path));
+    json_object_set_new(o, "path", string_or_null(a->file));
+    json_object_set_new(o, "prefix", string_or_null(a->prefix));
     json_object_set_new(o, "sha256", string_or_null(a->sha256));
     json_object_set_new(o, "version", string_or_null(a->version));
+    json_object_set_new(o, "build", string_or_null(a->build));
     json_object_set_new(o, "variables", variables);
     json_object_set_new(o, "identity", json_string(e->identity[0] ? e->identity : e->status_text));
     json_object_set_new(o, "verified", e->verified < 0 ? json_null() : json_boolean(e->verified));
@@ -174,9 +223,28 @@ static json_t *trace_json(const struct hp_campaign *c, const char *path)
     json_object_set_new(o, "peak_live_bytes", json_integer((json_int_t)t->plan->peak_live_bytes));
     json_object_set_new(o, "edges", json_integer((json_int_t)t->plan->edges));
     json_object_set_new(o, "epoch_operations", json_integer((json_int_t)t->plan->epoch_calls));
+    json_object_set_new(o, "plan", json_pack("{s:I, s:i, s:b, s:f}", "bytes", (json_int_t)t->plan->bytes, "sections",
+                                             (int)t->plan->sections, "streamed", (int)t->plan->streamed, "compile_s",
+                                             t->compile_s));
     json_object_set_new(o, "origin", json_string(t->origin));
     json_object_set_new(o, "command", json_string(t->command));
+    json_object_set_new(o, "sample", t->sample ? json_integer(t->sample) : json_null());
+    json_object_set_new(o, "stopping", json_pack("{s:f, s:i, s:i, s:i, s:s}", "width", c->conditions.width,
+                                                 "pilot", (int)HP_PILOT_BLOCKS, "planned", (int)c->planned,
+                                                 "blocks", (int)c->blocks, "by", c->stopped_by));
     json_object_set_new(o, "by_kind", kinds);
+    return o;
+}
+
+/* "counted", or why not. */
+static json_t *counters_json(const struct hp_campaign *c)
+{
+    json_t *o = json_object();
+
+    for (int k = 0; k < HP_HARDWARE_EVENTS; k++)
+        json_object_set_new(o, hp_hardware_events[k].name, c->counter_error[k] == 0 ? json_string("counted") :
+                            json_sprintf("missing: %s (%s)", strerrorname_np(c->counter_error[k]),
+                                         strerror(c->counter_error[k])));
     return o;
 }
 
@@ -199,6 +267,7 @@ json_t *hp_document_json(const struct hp_campaign *c, const char *trace_path, co
         json_array_append_new(rows, row_json(c, &c->entry[i], trace));
     }
     json_object_set_new(traces, trace, trace_json(c, trace_path));
+    json_object_set_new(d, "counters", counters_json(c));
     json_object_set_new(d, "allocators", allocators);
     json_object_set_new(d, "traces", traces);
     json_object_set_new(d, "rows", rows);

@@ -13,6 +13,8 @@ void    hp_document_trace_name(const char *path, char *name, size_t size);      
 
 /* latency.c: percentiles of the calls that were timed, by kind and size class. */
 json_t *hp_latency_json(const struct hp_campaign *c, const struct hp_entry *e);
+/* Which replayed call took longest: its thread, and its number among that thread's calls. */
+void    hp_latency_worst(const struct hp_campaign *c, const struct hp_entry *e, uint32_t *thread, uint64_t *call);
 void    hp_latency_print(FILE *out, const struct hp_campaign *c);
 
 #endif

@@ -25,9 +25,38 @@ enum { SHARES = sizeof share / sizeof *share };
 
 static const struct hp_op *op_of(const struct hp_campaign *c, const struct hp_latency *l)
 {
-    const struct hp_stream *s = &c->plan->plan->stream[l->thread];
+    const struct hp_plan *p = c->plan->plan;
+    uint32_t section = 0;
+    struct hp_stream s = hp_plan_stream(p, 0, l->thread);
 
-    return (const struct hp_op *)((const char *)c->plan->plan + s->first) + l->position;
+    while (l->position - s.before >= s.count && section + 1 < p->sections)
+        s = hp_plan_stream(p, ++section, l->thread);
+    return hp_plan_op(p, s.first) + (l->position - s.before);
+}
+
+static const struct hp_latency *worst_of(const struct hp_entry *e)
+{
+    const struct hp_latency *worst = e->latency;
+
+    for (size_t i = 0; i < e->latencies; i++)
+        if (e->latency[i].ns > worst->ns)
+            worst = &e->latency[i];
+    return worst;
+}
+
+void hp_latency_worst(const struct hp_campaign *c, const struct hp_entry *e, uint32_t *thread, uint64_t *call)
+{
+    const struct hp_plan *p = c->plan->plan;
+    const struct hp_latency *worst = worst_of(e);
+
+    *thread = worst->thread;
+    *call = 0;
+    for (uint32_t section = 0; section < p->sections; section++) {
+        struct hp_stream s = hp_plan_stream(p, section, worst->thread);
+        const struct hp_op *op = hp_plan_op(p, s.first);
+        for (uint64_t i = 0; i < s.count && s.before + i < worst->position; i++)
+            *call += (op[i].code & ~OP_PUBLISH) < OP_CODE_CALLS;
+    }
 }
 
 static uint64_t bytes_of(const struct hp_op *op)
@@ -61,6 +90,21 @@ static uint32_t at_share(const uint32_t *sorted, size_t n, double s)
     return sorted[rank ? rank - 1 : 0];
 }
 
+/* [[from ns, calls]]: log-linear, exact below 32 ns, then 16 steps to each doubling; what percentiles can be computed from. */
+static json_t *histogram(const uint32_t *sorted, size_t n)
+{
+    json_t *o = json_array();
+
+    for (size_t i = 0, next; i < n; i = next) {
+        unsigned shift = sorted[i] < 32 ? 0 : 27u - (unsigned)__builtin_clz(sorted[i]);
+        uint32_t bucket = sorted[i] >> shift;
+        for (next = i + 1; next < n && sorted[next] >> shift == bucket; next++)
+            ;
+        json_array_append_new(o, json_pack("[I, I]", (json_int_t)bucket << shift, (json_int_t)(next - i)));
+    }
+    return o;
+}
+
 static json_t *percentiles(uint32_t *ns, size_t n)
 {
     json_t *o = json_object();
@@ -71,6 +115,7 @@ static json_t *percentiles(uint32_t *ns, size_t n)
         if ((1 - share[i]) * (double)n >= 1 || i == 0)
             json_object_set_new(o, share_name[i], json_integer(at_share(ns, n, share[i])));
     json_object_set_new(o, "max", json_integer(ns[n - 1]));
+    json_object_set_new(o, "histogram", histogram(ns, n));
     return o;
 }
 
@@ -112,22 +157,19 @@ static json_t *kinds_json(const struct hp_campaign *c, const struct hp_entry *e,
 json_t *hp_latency_json(const struct hp_campaign *c, const struct hp_entry *e)
 {
     uint32_t *ns = malloc((e->latencies + 1) * sizeof *ns);
-    const struct hp_latency *worst = e->latency;
+    const struct hp_latency *worst = worst_of(e);
     json_t *o = json_object();
 
     if (!ns)
         return o;
-    for (size_t i = 0; i < e->latencies; i++) {
+    for (size_t i = 0; i < e->latencies; i++)
         ns[i] = e->latency[i].control_ns;
-        if (e->latency[i].ns > worst->ns)
-            worst = &e->latency[i];
-    }
     json_object_set_new(o, "control", percentiles(ns, e->latencies));
     json_object_set_new(o, "all", group(c, e, NULL, -1, ns));
     json_object_set_new(o, "by_kind", kinds_json(c, e, ns));
     const struct hp_op *op = op_of(c, worst);
-    json_object_set_new(o, "worst", json_pack("{s:i, s:I, s:s, s:I, s:I}", "thread", (int)worst->thread,
-                        "position", (json_int_t)worst->position, "kind", kind_name[op->code & ~OP_PUBLISH],
+    json_object_set_new(o, "worst", json_pack("{s:i, s:o, s:s, s:I, s:I}", "thread", (int)worst->thread, "operation",
+                        e->worst_operation < 0 ? json_null() : json_integer(e->worst_operation), "kind", kind_name[op->code & ~OP_PUBLISH],
                         "bytes", (json_int_t)bytes_of(op), "ns", (json_int_t)worst->ns));
     free(ns);
     return o;
@@ -161,10 +203,10 @@ void hp_latency_print(FILE *out, const struct hp_campaign *c)
         any = true;
         const json_t *w = json_object_get(l, "worst");
         print_line(out, e->allocator.name, json_object_get(l, "all"));
-        fprintf(out, "  worst: %s of %lld bytes, thread %lld, position %lld\n",
+        fprintf(out, "  worst: %s of %lld bytes, thread %lld, operation %lld (alone: heaplay slice --ops)\n",
                 json_string_value(json_object_get(w, "kind")), (long long)json_integer_value(json_object_get(w, "bytes")),
                 (long long)json_integer_value(json_object_get(w, "thread")),
-                (long long)json_integer_value(json_object_get(w, "position")));
+                (long long)e->worst_operation);
         print_line(out, "  the clock alone", json_object_get(l, "control"));
         fputc('\n', out);
         json_decref(l);

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "measure/stopping.h"
 #include "measure/figure.h"
 
 static void print_interval(FILE *out, const struct hp_entry *e, int measure, const char *format, double unit, int width)
@@ -103,6 +104,26 @@ static bool needs_stand_ins(const struct hp_compiled *t)
     return n > 0;
 }
 
+/* User-space events per operation, where the kernel counts them. */
+static void print_counters(FILE *out, const struct hp_campaign *c)
+{
+    bool any = false;
+
+    for (int k = 0; k < HP_HARDWARE_EVENTS; k++)
+        any |= c->counter_error[k] == 0;
+    if (!any)
+        return;
+    fprintf(out, "\n%-20s", "per operation");
+    for (int k = 0; k < HP_HARDWARE_EVENTS; k++)
+        fprintf(out, " %13s", hp_hardware_events[k].name);
+    for (unsigned i = 0; i < c->entries; i++) {
+        fprintf(out, "\n%-20s", c->entry[i].allocator.name);
+        for (int k = 0; k < HP_HARDWARE_EVENTS; k++)
+            print_interval(out, &c->entry[i], HP_CYCLES_PER_OP + k, "%.3g", 1, 13);
+    }
+    fputc('\n', out);
+}
+
 static void print_limits(FILE *out, const struct hp_campaign *c)
 {
     const struct hp_plan *p = c->plan->plan;
@@ -111,14 +132,32 @@ static void print_limits(FILE *out, const struct hp_campaign *c)
     if (c->null_entry >= 0)
         fputs("  net is time less the null allocator's; no net figure where the harness is above 30 % of the time\n",
               out);
+    if (c->conditions.width > 0 && c->planned > c->blocks)
+        fprintf(out, "  %u blocks are too few for intervals of %.2g %% to either side, which need about %u: they are wider\n",
+                c->blocks, c->conditions.width * 100, c->planned);
+    else if (c->conditions.width > 0 && !c->planned)
+        fprintf(out, "  %u blocks are less than the pilot of %u that tells how many a width of %.2g %% needs\n", c->blocks,
+                HP_PILOT_BLOCKS, c->conditions.width * 100);
     if (c->plan->cut_off)
         fputs("  the trace was cut off; what was there has been replayed\n", out);
+    if (c->plan->sample)
+        fprintf(out, "  the trace holds one object of %u, drawn at random: the program's own traffic and memory are larger\n",
+                c->plan->sample);
     if (c->plan->failed)
         fprintf(out, "  %llu recorded allocations had failed and are not replayed\n",
                 (unsigned long long)c->plan->failed);
     if (p->threads > 1)
         fprintf(out, "  %u threads, %llu waits for blocks of other threads, none more than %llu operations ahead\n",
                 p->threads, (unsigned long long)p->edges, 2 * (unsigned long long)p->epoch_calls);
+    for (int k = 0, told = 0; k <= HP_HARDWARE_EVENTS; k++)
+        if (k == HP_HARDWARE_EVENTS)
+            fputs(told ? "\n" : "", out);
+        else if (c->counter_error[k])
+            fprintf(out, "%s%s: %s", told++ ? ", " : "  the kernel does not count ", hp_hardware_events[k].name,
+                    strerrorname_np(c->counter_error[k]));
+    if (p->streamed)
+        fprintf(out, "  the compiled trace of %llu MiB was read from disk in %u sections, with the clocks stopped\n",
+                (unsigned long long)(p->bytes >> 20), p->sections);
     for (unsigned i = 0; i < c->entries; i++)
         if (c->entry[i].violation[0])
             fprintf(out, "  %s BREAKS THE CONTRACT: %s\n", c->entry[i].allocator.name, c->entry[i].violation);
@@ -138,6 +177,7 @@ void hp_document_print(FILE *out, const struct hp_campaign *c, const char *trace
             "peak RSS MiB [95 %]", "peak/live", "internal", "faults", "drain MiB", p->threads > 1 ? "  stall" : "");
     for (unsigned i = 0; i < c->entries; i++)
         print_row(out, c, &c->entry[i]);
+    print_counters(out, c);
     hp_latency_print(out, c);
     print_verdicts(out, c);
     print_limits(out, c);

@@ -125,12 +125,17 @@ static void test_figures(void **state)
     assert_int_equal(a.at_peak.rounded_16, 6000 + 32);
     assert_int_equal(a.at_peak.header, 6016 + 32);
     assert_int_equal(a.at_peak.cells, 6016 + 32);
+    assert_int_equal(hp_bounds_pages(&a.at_peak), 4096 + 8192);         /* 21 bytes packed, 6000 on pages of their own */
     assert_int_equal(a.cross_thread_frees, 1);
     assert_int_equal(a.reallocs_moved, 2);
     assert_int_equal(a.realloc_chains, 1);
     assert_int_equal(a.longest_chain, 2);
     assert_int_equal(a.size_count[0], 1);
     assert_int_equal(a.size_count[hp_class_of(21)], 1);
+    assert_int_equal(a.size_count[hp_class_of(6000)], 2);               /* 5000 and 6000, but one at a time */
+    assert_int_equal(a.size_most_live[hp_class_of(6000)], 1);
+    assert_int_equal(a.size_live[hp_class_of(6000)], 1);
+    assert_int_equal(a.size_live[hp_class_of(21)], 0);
     assert_int_equal(a.curve_points, 8);
     assert_int_equal(a.curve[7].live_bytes, 6000);
     hp_reader_close(r);

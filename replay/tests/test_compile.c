@@ -1,8 +1,4 @@
-/* test_compile.c - plans: what operations become, and that no interleaving uses a block before it exists.
- *
- * The interleaving checker executes the streams of a plan against a table of slot states, under schedules that run one
- * thread as far ahead as the waits allow, and under random ones. To show that it can fail, it is also run with the
- * waits ignored. */
+/* test_compile.c - plans: what operations become. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,42 +9,47 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "trace/compile.h"
+#include "tests/compile_fixture.h"
 
-static char path[64];
-
-static hp_writer *open_trace(void)
+static void touched_bytes_reach_the_operation_that_made_the_block(void **state)
 {
-    static char command[] = "test", origin[] = "synthetic:test", host[] = "";
-    static struct hp_meta meta = { .command = command, .origin = origin, .host = host,
-                                   .flags = HP_HAS_TIME | HP_HAS_THREADS };
+    struct hp_compile_options options = { .serial = 1, .touch_recorded = 1 };
+    struct hp_compiled c;
     char error[256];
+    hp_writer *w = open_trace_with(HP_HAS_TIME | HP_HAS_THREADS | HP_HAS_RESIDENT);
 
-    snprintf(path, sizeof path, "/tmp/hp-test-compile-%d.hpt", (int)getpid());
-    hp_writer *w = hp_writer_open(path, &meta, error, sizeof error);
-    assert_non_null(w);
-    return w;
+    (void)state;
+    add(w, (struct hp_event){ .kind = HP_THREAD_START });
+    add(w, (struct hp_event){ .kind = HP_MALLOC, .id = 1, .size = 300000 });
+    add(w, (struct hp_event){ .kind = HP_MALLOC, .id = 2, .size = 5000 });
+    add(w, (struct hp_event){ .kind = HP_REALLOC, .old_id = 2, .id = 3, .size = 900000 });
+    add(w, (struct hp_event){ .kind = HP_FREE, .old_id = 1, .resident_bytes = 123456 });
+    add(w, (struct hp_event){ .kind = HP_DELETE, .old_id = 3, .resident_bytes = 0 });
+    add(w, (struct hp_event){ .kind = HP_CALLOC, .id = 4, .size = 10, .count = 10 });
+    assert_int_equal(finish(w, &options, &c, error), HP_OK);
+    const struct hp_op *op = stream(&c, 0);
+    assert_in_range(hp_touched_unpack(op[0].hi), 123456 - 123, 123456);
+    assert_int_equal(op[1].hi, HP_TOUCHED_WHOLE);           /* a realloc took it along */
+    assert_int_equal(op[2].hi, 0);
+    assert_int_equal(op[2].aux, 1 + 12);                    /* 4096 of the old block's 5000 bytes */
+    assert_int_equal(op[5].hi, HP_TOUCHED_WHOLE);           /* never freed */
+    hp_compile_release(&c);
+
+    w = open_trace();
+    add(w, (struct hp_event){ .kind = HP_THREAD_START });
+    add(w, (struct hp_event){ .kind = HP_MALLOC, .id = 1, .size = 1 });
+    assert_int_equal(finish(w, &options, &c, error), HP_E_INVALID);
+    assert_non_null(strstr(error, "record it with --touch"));
 }
 
-static void add(hp_writer *w, struct hp_event e)
+static void packed_touched_bytes_are_close(void **state)
 {
-    assert_int_equal(hp_writer_append(w, &e), 0);
-}
-
-static int finish(hp_writer *w, const struct hp_compile_options *options, struct hp_compiled *out, char *error)
-{
-    struct hp_trailer trailer = { .exit_status = -1 };
-
-    hp_writer_count(w, &trailer);
-    assert_int_equal(hp_writer_close(w, &trailer), 0);
-    int code = hp_compile_file(path, options, out, error, 256);
-    unlink(path);
-    return code;
-}
-
-static const struct hp_op *stream(const struct hp_compiled *c, unsigned t)
-{
-    return (const struct hp_op *)((const char *)c->plan + c->plan->stream[t].first);
+    (void)state;
+    for (uint64_t bytes = 0; bytes < UINT64_C(1) << 41; bytes += bytes / 100 + 1) {
+        uint64_t back = hp_touched_unpack(hp_touched_pack(bytes));
+        assert_true(back <= bytes && bytes - back <= bytes / 1024);
+    }
+    assert_int_equal(hp_touched_unpack(HP_TOUCHED_WHOLE), UINT64_MAX);
 }
 
 static void serial_plan_is_dense(void **state)
@@ -129,136 +130,67 @@ static void nonsense_is_refused(void **state)
     assert_non_null(strstr(error, "no operation"));
 }
 
-/* A random program: any thread may free, resize or look at any block. */
-static void random_trace(hp_writer *w, unsigned threads, unsigned operations, unsigned seed)
+static void expect_alike(const struct hp_compiled *a, const struct hp_compiled *b, unsigned threads)
 {
-    uint64_t live[256], id = 0;
-    unsigned n = 0;
-
-    for (unsigned i = 0; i < operations; i++) {
-        /* Stretches by one thread, so that threads can get far ahead of each other. */
-        unsigned t = (unsigned)rand_r(&seed) % threads, stretch = (unsigned)rand_r(&seed) % 20;
-        for (unsigned k = 0; k <= stretch; k++) {
-            unsigned what = (unsigned)rand_r(&seed) % 8, which = n ? (unsigned)rand_r(&seed) % n : 0;
-            struct hp_event e = { .thread = t, .kind = HP_MALLOC, .size = 1 + what };
-            if (n == 0 || (what < 4 && n < 256)) {
-                e.id = live[n++] = ++id;
-            } else if (what == 4) {
-                e = (struct hp_event){ .thread = t, .kind = HP_USABLE_SIZE, .old_id = live[which], .size = 8 };
-            } else if (what == 5) {
-                e = (struct hp_event){ .thread = t, .kind = HP_REALLOC, .old_id = live[which], .size = 9, .id = ++id };
-                live[which] = id;
-            } else {
-                e = (struct hp_event){ .thread = t, .kind = HP_FREE, .old_id = live[which] };
-                live[which] = live[--n];
-            }
-            add(w, e);
+    for (unsigned t = 0; t < threads; t++) {
+        const struct hp_op *whole = stream(a, t);
+        struct hp_stream s = { 0 };
+        for (uint32_t k = 0; k < b->plan->sections; k++) {
+            s = hp_plan_stream(b->plan, k, t);
+            assert_memory_equal(hp_plan_op(b->plan, s.first), whole + s.before, s.count * sizeof *whole);
         }
+        assert_int_equal(s.before + s.count, hp_plan_stream(a->plan, 0, t).count);
     }
 }
 
-struct machine {
-    const struct hp_compiled *c;
-    bool      heed;                 /* waits are heeded */
-    uint64_t  at[HP_MAX_THREADS];
-    uint64_t  published[HP_MAX_THREADS];
-    uint32_t *epoch_left;
-    uint64_t  epochs_done;
-    char     *full;                 /* per slot */
-    bool      wrong;
-};
-
-static bool runnable(const struct machine *m, unsigned t)
+/* In pieces on disk or in one in memory, a plan for one thread is the same: operations, what is touched, live bytes. */
+static void pieces_make_the_whole(void **state)
 {
-    const struct hp_op *op = &stream(m->c, t)[m->at[t]];
+    struct hp_compile_options options = { .serial = 1, .touch_recorded = 1 }, bounded = options;
+    struct hp_compiled whole, pieces;
+    char error[256], kept[80];
+    hp_writer *w = open_trace_with(HP_HAS_TIME | HP_HAS_THREADS | HP_HAS_RESIDENT);
 
-    if (m->at[t] == m->c->plan->stream[t].count)
-        return false;
-    if (m->heed && op->code == OP_WAIT)
-        return m->published[op->slot] >= op->size;
-    if (m->heed && op->code == OP_EPOCH_WAIT)
-        return m->epochs_done > op->size;
-    return true;
-}
-
-static void execute(struct machine *m, unsigned t)
-{
-    const struct hp_op *op = &stream(m->c, t)[m->at[t]++];
-    unsigned code = op->code & ~OP_PUBLISH;
-
-    if (code == OP_EPOCH_DONE) {
-        m->epoch_left[op->size]--;
-        while (m->epochs_done < m->c->plan->epochs && m->epoch_left[m->epochs_done] == 0)
-            m->epochs_done++;
-    } else if (code == OP_MALLOC) {
-        m->wrong |= m->full[op->slot];
-        m->full[op->slot] = 1;
-    } else if (code < OP_CODE_CALLS) {
-        m->wrong |= !m->full[op->slot];
-        m->full[op->slot] = code != OP_FREE;
-    }
-    if (op->code & OP_PUBLISH)
-        m->published[t] = m->at[t];
-}
-
-/* favourite: the thread that runs whenever it can; UINT_MAX: nobody. Returns false on a violation or a deadlock. */
-static bool schedule(const struct hp_compiled *c, unsigned favourite, unsigned seed, bool heed)
-{
-    const struct hp_plan *p = c->plan;
-    struct machine m = { .c = c, .heed = heed, .full = calloc(p->slots, 1),
-                         .epoch_left = calloc(p->epochs + 1, sizeof(uint32_t)) };
-    uint64_t left = 0, tries = 0;
-
-    memcpy(m.epoch_left, (const char *)p + p->epoch_table, p->epochs * sizeof(uint32_t));
-    for (unsigned t = 0; t < p->threads; t++)
-        left += p->stream[t].count;
-    while (left && !m.wrong && tries < 100000) {
-        unsigned t = favourite < p->threads && runnable(&m, favourite) ? favourite
-                     : (unsigned)rand_r(&seed) % p->threads;
-        tries++;
-        if (!runnable(&m, t))
-            continue;
-        execute(&m, t);
-        left--;
-        tries = 0;
-    }
-    free(m.full);
-    free(m.epoch_left);
-    return !m.wrong && left == 0;
-}
-
-static void check_interleavings(int64_t window)
-{
-    for (unsigned seed = 1; seed <= 6; seed++) {
-        struct hp_compile_options options = { .window = window };
-        struct hp_compiled c;
-        char error[256];
-        hp_writer *w = open_trace();
-        unsigned threads = 2 + seed, failed = 0;
-
-        random_trace(w, threads, 1500, seed);
-        assert_int_equal(finish(w, &options, &c, error), 0);
-        assert_int_equal(c.plan->threads, threads);
-        for (unsigned favourite = 0; favourite <= threads; favourite++) {
-            assert_true(schedule(&c, favourite, seed * 100 + favourite, true));
-            failed += !schedule(&c, favourite, seed * 100 + favourite, false);
-        }
-        assert_true(failed > 0);    /* without the waits the checker finds violations */
-        hp_compile_release(&c);
-    }
-}
-
-static void no_block_before_it_exists(void **state)
-{
     (void)state;
-    check_interleavings(0);
+    for (uint64_t i = 1; i <= 20000; i++) {
+        add(w, (struct hp_event){ .kind = HP_MALLOC, .thread = i % 3, .id = i, .size = 10 + i % 500 });
+        if (i > 3000)
+            add(w, (struct hp_event){ .kind = HP_FREE, .thread = i % 5, .old_id = i - 3000, .resident_bytes = i % 300 });
+    }
+    snprintf(kept, sizeof kept, "%s.kept", path);
+    assert_int_equal(link(path, kept), 0);
+    assert_int_equal(finish(w, &options, &whole, error), 0);
+    bounded.memory_bytes = 128 << 10;
+    bounded.directory = "/tmp";
+    assert_int_equal(hp_compile_file(kept, &bounded, &pieces, error, sizeof error), 0);
+    unlink(kept);
+    assert_int_equal(whole.plan->sections, 1);
+    assert_false(whole.plan->streamed);
+    assert_in_range(pieces.plan->sections, 37000 * 16 / (32 << 10), 37000 * 16 / (32 << 10) + 1);
+    assert_true(pieces.plan->streamed && pieces.plan->section_most <= 32 << 10);
+    expect_alike(&whole, &pieces, 1);
+    assert_int_equal(pieces.plan->calls, whole.plan->calls);
+    assert_int_equal(pieces.plan->peak_live_bytes, whole.plan->peak_live_bytes);
+    assert_int_equal(pieces.plan->peak_call, whole.plan->peak_call);
+    assert_int_equal(pieces.plan->points, whole.plan->points);
+    assert_memory_equal(pieces.plan->live_bytes, whole.plan->live_bytes, sizeof whole.plan->live_bytes);
+    hp_compile_release(&whole);
+    hp_compile_release(&pieces);
 }
 
-static void no_block_before_it_exists_with_epochs(void **state)
+static void no_room_is_told(void **state)
 {
+    struct hp_compile_options options = { .serial = 1, .memory_bytes = 64 << 10, .directory = "/proc/nowhere" };
+    struct hp_compiled c;
+    char error[256];
+    hp_writer *w = open_trace();
+
     (void)state;
-    check_interleavings(64);
-    check_interleavings(-1);
+    for (uint64_t i = 1; i <= 5000; i++)
+        add(w, (struct hp_event){ .kind = HP_MALLOC, .id = i, .size = 8 });
+    assert_int_equal(finish(w, &options, &c, error), HP_E_NO_ROOM);
+    assert_non_null(strstr(error, "/proc/nowhere"));
+    assert_non_null(strstr(error, "--plan-dir"));
 }
 
 /* A hands 1000 blocks to B in one order: known once is known for good, and B's own operations need no wait. */
@@ -317,11 +249,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_run_ahead_by_bytes),
+        cmocka_unit_test(touched_bytes_reach_the_operation_that_made_the_block),
+        cmocka_unit_test(packed_touched_bytes_are_close),
         cmocka_unit_test(serial_plan_is_dense),
         cmocka_unit_test(kinds_are_kept),
         cmocka_unit_test(nonsense_is_refused),
-        cmocka_unit_test(no_block_before_it_exists),
-        cmocka_unit_test(no_block_before_it_exists_with_epochs),
+        cmocka_unit_test(pieces_make_the_whole),
+        cmocka_unit_test(no_room_is_told),
         cmocka_unit_test(redundant_edges_go),
     };
 

@@ -12,6 +12,7 @@
 
 #include "allocs/allocs.h"
 #include "measure/figure.h"
+#include "measure/stopping.h"
 
 static void ranks_are_the_textbook_ones(void **state)
 {
@@ -79,12 +80,73 @@ static void sha256_is_the_standards(void **state)
     assert_string_equal(hex, "ffe054fe7ae0cb6dc65c3af9b61d5209f439851db43d0ba5997337df154668eb");
 }
 
+static double uniform(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return ((double)(*state >> 11) + 0.5) / 9007199254740992.0;
+}
+
+/* Logs of ratios as machines make them: normal, and one of ten from a normal four times as wide. */
+static double noise(uint64_t *state, double spread)
+{
+    double wide = uniform(state) < 0.1 ? 4 : 1;
+
+    return wide * spread * sqrt(-2 * log(uniform(state))) * cos(2 * M_PI * uniform(state));
+}
+
+/* Of 2,000 runs that stop by the rule: how many intervals hold the truth, and how many are as narrow as was asked? */
+static void stopping_keeps_its_promises(void **state)
+{
+    double logs[2000];
+    unsigned held = 0, narrow = 0, early = 0;
+    uint64_t random = 88172645463325252u;
+
+    (void)state;
+    for (int run = 0; run < 2000; run++) {
+        double truth = 0.05, spread = 0.005 * (1 + run % 4), mean = 0, variance = 0;
+        for (unsigned i = 0; i < HP_PILOT_BLOCKS; i++)
+            logs[i] = truth + noise(&random, spread);
+        unsigned n = hp_stopping_blocks(logs, 0.01, 2000);
+        for (unsigned i = HP_PILOT_BLOCKS; i < n; i++)
+            logs[i] = truth + noise(&random, spread);
+        for (unsigned i = 0; i < n; i++)
+            mean += logs[i] / n;
+        for (unsigned i = 0; i < n; i++)
+            variance += (logs[i] - mean) * (logs[i] - mean) / (n - 1);
+        double reach = (1.96 + 2.6 / (n - 1)) * sqrt(variance / n);
+        held += fabs(mean - truth) <= reach;
+        narrow += fabs(mean - truth) <= log(1.01);
+        early += n < 20;
+    }
+    assert_true(held >= 1860);                      /* 93 % */
+    assert_true(narrow >= 1860);
+    assert_true(early >= 400 && early <= 1600);     /* it does stop early where little noise is, and only there */
+}
+
+static void stopping_follows_the_pilot(void **state)
+{
+    double logs[HP_PILOT_BLOCKS] = { 0 };
+
+    (void)state;
+    assert_int_equal(hp_stopping_blocks(logs, 0.01, 500), HP_PILOT_BLOCKS);
+    for (unsigned i = 0; i < HP_PILOT_BLOCKS; i++)
+        logs[i] = i % 2 ? 0.03 : -0.03;             /* variance 0.001: 2.2622^2 * 0.001 / log(1.01)^2 = 51.7 */
+    assert_int_equal(hp_stopping_blocks(logs, 0.01, 500), 52);
+    assert_int_equal(hp_stopping_blocks(logs, 0.01, 40), 40);
+    logs[0] = NAN;
+    assert_int_equal(hp_stopping_blocks(logs, 0.01, 500), HP_PILOT_BLOCKS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ranks_are_the_textbook_ones),
         cmocka_unit_test(missing_samples_do_not_count),
         cmocka_unit_test(interval_covers_the_median),
+        cmocka_unit_test(stopping_keeps_its_promises),
+        cmocka_unit_test(stopping_follows_the_pilot),
         cmocka_unit_test(sha256_is_the_standards),
     };
 

@@ -345,6 +345,56 @@ static void test_hostile_headers(void **state)
     free(events);
 }
 
+/* Writes ten events and a table of call sites as often as `tables` says. */
+static int write_sites(const struct hp_event *events, unsigned flags, int tables, const char *text)
+{
+    char error[512];
+    struct hp_meta meta = { .flags = HP_HAS_TIME | HP_HAS_THREADS | HP_HAS_RESIDENT | flags };
+    struct hp_trailer trailer = { 0 };
+    hp_writer *w = hp_writer_open(path, &meta, error, sizeof error);
+
+    assert_non_null(w);
+    for (size_t i = 0; i < 10; i++)
+        assert_int_equal(hp_writer_append(w, &events[i]), 0);
+    for (int i = 0; i < tables; i++)
+        hp_writer_sites(w, text);
+    hp_writer_count(w, &trailer);
+    return hp_writer_close(w, &trailer);
+}
+
+static void test_sites(void **state)
+{
+    static const char text[] = "3 300 200 a.out+0x10(main+0x4) ?\n1 1 1\n";
+    struct hp_event *events = random_events(10), e;
+    unsigned char *bytes;
+    char error[512];
+    size_t size;
+    int end;
+    hp_reader *r;
+
+    (void)state;
+    assert_int_equal(write_sites(events, HP_HAS_SITES, 1, text), 0);
+    assert_int_equal(read_events(path, events, 10, &end), 10);
+    r = hp_reader_open(path, &end, error, sizeof error);
+    assert_null(hp_reader_sites(r));
+    while (hp_reader_next(r, &e) == 1)
+        ;
+    assert_string_equal(hp_reader_sites(r), text);
+    hp_reader_close(r);
+    bytes = load(&size);
+    assert_int_equal(hp_get_u32(bytes + HP_MAGIC_SIZE), 2);
+    free(bytes);
+    assert_int_equal(write_sites(events, HP_HAS_SITES, 2, text), 0);
+    assert_int_equal(read_events(path, events, 10, &end), 10);
+    assert_int_equal(end, HP_E_CORRUPT);
+    assert_int_equal(write_sites(events, 0, 1, text), HP_E_INVALID);
+    assert_int_equal(write_sites(events, 0, 0, text), 0);
+    bytes = load(&size);
+    assert_int_equal(hp_get_u32(bytes + HP_MAGIC_SIZE), 1);
+    free(bytes);
+    free(events);
+}
+
 static void test_writer_refuses(void **state)
 {
     const struct hp_event wrong[] = {
@@ -417,7 +467,7 @@ int main(void)
         cmocka_unit_test(test_times_are_rounded_down), cmocka_unit_test(test_cut_at_every_byte),
         cmocka_unit_test(test_flip_every_byte), cmocka_unit_test(test_hostile_columns), cmocka_unit_test(test_wrong_count),
         cmocka_unit_test(test_hostile_headers), cmocka_unit_test(test_writer_refuses),
-        cmocka_unit_test(test_checksum_is_crc32c), cmocka_unit_test(test_document),
+        cmocka_unit_test(test_checksum_is_crc32c), cmocka_unit_test(test_sites), cmocka_unit_test(test_document),
     };
     int fd = mkstemp(path), failed;
 

@@ -202,65 +202,6 @@ for file in t.ltrace t.utrace t.ctsrd t.bpftrace t2.heaptrack; do
     like "$name: recognised, and nothing skipped" "$?$said" "^0$file: $name: "
 done
 
-# The tools themselves, on a program whose calls are known.
-cat > known.c <<'END'
-#include <mcheck.h>
-#include <stdlib.h>
-int main(int argc, char **argv)
-{
-    void *volatile a, *volatile b;
-    (void)argv;
-    if (argc > 1)
-        mtrace();
-    a = malloc(1001);
-    b = calloc(3, 1009);
-    a = realloc(a, 5003);
-    free(b);
-    b = malloc(2003);
-    free(a);
-    free(b);
-    if (argc > 1)
-        muntrace();
-    return 0;
-}
-END
-${CC:-cc} -O0 -fno-builtin -o known known.c 2>/dev/null
-known() { # NAME FORMAT FILE: the calls of known.c are there, in order
-    "$H" import --from "$2" "$3" -o out.hpt 2>said || cat said >&2
-    is "$1" "$(calls out.hpt | sed -n 's/.*(\([^)]*\)) = .*/\1/p' | sed 's/#[0-9]*, //; s/1, 3027/3027/; s/3, 1009/3027/' \
-        | grep -xE '1001|3027|5003|2003' | tr '\n' ' ')" '1001 3027 5003 2003 '
-    is "$1: all of them are freed" "$("$H" info out.hpt --json | grep -c '"to": 8191')$(calls out.hpt \
-        | grep -cE '^t0 +free\(#')" "$4"
-}
-if command -v ltrace >/dev/null && ltrace -f -o l.txt ./known 2>/dev/null && grep -q malloc l.txt; then
-    known "ltrace itself" ltrace l.txt 13
-else
-    skip "ltrace itself" "ltrace is not installed, or may not trace"
-fi
-if command -v valgrind >/dev/null && valgrind --trace-malloc=yes ./known 2>v.txt; then
-    known "valgrind itself" valgrind v.txt 13
-else
-    skip "valgrind itself" "valgrind is not installed"
-fi
-if command -v heaptrack >/dev/null && heaptrack --raw -o h ./known >/dev/null 2>&1; then
-    raw=$(ls h.raw* 2>/dev/null | head -1)
-    known "heaptrack itself, raw" heaptrack "$raw" "1$("$H" import "$raw" -o x.hpt 2>/dev/null; calls x.hpt | grep -c 'free(#')"
-else
-    skip "heaptrack itself, raw" "heaptrack is not installed"
-fi
-if command -v heaptrack >/dev/null && heaptrack -o g ./known >/dev/null 2>&1; then
-    known "heaptrack itself, interpreted" heaptrack "$(ls g.* | head -1)" \
-        "1$("$H" import "$(ls g.* | head -1)" -o x.hpt 2>/dev/null; calls x.hpt | grep -c 'free(#')"
-else
-    skip "heaptrack itself, interpreted" "heaptrack is not installed"
-fi
-debug=$(ls /lib/*/libc_malloc_debug.so.0 /lib64/libc_malloc_debug.so.0 2>/dev/null | head -1)
-if [ -n "$debug" ] && MALLOC_TRACE=m.txt LD_PRELOAD=$debug ./known 1 && [ -s m.txt ]; then
-    known "mtrace(3) itself" mtrace m.txt 13
-else
-    skip "mtrace(3) itself" "libc_malloc_debug is not installed"
-fi
-
 printf '%s\n' '1: malloc 0x10 8' '1: free 0x99' '1: bogus 0x1' '1: malloc 0x20 99999999999999999999999' '1: malloc 0x10 9' \
     '1: memalign 0x50 3 9' 'garbage' > t.bad
 "$H" import t.bad -o out.hpt 2>said

@@ -127,6 +127,36 @@ is "500 threads in turn, numbered" "$("$HEAPLAY" info --json churn.hpt | sed -nE
 is "500 threads: each begins and ends" "$(events churn.hpt | grep -c thread_) $(events churn.hpt | grep -c 'malloc(64)')" "1002 500"
 like "500 threads in turn: rings are used again (KiB resident)" "$(cat out.txt)" '^[1-9][0-9]{0,4}$'
 
+record storm.hpt -- "$TARGETS/record_modes" storm
+is "200 forks at once: exit status" $status 0
+whole "200 forks at once" storm.hpt
+is "200 forks at once: a trace for each child" "$(find . -name 'storm.*.hpt' | wc -l)" 200
+bad=0
+for f in storm.*.hpt; do
+    [ "$f" = storm.hpt ] || { "$HEAPLAY" check "$f" >/dev/null && [ "$(events "$f" | grep -c 'malloc(600)')" = 100 ]; } || bad=$((bad + 1))
+done
+is "200 forks at once: each with its calls" $bad 0
+record handlers.hpt -- "$TARGETS/record_modes" handlers
+is "own handlers of SIGUSR1 and SIGUSR2: all signals came" $status 0
+whole "own handlers" handlers.hpt
+is "own handlers: every call" "$(events handlers.hpt | grep -c 'malloc(445)')" 10
+record crowd.hpt -- "$TARGETS/record_modes" crowd
+is "1100 threads at a time: the loss makes the exit status" $status 1
+ok "1100 threads at a time: the trace passes heaplay check" "$HEAPLAY" check crowd.hpt
+like "1100 threads at a time: the loss is counted" "$(cat err.txt)" 'heaplay: [1-9][0-9]* events of threads beyond 1024 were lost'
+
+mkdir full
+if mount -t tmpfs -o size=1m tmpfs full 2>/dev/null; then
+    record full/full.hpt -- "$TARGETS/record_modes" random
+    is "disk full: exit status" $status 1
+    like "disk full: says so" "$(cat err.txt)" 'full/full.hpt: cannot write: No space left'
+    like "disk full: the program ran to its end" "$(cat out.txt)" '^ended$'
+    like "disk full: what there is can be read" "$("$HEAPLAY" check full/full.hpt 2>&1)" 'cut off .* whole up to event [1-9]'
+    umount full
+else
+    skip "disk full" "no right to mount a tmpfs"
+fi
+
 record touch.hpt --touch -- "$TARGETS/record_modes" touch
 whole touch touch.hpt
 resident=$(events touch.hpt | sed -nE 's/.*free\(.* resident ([0-9]+)$/\1/p' | tr '\n' ' ')
@@ -134,6 +164,77 @@ read -r all half none _ <<<"$resident 0 0 0"
 ok "--touch: what is resident of a block when it is freed ($resident)" \
     test "$all" -ge 300000 -a "$half" -ge 150000 -a "$half" -lt 160000 -a "$none" -le 8192
 is "--touch: for these three only" "$(events touch.hpt | grep -c resident)" 3
+
+record sample.hpt --sample 1/64 -- "$TARGETS/record_modes" objects
+whole sample sample.hpt
+made=$(events sample.hpt | grep -c ' malloc(443)') grown=$(events sample.hpt | grep -c ' realloc(.*, 887)')
+freed=$(events sample.hpt | awk '/ malloc\(443\)/ { on[$NF] = 1 } / realloc\(.*, 887\)/ { on[$NF] = 1 }
+    / free\(#/ { match($0, /#[0-9]+/); n += substr($0, RSTART, RLENGTH) in on } END { print n }')
+ok "--sample 1/64: about one object of 64 ($made of 200000)" test "$made" -gt 2800 -a "$made" -lt 3450
+ok "--sample: a realloc belongs to its object ($grown)" test "$grown" -gt 600 -a "$grown" -lt 970
+is "--sample: every object to its free" "$freed" "$made"
+like "--sample: the trace says so" "$("$HEAPLAY" info sample.hpt)" 'sampled +one object of 64'
+like "--sample: so does a result" "$("$HEAPLAY" replay sample.hpt --samples 1 --alloc glibc)" 'one object of 64, drawn at random'
+"$HEAPLAY" head -n 100 sample.hpt -o part.hpt >/dev/null
+like "--sample: and a part of it" "$("$HEAPLAY" info --json part.hpt)" '"sample": 64'
+
+sites() { "$HEAPLAY" info --sites "$1" | sed -E 's/^ +//; s/ +/ /g'; }
+record sites.hpt --sites 6 -- "$TARGETS/record_modes" threads
+whole sites sites.hpt
+like "--sites: bytes, calls, and the function that made them" "$(sites sites.hpt | sed -n 3,4p | tr '\n' ' ')" \
+    '^5680000 160000 [0-9]+ record_modes\+0x[0-9a-f]+\(hand_to_next\+0x[0-9a-f]+\) $'
+like "--sites: live at the peak" "$(sites sites.hpt | tr '\n' ' ')" ' 442000 1000 442000 record_modes\+0x[0-9a-f]+\((work|main)\+'
+is "--sites: no stack is deeper" "$(sites sites.hpt | awk '/^[0-9]/ { n = 0; next } { if (++n > 6) bad++ } END { print bad + 0 }')" 0
+is "--sites: calls add up to those of the trace" "$(sites sites.hpt | awk 'NR > 2 && NF == 3 && /^[0-9]/ { n += $2 } END { print n }')" \
+    "$("$HEAPLAY" info --json sites.hpt | sed -nE 's/^ "allocations": ([0-9]+),/\1/p')"
+version() { od -An -tu4 -j8 -N4 "$1" | tr -d ' '; }
+is "--sites: the trace has version 2, others version 1" "$(version sites.hpt) $(version threads.hpt)" "2 1"
+like "--sites: the trace says so" "$("$HEAPLAY" info --json sites.hpt | tr -d '\n ')" '"flags":\["time","threads","sites"\]'
+"$HEAPLAY" anonymize sites.hpt -o nobody.hpt
+exits "anonymize drops the call sites" 3 "$HEAPLAY" info --sites nobody.hpt
+is "anonymize: and the version that they need" "$(version nobody.hpt)" 1
+is "anonymize: and nothing else" "$("$HEAPLAY" cat nobody.hpt | cksum)" "$("$HEAPLAY" cat sites.hpt | cksum)"
+like "info --sites of a trace without" "$("$HEAPLAY" info --sites threads.hpt 2>&1)" 'holds no call sites; record it with --sites'
+record cxxsites.hpt --sites 1 -- "$TARGETS/record_cxx"
+like "--sites: operator new is not the caller" "$(sites cxxsites.hpt | sed -n '/^12 1 /,+1p' | tr '\n' ' ')" 'record_cxx\+0x[0-9a-f]+\(main'
+record forksites.hpt --sites 4 -- "$TARGETS/record_modes" fork
+whole "sites of a forked child" forksites.hpt forksites.1.hpt
+like "--sites: a forked child tells its own" "$(sites forksites.1.hpt | tr '\n' ' ')" '5000 1 5000 record_modes\+0x[0-9a-f]+\((fork_child|main)\+'
+like "--sites: what it inherited has none" "$(sites forksites.1.hpt | tr '\n' ' ')" ' 442000 1000 441558 5000 1 5000 '
+
+wait_for() { local i; for ((i = 0; i < 1500; i++)); do [ -e "$1" ] && { [ -z "$2" ] || grep -q "$2" "$1"; } && return; sleep 0.01; done; }
+limited() { # NAME OPTION...: the program goes on after the limit, and its own status is passed through
+    local name=$1
+    shift
+    rm -f running enough
+    "$HEAPLAY" record -o limited.hpt "$@" -- "$TARGETS/record_modes" steady >out.txt 2>err.txt &
+    wait_for err.txt 'the program runs on'
+    ok "$name: the program still runs" kill -0 $!
+    touch enough
+    wait $!
+    is "$name: its exit status" $? 0
+    like "$name: says so" "$(cat err.txt)" "the recording ends by $name; the program runs on"
+    whole "$name" limited.hpt
+    ok "$name: calls until then are there" test "$(marked limited.hpt)" -ge 100
+}
+limited --time-limit --time-limit 0.2
+limited --size-limit --size-limit 1K
+
+rm -f running enough
+"$HEAPLAY" record -o late.hpt --wait -- "$TARGETS/record_modes" steady >out.txt 2>err.txt &
+wait_for running
+ok "--wait: nothing is written yet" test ! -s late.hpt
+kill -USR1 $!
+wait_for err.txt 'the recording begins'
+sleep 0.1
+kill -USR2 $!
+wait_for err.txt 'ends by SIGUSR2'
+touch enough
+wait $!
+is "--wait: exit status" $? 0
+whole --wait late.hpt
+ok "--wait: what came between the signals" test "$(marked late.hpt)" -ge 100
+is "--wait: nothing from before" "$(events late.hpt | grep -c 'malloc(444)')" 0
 
 "$HEAPLAY" record -o dead.hpt -- "$TARGETS/record_modes" orphan >/dev/null 2>&1 &
 collector=$!
@@ -171,5 +272,9 @@ else
 fi
 printf '\177ELF\001\001\001' >elf32 && head -c 100 /dev/zero >>elf32 && chmod +x elf32
 refused "32-bit program" 3 'cannot be recorded because it is a 32-bit program' no.hpt -- ./elf32
+for bad in '--sites 0' '--sites 33' '--sample 64' '--sample 1/1' '--time-limit 0' '--time-limit x' '--size-limit 0' '--size-limit 1X'; do
+    # shellcheck disable=SC2086
+    exits "$bad" 2 "$HEAPLAY" record $bad -o x.hpt -- /bin/true
+done
 exits "no program" 2 "$HEAPLAY" record -o x.hpt
 tap_end

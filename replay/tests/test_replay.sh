@@ -41,6 +41,11 @@ is "bump keeps all it ever handed out" \
 is "net is gross less null, or null above 30 %" "$(json "$doc" '
     all((row["net_ns_per_op"] is None) == (row["harness_share"] > 0.3) for row in d["rows"])')" True
 
+is "hardware events are counted, or missing with the kernel's reason" "$(json "$doc" '
+    all((d["counters"][e] == "counted" and r["glibc"][e + "_per_op"]["median"] > 0) if e + "_per_op" in r["glibc"]
+        else d["counters"][e].startswith("missing: E")
+        for e in ("cycles", "instructions", "cache_misses", "dtlb_misses")) and len(d["counters"]) == 4')" True
+
 # Conditions are part of the result
 doc=$TAP_TMP/conditions.json
 ok "touch, loops, pace and drain" "$heaplay" replay "$kinds" --alloc glibc --samples 3 --touch line:2 --loops 4 \
@@ -55,6 +60,61 @@ ok "touch all" "$heaplay" replay "$kinds" --alloc glibc --samples 3 --touch all 
 less=$(json "$none" 'r["glibc"]["peak_rss_kib"]["median"]') more=$(json "$all" 'r["glibc"]["peak_rss_kib"]["median"]')
 ok "memory that is not touched costs less" $python -c "import sys; sys.exit(not $less < $more)"
 
+# Enough blocks for the width that is asked for
+doc=$TAP_TMP/width.json
+ok "--width" "$heaplay" replay "$kinds" --alloc glibc --alloc glibc#again --width 80 --json "$doc"
+is "a wide one is reached with the pilot's 10 blocks, or as many as their spread asks for" \
+    "$(json "$doc" '[(s["width"], s["pilot"], s["planned"] >= 10, s["blocks"] == s["planned"], s["by"])
+                     for s in [t["stopping"] for t in d["traces"].values()]]')" "[(0.8, 10, True, True, 'width')]"
+"$heaplay" replay "$kinds" --alloc glibc --alloc glibc#again --width 0.01 --samples 11 --json "$doc" >"$TAP_TMP/out"
+is "a narrow one ends at the limit" "$(json "$doc" '[d["traces"][t]["stopping"]["by"] for t in d["traces"]]')" "['samples']"
+like "and the run says that it is not reached" "$(cat "$TAP_TMP/out")" '11 blocks are too few for intervals of 0.01 %'
+exits "--width 0" 2 "$heaplay" replay "$kinds" --alloc glibc --width 0
+
+# As much as the program had touched: of three blocks of 300,000 bytes all, half and none
+resident=$TAP_TMP/resident.hpt
+"$heaplay" record --touch -o "$resident" -- "$OUT/replay/tests/targets/record_modes" touch 2>/dev/null
+for policy in none recorded page; do
+    "$heaplay" replay "$resident" --alloc glibc --samples 3 --touch $policy --json "$TAP_TMP/$policy.json" >/dev/null
+done
+faults() { json "$TAP_TMP/$1.json" 'r["glibc"]["minor_faults"]["median"]'; }
+ok "touch recorded: half of the faults that more blocks would cost" $python -c "
+import sys
+share = ($(faults recorded) - $(faults none)) / ($(faults page) - $(faults none))
+sys.exit(not 0.4 < share < 0.6)"
+is "touch recorded is part of the key" "$(json "$TAP_TMP/recorded.json" 'r["glibc"]["touch"]')" recorded
+exits "touch recorded of a trace without residency" 3 "$heaplay" replay "$kinds" --alloc glibc --touch recorded
+
+# Time modes: 2000 blocks within 2 ms, with a pause of 300 ms in their middle
+$python -c '
+print("kind,thread,time_ns,id,old_id,size,count,alignment")
+for i in range(1, 2001):
+    print(f"malloc,0,{i * 1000 + (i > 1000) * 300_000_000},{i},0,4000,0,0")' >"$TAP_TMP/pause.csv"
+"$heaplay" import "$TAP_TMP/pause.csv" -o "$TAP_TMP/pause.hpt" 2>/dev/null || echo "Bail out! cannot import a trace"
+for pace in 1 10 idle:1; do
+    ok "--pace $pace" "$heaplay" replay "$TAP_TMP/pause.hpt" --alloc glibc --samples 2 --pace $pace --json "$TAP_TMP/pace.json"
+    cp "$TAP_TMP/pace.json" "$TAP_TMP/pace-${pace%:*}.json"
+done
+took() { json "$TAP_TMP/pace-$1.json" 'min(r["glibc"]["ns_per_op"]["samples"]) * 2000 / 1e6'; }    # ms
+ok "real time takes as long as the program did" $python -c "import sys; sys.exit(not $(took 1) >= 301.9)"
+ok "a tenth of it a tenth" $python -c "import sys; sys.exit(not 30.1 <= $(took 10) < $(took 1))"
+ok "idle time is cut to 10 ms a pause" $python -c "import sys; sys.exit(not 11.9 <= $(took idle) < 301)"
+is "the outside sampler looks on through the pause" "$(json "$TAP_TMP/pace-1.json" '
+    len([n for n in r["glibc"]["timeline"]["operations"] if n == 1000]) > 5')" True
+"$heaplay" generate mix -o "$TAP_TMP/timeless.hpt" --ops 100 && exits "a trace without times cannot be paced" 3 \
+    "$heaplay" replay "$TAP_TMP/timeless.hpt" --alloc glibc --pace 1
+
+# Layout and order: a library that says how its process lies, with the kernel's own randomisation off
+layout="$OUT/broken/liblayout.so"
+LAYOUT_LOG=$TAP_TMP/layout ok "samples of two that tell apart" setarch -R "$heaplay" replay "$kinds" --samples 10 --seed 3 \
+    --alloc "a=$layout@LAYOUT_NAME=a" --alloc "b=$layout@LAYOUT_NAME=b"
+sampled() { head -20 "$TAP_TMP/layout"; }       # 10 blocks of 2; what follows are further runs
+ok "every sample is a process of its own" test "$(sampled | cut -d' ' -f2 | sort -u | wc -l)" = 20
+ok "with an environment of another size" test "$(sampled | cut -d' ' -f3 | sort -u | wc -l)" -ge 18
+ok "and a stack at another place" test "$(sampled | cut -d' ' -f4 | sort -u | wc -l)" -ge 18
+is "each allocator once in every block" "$(sampled | cut -c1 | paste -d '' - - | sed 's/ba/ab/' | sort -u)" ab
+is "in an order drawn anew" "$(sampled | cut -c1 | paste -d '' - - | sort -u | paste -sd ' ')" 'ab ba'
+
 # Survivors carried over
 free=$TAP_TMP/free.json carry=$TAP_TMP/carry.json
 for t in "$kinds" "$four"; do
@@ -63,6 +123,41 @@ for t in "$kinds" "$four"; do
     less=$(json "$free" 'r["glibc"]["pass_end_rss_kib"][0][3]') more=$(json "$carry" 'r["glibc"]["pass_end_rss_kib"][0][3]')
     ok "carried survivors take memory" $python -c "import sys; sys.exit(not $less < $more)"
 done
+
+# Memory over time, seen from outside; and at the moment of peak live bytes
+mix=$TAP_TMP/mix.hpt
+"$heaplay" generate mix -o "$mix" --ops 300000 --threads 4 --seed 2 || echo "Bail out! cannot make a trace"
+for threads in recorded 1; do
+    doc=$TAP_TMP/timeline-$threads.json
+    ok "an outside sampler watches, threads $threads" "$heaplay" replay "$mix" --alloc glibc --samples 3 --threads $threads \
+        --json "$doc"
+    is "its points go from the baseline to the last operation" "$(json "$doc" '
+        (lambda t, n: [t["operations"][0], t["rss_kib"][0], t["operations"][-1] == n, t["ms"] == sorted(t["ms"]),
+                       t["operations"] == sorted(t["operations"]), len(t["ms"]) > 4, len({len(c) for c in t.values()
+                       if isinstance(c, list)})])(r["glibc"]["timeline"], d["traces"]["mix"]["replayed"])')" \
+        "[0, 0, True, True, True, True, 1]"
+    is "every point has as many usable bytes as live ones, and less than all that was asked for" "$(json "$doc" '
+        all(u >= l >= 0 for u, l in zip(r["glibc"]["timeline"]["usable_bytes"], r["glibc"]["timeline"]["live_bytes"]))')" True
+    is "what is resident lies between the touched blocks and the high-water mark" "$(json "$doc" '
+        r["glibc"]["peak_live_bytes"] / 2048 < max(r["glibc"]["timeline"]["rss_kib"])
+            < r["glibc"]["timeline"]["peak_rss_kib"] + 1024')" True
+    is "watching does not change the peak" "$(json "$doc" '
+        0.8 < r["glibc"]["timeline"]["peak_rss_kib"] / r["glibc"]["peak_rss_kib"]["median"] < 1.25')" True
+    is "at peak live: resident is at least the live bytes, at most the peak in recorded order" "$(json "$doc" '
+        [r["glibc"]["at_peak_live_ratio"] > 0.9, round(r["glibc"]["at_peak_live_ratio"]
+            / ((1 + r["glibc"]["internal_fragmentation"]) * (1 + r["glibc"]["external_fragmentation"])), 4),
+         r["glibc"]["rss_at_peak_live_kib"] <= max(p["rss_kib"] for p in r["glibc"]["curve"]) + 1024]')" "[True, 1.0, True]"
+done
+is "survivors are the same in both orders" "$(json "$TAP_TMP/timeline-recorded.json" \
+    'r["glibc"]["timeline"]["live_bytes"][-1]')" "$(json "$TAP_TMP/timeline-1.json" 'r["glibc"]["timeline"]["live_bytes"][-1]')"
+ok "the time line matches the schema" $python -c "
+import json, jsonschema, sys
+jsonschema.validate(json.load(open(sys.argv[1])), json.load(open(sys.argv[2])))" "$doc" "$SRC/results/schema.json"
+doc=$TAP_TMP/drain.json
+ok "--drain-waits" "$heaplay" replay "$kinds" --alloc glibc --samples 1 --drain-waits --json "$doc"
+is "looks again 0.1, 1 and 5 s after the last free and after malloc_trim, which leaves no more" "$(json "$doc" '
+    [sorted(r["glibc"]["drain_kib"]), r["glibc"]["drain_kib"]["trim"] <= r["glibc"]["drain_kib"]["0"]]')" \
+    "[['0', '0.1', '1', '5', 'trim'], True]"
 
 # Latency
 doc=$TAP_TMP/latency.json
@@ -75,6 +170,19 @@ is "kinds add up to all" "$(json "$doc" '
     sum(k["all"]["count"] for k in r["glibc"]["latency"]["by_kind"].values()) - r["glibc"]["latency"]["all"]["count"]')" 0
 is "the worst call is the maximum" \
     "$(json "$doc" 'r["glibc"]["latency"]["worst"]["ns"] == r["glibc"]["latency"]["all"]["max"]')" True
+"$heaplay" export --to csv "$four" -o "$TAP_TMP/four.csv" 2>/dev/null
+is "and known by its number in the trace" "$(json "$doc" '
+    (lambda w, calls: (calls[w["operation"]][0], int(calls[w["operation"]][1]),
+                       int(calls[w["operation"]][5]) * (int(calls[w["operation"]][6]) or 1)) == (w["kind"], w["thread"], w["bytes"])
+        or (w["kind"].startswith(("free", "delete")) and calls[w["operation"]][0] == w["kind"]))(
+        r["glibc"]["latency"]["worst"],
+        [l.split(",") for l in open("'"$TAP_TMP/four.csv"'").read().splitlines()[1:] if not l.startswith("thread_")])')" True
+is "histograms hold every call, and the percentiles to a sixteenth" "$(json "$doc" '
+    all(sum(n for _, n in h["histogram"]) == h["count"]
+        and next(low for i, (low, n) in enumerate(h["histogram"]) if sum(m for _, m in h["histogram"][:i + 1]) >= h["count"] / 2)
+            <= h["p50"] < 17 / 16 * next(low for i, (low, n) in enumerate(h["histogram"])
+            if sum(m for _, m in h["histogram"][:i + 1]) >= h["count"] / 2) + 1
+        for h in [r["glibc"]["latency"]["all"], r["glibc"]["latency"]["control"]])')" True
 is "no tail is claimed from too few calls" "$(json "$doc" '"p99.99" in r["glibc"]["latency"]["all"]')" False
 
 # The gate
@@ -122,6 +230,32 @@ exits "a hang ends in 4" 4 "$heaplay" replay "$kinds" --alloc "x=$OUT/broken/lib
     --json "$doc"
 is "as a timeout" "$(json "$doc" 'r["x"]["status"]')" timeout
 
+# Prefixed and static ones, through the function table
+${CC:-cc} -O1 -fPIC -fno-builtin -c -o "$TAP_TMP/none.o" "$SRC/replay/tests/broken/none.c" && ar rc "$TAP_TMP/libnone.a" "$TAP_TMP/none.o"
+ok "static libraries, with a prefix and under malloc's names" "$heaplay" replay "$kinds" --alloc glibc --samples 2 --json "$doc" \
+    --alloc "cell=cell_:$OUT/libcellmalloc.a" --alloc "static=$TAP_TMP/libnone.a"
+is "are the files that were named" "$(json "$doc" '
+    [(a["identity"], a["prefix"], a["path"].split("/")[-1], len(a["sha256"]))
+     for a in (d["allocators"]["cell"], d["allocators"]["static"])]')" \
+    "[('proved', 'cell_', 'libcellmalloc.a', 64), ('proved', None, 'libnone.a', 64)]"
+ok "and keep the contract" "$heaplay" verify "$kinds" --alloc "cell=cell_:$OUT/libcellmalloc.a"
+said=$("$heaplay" replay "$kinds" --alloc "x=wrong_:$OUT/libcellmalloc.so" 2>&1); is "a prefix that is not there ends in 4" $? 4
+like "and is named" "$said" 'does not export wrong_malloc'
+echo 'void *odd_malloc(unsigned long n) { return n ? (void *)0 : (void *)1; }' >"$TAP_TMP/odd.c"
+${CC:-cc} -shared -fPIC -o "$TAP_TMP/libodd.so" "$TAP_TMP/odd.c"
+said=$("$heaplay" replay "$kinds" --alloc "x=odd_:$TAP_TMP/libodd.so" --samples 2 2>&1); is "a library without free ends in 4" $? 4
+like "and the call is named" "$said" 'odd_free comes from nowhere'
+printf 'static int x; int *address(void) { return &x; } int (*f(void))(void) { return (int (*)(void))f; }' >"$TAP_TMP/fixed.c"
+(cd "$TAP_TMP" && ${CC:-cc} -fno-pic -mcmodel=medium -c fixed.c 2>/dev/null || ${CC:-cc} -fno-pic -c fixed.c; ar rc libfixed.a fixed.o)
+said=$("$heaplay" replay "$kinds" --alloc "x=odd_:$TAP_TMP/libfixed.a" 2>&1); is "an archive of code for fixed addresses ends in 4" $? 4
+like "and what to do is said" "$said" 'compile it with -fPIC|does not export odd_malloc'
+is "nothing is left behind" "$(ls /tmp | grep -c '^heaplay-link')" 0
+${CC:-cc} -shared -O1 -fPIC -fno-builtin -frecord-gcc-switches -o "$TAP_TMP/libflags.so" "$SRC/replay/tests/broken/none.c"
+"$heaplay" replay "$kinds" --alloc "f=$TAP_TMP/libflags.so" --samples 1 --json "$TAP_TMP/flags.json" >/dev/null
+like "compiler and flags are named where the library keeps them" "$(json "$TAP_TMP/flags.json" 'd["allocators"]["f"]["build"]')" \
+    '(GCC|clang).*-fno-builtin'
+is "the C library is hashed too" "$(json "$doc" 'len(d["allocators"]["glibc"]["sha256"])')" 64
+
 # Bad input
 exits "no trace" 2 "$heaplay" replay
 exits "an unknown option" 2 "$heaplay" replay "$kinds" --nonsense
@@ -137,4 +271,7 @@ ok "list" "$heaplay" list
 is "list --json names glibc" "$("$heaplay" list --json | $python -c '
 import json, sys
 print([a["installed"] for a in json.load(sys.stdin) if a["name"] == "glibc"])')" "[True]"
+said=$(LD_LIBRARY_PATH=$OUT/broken "$heaplay" list --all); is "list --all" $? 0
+like "finds libraries that no row knows" "$said" 'installed .*/broken/libnone.so'
+not_ok "but not the C library twice" grep -q '^- .*libc\.so' <<<"$said"
 tap_end

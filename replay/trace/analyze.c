@@ -7,11 +7,13 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct state {
     struct hp_analysis *result;
     struct hp_live live;
+    uint64_t *by_size;                  /* allocations of each size below HP_COMMON_BELOW */
     struct hp_threads threads;
 };
 
@@ -25,14 +27,29 @@ static uint64_t round16(uint64_t v)
     return v > UINT64_MAX - 15 ? UINT64_MAX : (v + 15) & ~UINT64_C(15);
 }
 
+static uint64_t round_page(uint64_t v)
+{
+    return v > UINT64_MAX - 4095 ? UINT64_MAX : (v + 4095) & ~UINT64_C(4095);
+}
+
 static struct hp_bounds bounds_of(uint64_t size)
 {
-    struct hp_bounds b = { size, round16(size ? size : 1), round16(size > UINT64_MAX - 8 ? size : size + 8), 0 };
+    struct hp_bounds b = { .requested = size, .rounded_16 = round16(size ? size : 1),
+                           .header = round16(size > UINT64_MAX - 8 ? size : size + 8) };
 
     if (b.header < 32)
         b.header = 32;
     b.cells = b.rounded_16 <= 64 ? b.rounded_16 : b.header;
+    if (size < 4096)
+        b.below_page = b.rounded_16;
+    else
+        b.own_pages = round_page(size);
     return b;
+}
+
+uint64_t hp_bounds_pages(const struct hp_bounds *bounds)
+{
+    return round_page(bounds->below_page) + bounds->own_pages;
 }
 
 static void add_bounds(struct hp_bounds *sum, uint64_t size)
@@ -43,6 +60,8 @@ static void add_bounds(struct hp_bounds *sum, uint64_t size)
     sum->rounded_16 += b.rounded_16;
     sum->header += b.header;
     sum->cells += b.cells;
+    sum->below_page += b.below_page;
+    sum->own_pages += b.own_pages;
 }
 
 static void subtract_bounds(struct hp_bounds *sum, uint64_t size)
@@ -53,6 +72,8 @@ static void subtract_bounds(struct hp_bounds *sum, uint64_t size)
     sum->rounded_16 -= b.rounded_16;
     sum->header -= b.header;
     sum->cells -= b.cells;
+    sum->below_page -= b.below_page;
+    sum->own_pages -= b.own_pages;
 }
 
 /* Takes the old block out; returns how many reallocs it had been through. */
@@ -66,21 +87,52 @@ static uint32_t end_block(struct state *s, const struct hp_event *e)
         return 0;
     chain = block->chain;
     r->lifetime_count[hp_class_of(r->operations - block->born)]++;
+    r->size_live[hp_class_of(block->size)]--;
+    r->resident_of += block->size;
+    r->resident += e->resident_bytes;
     r->cross_thread_frees += block->thread != e->thread;
     subtract_bounds(&r->now, block->size);
     hp_live_remove(&s->live, block);
     return chain;
 }
 
+static void count_size(struct state *s, uint64_t size)
+{
+    struct hp_analysis *r = s->result;
+    unsigned class = hp_class_of(size);
+
+    r->size_count[class]++;
+    r->size_bytes[class] += size;
+    if (++r->size_live[class] > r->size_most_live[class])
+        r->size_most_live[class] = r->size_live[class];
+    if (size < HP_COMMON_BELOW)
+        s->by_size[size]++;
+}
+
+static void find_common(const struct state *s)
+{
+    struct hp_common *common = s->result->common;
+
+    for (uint64_t size = 0; size < HP_COMMON_BELOW; size++) {
+        unsigned at = HP_COMMON_SIZES;
+        while (at && s->by_size[size] > common[at - 1].count)
+            at--;
+        if (at == HP_COMMON_SIZES)
+            continue;
+        memmove(common + at + 1, common + at, (HP_COMMON_SIZES - 1 - at) * sizeof *common);
+        common[at] = (struct hp_common){ size, s->by_size[size] };
+    }
+}
+
 static int begin_block(struct state *s, const struct hp_event *e, uint32_t chain)
 {
     struct hp_analysis *r = s->result;
-    struct hp_live_block block = { e->id, hp_event_bytes(e), r->operations, e->thread, chain };
+    struct hp_live_block block = { .id = e->id, .size = hp_event_bytes(e), .born = r->operations, .thread = e->thread,
+                                   .chain = chain };
 
     r->allocations++;
     r->requested_bytes += block.size;
-    r->size_count[hp_class_of(block.size)]++;
-    r->size_bytes[hp_class_of(block.size)] += block.size;
+    count_size(s, block.size);
     add_bounds(&r->now, block.size);
     if (hp_live_add(&s->live, &block))
         return HP_E_IO;
@@ -149,13 +201,14 @@ static int take_event(struct state *s, const struct hp_event *e)
 
 int hp_analyze(hp_reader *reader, struct hp_analysis *result)
 {
-    struct state s = { .result = result };
+    struct state s = { .result = result, .by_size = calloc(HP_COMMON_BELOW, sizeof *s.by_size) };
     struct hp_event event;
     int got;
 
     memset(result, 0, sizeof *result);
     result->curve_step = 1;
-    if (hp_live_init(&s.live)) {
+    if (!s.by_size || hp_live_init(&s.live)) {
+        free(s.by_size);
         snprintf(result->text, sizeof result->text, "out of memory for the table of live blocks");
         return HP_E_IO;
     }
@@ -167,6 +220,8 @@ int hp_analyze(hp_reader *reader, struct hp_analysis *result)
     if (got < 0)
         snprintf(result->text, sizeof result->text, "%s", *hp_reader_error(reader) ? hp_reader_error(reader)
                  : got == HP_E_IO ? "out of memory for the live blocks" : "thread number beyond any bound");
+    find_common(&s);
+    free(s.by_size);
     result->never_freed = s.live.count;
     result->threads = s.threads.count;
     hp_live_free(&s.live);

@@ -1,7 +1,8 @@
 /* compile.c - from events to operations; the only place that knows both forms.
  *
  * Owns the state of one compilation. Per event: check that it makes sense, order it after the last access to its block,
- * translate it, keep the live blocks up to date. Then write streams, epochs and the drain into a memfd. */
+ * translate it, keep the live blocks up to date. Whenever a section is full its streams and epochs are written and let
+ * go; the drain comes last. */
 #include "trace/compile.h"
 
 #include <errno.h>
@@ -10,19 +11,26 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "trace/compile_file.h"
 #include "trace/compile_live.h"
+#include "trace/compile_op.h"
 #include "trace/compile_order.h"
 
-enum { PACE_GRAIN_NS = 50000, PAGE = 4096 };
+enum { PACE_GRAIN_NS = 50000, SECTION_OPERATIONS = 1 << 24, MEMORY_SHARES = 4 };
 
 struct compilation {
     const struct hp_compile_options *options;
     struct hp_compiled *out;
     struct hp_compile_live   live;
     struct hp_order  order;
+    struct hp_plan_file file;
     struct hp_plan   plan;
+    bool             one_thread;        /* a second thread turns it into a survey */
+    bool             survey;            /* only for what choose_epoch needs: nothing is ordered or written */
+    uint64_t         section_operations;
     uint64_t         live_bytes;
     uint64_t         last_time_ns, idle_cut_ns;
     uint64_t         paced_ns[HP_MAX_THREADS];
@@ -43,45 +51,22 @@ static int fail(struct compilation *c, int code, const char *format, ...)
 
 static int no_memory(struct compilation *c)
 {
-    return fail(c, HP_E_IO, "out of memory after %llu operations: replay a slice of the trace",
+    return fail(c, HP_E_NO_ROOM, "out of memory after %llu operations: replay a slice of the trace",
                 (unsigned long long)c->out->operations);
 }
 
-static unsigned log2_of(uint64_t alignment)
+/* A block is about to go: the operation that made it learns how much of it was touched. What a realloc takes along was;
+ * so were, as far as is known, the blocks that are never freed. */
+static bool note_touched(struct compilation *c, const struct hp_event *e, const struct hp_compile_block *b)
 {
-    return alignment ? 63u - (unsigned)__builtin_clzll(alignment) : 0;
-}
+    uint16_t touched = hp_touched_pack(e->resident_bytes);
 
-/* The old block's size, rounded down so that it fits 24 bits. */
-static void pack_old_size(struct hp_op *op, uint64_t size)
-{
-    while ((size >> op->aux) > UINT16_MAX)
-        op->aux++;
-    op->hi = (uint16_t)(size >> op->aux);
-}
-
-/* Codes of the kinds whose translation needs no look at the arguments; OP_CODE_COUNT: it does. */
-static const uint8_t code_of[HP_KIND_COUNT] = {
-    [HP_MALLOC] = OP_MALLOC, [HP_CALLOC] = OP_CALLOC, [HP_REALLOC] = OP_REALLOC,
-    [HP_REALLOCARRAY] = OP_REALLOCARRAY, [HP_FREE] = OP_FREE, [HP_FREE_SIZED] = OP_FREE_SIZED,
-    [HP_FREE_ALIGNED_SIZED] = OP_FREE_ALIGNED_SIZED, [HP_ALIGNED_ALLOC] = OP_ALIGNED_ALLOC,
-    [HP_POSIX_MEMALIGN] = OP_POSIX_MEMALIGN, [HP_MEMALIGN] = OP_MEMALIGN, [HP_VALLOC] = OP_VALLOC,
-    [HP_PVALLOC] = OP_PVALLOC, [HP_USABLE_SIZE] = OP_USABLE_SIZE, [HP_NEW] = OP_NEW,
-    [HP_NEW_ALIGNED] = OP_NEW_ALIGNED, [HP_DELETE] = OP_DELETE, [HP_DELETE_SIZED] = OP_DELETE_SIZED,
-    [HP_DELETE_ALIGNED] = OP_DELETE_ALIGNED,
-};
-
-static bool resizes(unsigned kind)
-{
-    return kind == HP_REALLOC || kind == HP_REALLOCARRAY;
-}
-
-/* A call that made nothing and freed nothing: the recorded program was told no, or asked for nothing. */
-static bool is_failed(const struct hp_event *e, uint64_t bytes)
-{
-    if (resizes(e->kind))
-        return e->id == 0 && (e->old_id == 0 || bytes != 0);
-    return hp_kind_allocates(e->kind) && e->id == 0;
+    if (!c->options->touch_recorded || !hp_compile_op_says_touched(e->kind))
+        return true;
+    if (b->made_in != c->order.section)
+        return hp_plan_file_patch(&c->file, b->made_in, b->maker, b->made_at, touched);
+    c->order.thread[b->maker].op[b->made_at].hi = touched;
+    return true;
 }
 
 static int check_event(struct compilation *c, const struct hp_event *e, uint64_t *bytes)
@@ -106,34 +91,6 @@ static int check_event(struct compilation *c, const struct hp_event *e, uint64_t
         return fail(c, HP_E_INVALID, "operation %llu: %s of object %llu, which does not live: run `heaplay check`", n,
                     hp_kind_name(e->kind), (unsigned long long)e->old_id);
     return HP_OK;
-}
-
-static struct hp_op translate(const struct hp_event *e, uint64_t bytes, const struct hp_compile_block *old)
-{
-    struct hp_op op = { .code = code_of[e->kind], .size = e->size };
-
-    if (resizes(e->kind)) {
-        if (!old)
-            op = (struct hp_op){ .code = OP_REALLOC_NEW, .size = bytes };
-        else if (e->id == 0)
-            op = (struct hp_op){ .code = OP_REALLOC_FREE, .size = 0 };
-        else if (e->kind == HP_REALLOCARRAY && e->size <= UINT32_MAX && e->count <= UINT32_MAX)
-            op.size = e->count << 32 | e->size;
-        else
-            op = (struct hp_op){ .code = OP_REALLOC, .size = bytes };
-        if (old)
-            pack_old_size(&op, old->size);
-        return op;
-    }
-    if (e->kind == HP_CALLOC) {
-        if (e->size <= UINT32_MAX && e->count <= UINT32_MAX)
-            op.size = e->count << 32 | e->size;
-        else
-            op = (struct hp_op){ .code = OP_CALLOC_ONE, .size = bytes };
-        return op;
-    }
-    op.aux = (uint8_t)log2_of(e->alignment);
-    return op;
 }
 
 static bool pace(struct compilation *c, const struct hp_event *e, uint32_t thread)
@@ -195,38 +152,89 @@ static int place_event(struct compilation *c, const struct hp_event *e, uint64_t
                        uint32_t *slot_out)
 {
     struct hp_compile_block *b = e->old_id ? hp_compile_live_find(&c->live, e->old_id) : NULL;
-    uint64_t position = c->order.thread[thread].count;
+    uint32_t position = (uint32_t)c->order.thread[thread].count, section = c->order.section;
     uint32_t slot = b ? b->slot : 0, home = b ? b->home : thread;
 
     *slot_out = slot;
     if (e->kind == HP_USABLE_SIZE) {
         if (b) {
+            b->section = section;
             b->thread = thread;
             b->position = position;
         }
         return HP_OK;
     }
     if (b) {
+        if (!c->survey && !note_touched(c, e, b))
+            return HP_E_NO_ROOM;
         c->live_bytes -= b->size;
         hp_compile_live_remove(&c->live, e->old_id);
     }
     if (e->id == 0)
-        return b && !hp_order_give_slot(&c->order, thread, home, slot) ? no_memory(c) : HP_OK;
-    if (!b && !(slot = hp_order_take_slot(&c->order, thread)))
+        return b && !c->survey && !hp_order_give_slot(&c->order, thread, home, slot) ? no_memory(c) : HP_OK;
+    if (!b && !c->survey && !(slot = hp_order_take_slot(&c->order, thread)))
         return fail(c, HP_E_INVALID, "more than 4 billion blocks at once: replay a slice of the trace");
     struct hp_compile_block *made = hp_compile_live_add(&c->live, e->id);
     if (!made)
         return no_memory(c);
-    *made = (struct hp_compile_block){ .id = e->id, .size = bytes, .slot = slot, .home = home, .thread = thread,
-                                    .position = position };
+    *made = (struct hp_compile_block){ .id = e->id, .size = bytes, .slot = slot, .home = home, .section = section,
+                                       .thread = thread, .position = position, .made_in = section, .maker = thread,
+                                       .made_at = position };
     c->live_bytes += bytes;
     *slot_out = slot;
     return HP_OK;
 }
 
+static int write_section(struct compilation *c)
+{
+    struct hp_order *o = &c->order;
+
+    if (!hp_order_end_section(o))
+        return no_memory(c);
+    if (!hp_plan_file_begin_section(&c->file))
+        return HP_E_NO_ROOM;
+    for (uint32_t t = 0; t < o->threads; t++) {
+        const struct hp_order_thread *th = &o->thread[t];
+        struct hp_stream s = { .count = th->count, .calls = th->calls, .before = th->before };
+        if (!hp_plan_file_add_stream(&c->file, th->op, s))
+            return HP_E_NO_ROOM;
+    }
+    if (!hp_plan_file_end_section(&c->file, o->participants, o->epochs))
+        return HP_E_NO_ROOM;
+    hp_order_next_section(o, c->plan.calls);
+    return HP_OK;
+}
+
+/* The operation of one event, after what must have happened before it. */
+static int add_operation(struct compilation *c, const struct hp_event *e, uint64_t bytes, uint32_t thread)
+{
+    int code = c->order.operations >= c->section_operations ? write_section(c) : HP_OK;
+
+    if (code != HP_OK)
+        return code;
+    if (!hp_order_enter(&c->order, thread, c->plan.calls) || !pace(c, e, thread))
+        return no_memory(c);
+    const struct hp_compile_block *old = e->old_id ? hp_compile_live_find(&c->live, e->old_id) : NULL;
+    if (old && old->section == c->order.section && !hp_order_after(&c->order, thread, old->thread, old->position))
+        return no_memory(c);
+    struct hp_op op = hp_compile_op(e, bytes, old);
+    if (c->options->touch_recorded && e->id != 0)
+        hp_compile_op_expect_touched(&op, old);
+    if ((code = place_event(c, e, bytes, thread, &op.slot)) != HP_OK)
+        return code;
+    return hp_order_append(&c->order, thread, op) ? HP_OK : no_memory(c);
+}
+
+/* A second thread shows up where the order of threads is not to be compiled yet: what there is of a plan is let go. */
+static void begin_survey(struct compilation *c)
+{
+    c->survey = true;
+    hp_order_release(&c->order);
+}
+
 static int add_event(struct compilation *c, const struct hp_event *e)
 {
-    uint32_t thread = c->options->serial ? 0 : e->thread;
+    uint32_t thread = c->options->serial ? 0 : e->thread, slot;
     uint64_t bytes;
     int code;
 
@@ -244,116 +252,59 @@ static int add_event(struct compilation *c, const struct hp_event *e)
     if ((code = check_event(c, e, &bytes)) != HP_OK)
         return code;
     c->out->operations++;
-    if (is_failed(e, bytes)) {
+    if (hp_compile_op_failed(e, bytes)) {
         c->out->failed++;
         return HP_OK;
     }
-    if (!hp_order_enter(&c->order, thread, c->plan.calls) || !pace(c, e, thread))
-        return no_memory(c);
-    const struct hp_compile_block *old = e->old_id ? hp_compile_live_find(&c->live, e->old_id) : NULL;
-    if (old && !hp_order_after(&c->order, thread, old->thread, old->position))
-        return no_memory(c);
-    struct hp_op op = translate(e, bytes, old);
-    if ((code = place_event(c, e, bytes, thread, &op.slot)) != HP_OK)
-        return code;
-    if (!hp_order_append(&c->order, thread, op))
-        return no_memory(c);
-    count_call(c, e, bytes);
-    return HP_OK;
+    if (thread >= c->plan.threads)
+        c->plan.threads = thread + 1;
+    if (c->one_thread && !c->survey && thread > 0)
+        begin_survey(c);
+    code = c->survey ? place_event(c, e, bytes, thread, &slot) : add_operation(c, e, bytes, thread);
+    if (code == HP_OK)
+        count_call(c, e, bytes);
+    return code;
 }
 
-static bool write_all(int fd, const void *data, size_t size, uint64_t offset)
-{
-    const char *p = data;
-
-    while (size) {
-        ssize_t n = pwrite(fd, p, size, (off_t)offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        p += n;
-        offset += (uint64_t)n;
-        size -= (size_t)n;
-    }
-    return true;
-}
-
-static uint64_t page_up(uint64_t n)
-{
-    return (n + PAGE - 1) & ~(uint64_t)(PAGE - 1);
-}
-
-static bool write_stream(int fd, struct hp_stream *s, const struct hp_op *op, size_t count, uint64_t calls,
-                         uint64_t *offset)
-{
-    *s = (struct hp_stream){ .first = *offset, .count = count, .calls = calls };
-    *offset = page_up(*offset + count * sizeof *op);
-    return count == 0 || write_all(fd, op, count * sizeof *op, s->first);
-}
-
-static bool write_drain(struct compilation *c, int fd, uint64_t *offset)
+static int write_drain(struct compilation *c)
 {
     struct hp_compile_block *block = hp_compile_live_sorted(&c->live);
     struct hp_op *op = calloc(c->live.used + 1, sizeof *op);
     bool ok = block && op;
 
+    if (!ok)
+        no_memory(c);
     for (size_t i = 0; ok && i < c->live.used; i++)
         op[i] = (struct hp_op){ .code = OP_FREE, .slot = block[i].slot };
-    ok = ok && write_stream(fd, &c->plan.drain, op, c->live.used, c->live.used, offset);
+    ok = ok && hp_plan_file_add_drain(&c->file, &c->plan, op, c->live.used);
     free(block);
     free(op);
-    return ok;
-}
-
-static bool write_plan(struct compilation *c, int fd)
-{
-    struct hp_plan *p = &c->plan;
-    uint64_t offset = page_up(sizeof *p);
-
-    for (uint32_t t = 0; t < p->threads; t++) {
-        const struct hp_order_thread *th = &c->order.thread[t];
-        if (!write_stream(fd, &p->stream[t], th->op, th->count, th->calls, &offset))
-            return false;
-    }
-    if (!write_drain(c, fd, &offset))
-        return false;
-    p->epoch_table = offset;
-    if (p->epochs && !write_all(fd, c->order.participants, p->epochs * sizeof(uint32_t), offset))
-        return false;
-    p->bytes = page_up(offset + p->epochs * sizeof(uint32_t));
-    return write_all(fd, p, sizeof *p, 0) && ftruncate(fd, (off_t)p->bytes) == 0;
+    return ok ? HP_OK : HP_E_NO_ROOM;
 }
 
 static int finish(struct compilation *c)
 {
     struct hp_plan *p = &c->plan;
-    int fd;
+    int code = write_section(c);
 
-    if (!hp_order_finish(&c->order))
-        return no_memory(c);
     p->magic = HP_PLAN_MAGIC;
     p->version = HP_PLAN_VERSION;
-    p->threads = c->order.threads ? c->order.threads : 1;
     p->slots = c->order.slots;
-    p->epochs = c->order.epochs;
     p->epoch_calls = c->order.epoch_calls;
     p->edges = c->order.edges;
     p->edges_dropped = c->order.edges_dropped;
-    fd = memfd_create("heaplay-plan", 0);
-    if (fd < 0 || !write_plan(c, fd)) {
-        int code = fail(c, HP_E_IO, "cannot write the compiled trace: %s", strerror(errno));
-        if (fd >= 0)
-            close(fd);
+    if (code == HP_OK)
+        code = write_drain(c);
+    if (code != HP_OK)
         return code;
-    }
-    c->out->plan = mmap(NULL, p->bytes, PROT_READ, MAP_SHARED, fd, 0);
+    if (!hp_plan_file_finish(&c->file, p))
+        return HP_E_NO_ROOM;
+    c->out->plan = mmap(NULL, p->bytes, PROT_READ, MAP_SHARED, c->file.fd, 0);
     if (c->out->plan == MAP_FAILED) {
         c->out->plan = NULL;
-        close(fd);
-        return fail(c, HP_E_IO, "cannot map the compiled trace: %s", strerror(errno));
+        return fail(c, HP_E_NO_ROOM, "cannot map the compiled trace: %s", strerror(errno));
     }
-    c->out->fd = fd;
+    c->out->fd = c->file.fd;
     return HP_OK;
 }
 
@@ -362,12 +313,15 @@ static int read_events(struct compilation *c, hp_reader *r, const char *path)
     struct hp_event event;
     int got, code;
 
-    while ((got = hp_reader_next(r, &event)) == 1)
+    while ((got = hp_reader_next(r, &event)) == 1) {
         if ((code = add_event(c, &event)) != HP_OK) {
             char text[512];
             snprintf(text, sizeof text, "%s", c->error);
             return fail(c, code, "%s: %s", path, text);
         }
+        if (c->survey && c->options->window >= 0)
+            return HP_OK;       /* how long epochs are to be is known */
+    }
     if (got == HP_E_CUT_OFF)
         c->out->cut_off = 1;
     else if (got < 0)
@@ -377,28 +331,70 @@ static int read_events(struct compilation *c, hp_reader *r, const char *path)
     return HP_OK;
 }
 
+/* Conditions that need what not every trace says. */
+static int check_meta(const struct compilation *c, const struct hp_meta *meta, const char *path)
+{
+    uint32_t flags = meta ? meta->flags : 0;
+
+    if (c->options->touch_recorded && !(flags & HP_HAS_RESIDENT))
+        snprintf(c->error, c->error_size, "%s: does not say what was resident of its blocks: record it with --touch, or take "
+                 "another touch policy", path);
+    else if (c->options->pace > 0 && !(flags & HP_HAS_TIME))
+        snprintf(c->error, c->error_size, "%s: says no times: it can only be replayed flat out, without --pace", path);
+    else
+        return HP_OK;
+    return HP_E_INVALID;
+}
+
+static int compile_events(struct compilation *c, hp_reader *r, const char *path)
+{
+    const struct hp_meta *meta = hp_reader_meta(r);
+    int code = check_meta(c, meta, path);
+
+    if (code != HP_OK)
+        return code;
+    c->out->sample = meta ? meta->sample : 0;
+    c->out->command = strdup(meta && meta->command ? meta->command : "");
+    c->out->origin = strdup(meta && meta->origin ? meta->origin : "");
+    if (!hp_compile_live_init(&c->live) || !c->out->command || !c->out->origin)
+        return no_memory(c);
+    if ((code = read_events(c, r, path)) != HP_OK || c->survey)
+        return code;
+    return finish(c);
+}
+
+/* What a plan may take is shared between this one and the one for book-keeping, while each is compiled and while it runs. */
+static bool bound_memory(struct compilation *c)
+{
+    uint64_t share = c->options->memory_bytes / MEMORY_SHARES, operations = share / sizeof(struct hp_op);
+
+    c->section_operations = share && operations < SECTION_OPERATIONS ? operations : SECTION_OPERATIONS;
+    return hp_plan_file_open(&c->file, share, c->options->directory, c->error, c->error_size);
+}
+
+/* With one_thread: a plan when the trace has one thread, else only the plan's head, in `head`. */
 static int compile_once(const char *path, const struct hp_compile_options *options, uint64_t epoch_calls,
-                        struct hp_compiled *out, char *error, size_t error_size)
+                        bool one_thread, struct hp_compiled *out, struct hp_plan *head, char *error, size_t error_size)
 {
     struct compilation *c = calloc(1, sizeof *c);
     int code = HP_E_IO;
 
     memset(out, 0, sizeof *out);
     out->fd = -1;
-    hp_reader *r = hp_reader_open(path, &code, error, error_size);
-    if (!r || !c) {
+    hp_reader *r = c ? hp_reader_open(path, &code, error, error_size) : NULL;
+    if (!r) {
         free(c);
-        return r ? (hp_reader_close(r), HP_E_IO) : code;
+        return code;
     }
-    *c = (struct compilation){ .options = options, .out = out, .error = error, .error_size = error_size };
+    *c = (struct compilation){ .options = options, .out = out, .one_thread = one_thread, .error = error,
+                               .error_size = error_size };
     c->plan.curve_step = 1;
     hp_order_init(&c->order, epoch_calls);
-    const struct hp_meta *meta = hp_reader_meta(r);
-    out->command = strdup(meta && meta->command ? meta->command : "");
-    out->origin = strdup(meta && meta->origin ? meta->origin : "");
-    code = !hp_compile_live_init(&c->live) || !out->command || !out->origin ? no_memory(c) : read_events(c, r, path);
-    if (code == HP_OK)
-        code = finish(c);
+    code = bound_memory(c) ? compile_events(c, r, path) : HP_E_NO_ROOM;
+    *head = c->plan;
+    if (out->fd < 0 && c->file.fd >= 0)
+        close(c->file.fd);
+    hp_plan_file_release(&c->file);
     hp_compile_live_release(&c->live);
     hp_order_release(&c->order);
     free(c);
@@ -421,20 +417,33 @@ static uint64_t choose_epoch(const struct hp_plan *plan)
     return calls > most ? most : calls < least ? least : calls;
 }
 
-/* Threads and bytes show only in the end, so that traces of several threads are read twice. */
+static double now_s(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* That there are threads, and how many bytes, shows only on the way: traces of several threads are read twice. */
 int hp_compile_file(const char *path, const struct hp_compile_options *options, struct hp_compiled *out,
                     char *error, size_t error_size)
 {
-    enum { GUESSED_CALLS = 16384 };
-    bool chosen = options->serial || options->window >= 0;
-    uint64_t epoch_calls = options->serial ? 0 : chosen ? (uint64_t)options->window : GUESSED_CALLS;
-    int code = compile_once(path, options, epoch_calls, out, error, error_size);
+    struct hp_plan head;
+    double started = now_s();
+    int code = compile_once(path, options, 0, true, out, &head, error, error_size);
 
-    if (code != HP_OK || chosen || out->plan->threads <= 1 || strcmp(path, "-") == 0)
-        return code;
-    epoch_calls = choose_epoch(out->plan);
-    hp_compile_release(out);
-    return compile_once(path, options, epoch_calls, out, error, error_size);
+    if (code == HP_OK && !out->plan) {
+        hp_compile_release(out);
+        if (strcmp(path, "-") == 0) {
+            snprintf(error, error_size, "a trace of several threads is read more than once: give a file, or --threads 1");
+            return HP_E_INVALID;
+        }
+        code = compile_once(path, options, options->window < 0 ? choose_epoch(&head) : (uint64_t)options->window, false,
+                            out, &head, error, error_size);
+    }
+    out->compile_s = now_s() - started;
+    return code;
 }
 
 void hp_compile_release(struct hp_compiled *c)

@@ -7,12 +7,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Positions are places in a thread's stream, which begins anew with each section of the plan. */
 struct hp_compile_block {
     uint64_t id;            /* 0: empty place */
     uint64_t size;          /* bytes requested */
-    uint64_t position;      /* in the stream of `thread`: its last access so far */
+    uint32_t section, thread, position;         /* of its last access so far */
+    uint32_t made_in, maker, made_at;           /* section, thread and position of the operation that made it */
     uint32_t slot;
-    uint32_t thread;        /* that accessed it last */
     uint32_t home;          /* thread whose slot it is */
 };
 

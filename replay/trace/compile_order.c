@@ -5,7 +5,8 @@
 #include <string.h>
 
 enum {
-    SNAPSHOTS_KEPT = 1024,      /* older knowledge is found redundant by epochs, or costs a redundant edge */
+    SNAPSHOTS_KEPT = 1024,      /* of a thread; older knowledge is found redundant by epochs, or costs a redundant edge */
+    SNAPSHOT_ENTRIES = 1 << 24, /* of all threads together: with very many, each keeps fewer */
     SLOTS_PER_LINE = 8,         /* threads do not share cache lines of the slot table */
 };
 
@@ -57,31 +58,45 @@ bool hp_order_append(struct hp_order *o, uint32_t thread, struct hp_op op)
         return false;
     t->op[t->count++] = op;
     t->calls += op.code < OP_CODE_CALLS;
+    o->operations++;
     return true;
 }
 
-static bool remember(struct hp_order_thread *t)
+/* Room for what one more wait taught the thread: a new place in its ring, or the oldest one. */
+static struct hp_snapshot *newest_snapshot(struct hp_order *o, struct hp_order_thread *t)
 {
+    size_t most = SNAPSHOT_ENTRIES / ((size_t)o->threads * o->threads + 1);
+
+    most = most < 4 ? 4 : most > SNAPSHOTS_KEPT ? SNAPSHOTS_KEPT : most;
     if (!t->snapshot) {
         t->snapshot = calloc(SNAPSHOTS_KEPT, sizeof *t->snapshot);
         if (!t->snapshot)
-            return false;
+            return NULL;
         t->snapshot_room = SNAPSHOTS_KEPT;
     }
-    if (t->snapshot_used == t->snapshot_room) {
+    while (t->snapshot_used >= most) {
+        free(t->snapshot[t->snapshot_first].known);
+        t->snapshot[t->snapshot_first].known = NULL;
         t->snapshot_first = (t->snapshot_first + 1) % t->snapshot_room;
         t->snapshot_used--;
     }
-    struct hp_snapshot *s = &t->snapshot[(t->snapshot_first + t->snapshot_used++) % t->snapshot_room];
-    if (!s->known && !(s->known = malloc(HP_MAX_THREADS * sizeof *s->known)))
+    return &t->snapshot[(t->snapshot_first + t->snapshot_used++) % t->snapshot_room];
+}
+
+static bool remember(struct hp_order *o, struct hp_order_thread *t)
+{
+    struct hp_snapshot *s = newest_snapshot(o, t);
+
+    if (!s || !(s->known = malloc(o->threads * sizeof *s->known)))
         return false;
-    s->position = t->count;
-    memcpy(s->known, t->known, HP_MAX_THREADS * sizeof *s->known);
+    s->position = (uint32_t)t->count;
+    s->threads = o->threads;
+    memcpy(s->known, t->known, o->threads * sizeof *s->known);
     return true;
 }
 
 /* What the thread knew when it executed the operation at position; NULL: nothing, or no longer remembered. */
-static const uint64_t *recall(const struct hp_order_thread *t, uint64_t position)
+static const struct hp_snapshot *recall(const struct hp_order_thread *t, uint32_t position)
 {
     size_t low = 0, high = t->snapshot_used;
 
@@ -92,17 +107,17 @@ static const uint64_t *recall(const struct hp_order_thread *t, uint64_t position
         else
             high = middle;
     }
-    return low ? t->snapshot[(t->snapshot_first + low - 1) % t->snapshot_room].known : NULL;
+    return low ? &t->snapshot[(t->snapshot_first + low - 1) % t->snapshot_room] : NULL;
 }
 
-static void learn(struct hp_order *o, uint64_t *known, const uint64_t *more)
+static void learn(uint32_t *known, const struct hp_snapshot *more)
 {
-    for (uint32_t u = 0; more && u < o->threads; u++)
-        if (known[u] < more[u])
-            known[u] = more[u];
+    for (uint32_t u = 0; more && u < more->threads; u++)
+        if (known[u] < more->known[u])
+            known[u] = more->known[u];
 }
 
-bool hp_order_after(struct hp_order *o, uint32_t thread, uint32_t other, uint64_t position)
+bool hp_order_after(struct hp_order *o, uint32_t thread, uint32_t other, uint32_t position)
 {
     struct hp_order_thread *t = &o->thread[thread], *u = &o->thread[other];
 
@@ -117,8 +132,8 @@ bool hp_order_after(struct hp_order *o, uint32_t thread, uint32_t other, uint64_
     if (!hp_order_append(o, thread, (struct hp_op){ .code = OP_WAIT, .slot = other, .size = position + 1 }))
         return false;
     t->known[other] = position + 1;
-    learn(o, t->known, recall(u, position));
-    return remember(t);
+    learn(t->known, recall(u, position));
+    return remember(o, t);
 }
 
 /* Where thread u stood when it had left all epochs up to e. */
@@ -160,20 +175,19 @@ static bool join_epoch(struct hp_order *o, uint32_t thread, uint64_t epoch)
     for (uint32_t u = 0; u < o->threads; u++) {
         uint64_t position = u == thread ? 0 : left_at(&o->thread[u], epoch - 2);
         if (t->known[u] < position)
-            t->known[u] = position;
+            t->known[u] = (uint32_t)position;
     }
-    return remember(t);
+    return remember(o, t);
 }
 
 bool hp_order_enter(struct hp_order *o, uint32_t thread, uint64_t call)
 {
     struct hp_order_thread *t = &o->thread[thread];
-    uint64_t epoch = o->epoch_calls ? call / o->epoch_calls : 0;
+    uint64_t epoch = o->epoch_calls ? (call - o->section_begin) / o->epoch_calls : 0;
     bool first = !t->started;
 
     if (first) {
-        t->known = calloc(HP_MAX_THREADS, sizeof *t->known);
-        if (!t->known)
+        if (!t->known && !(t->known = calloc(HP_MAX_THREADS, sizeof *t->known)))
             return false;
         t->started = true;
         if (thread >= o->threads)
@@ -184,27 +198,41 @@ bool hp_order_enter(struct hp_order *o, uint32_t thread, uint64_t call)
     return (first || leave_epoch(o, thread)) && join_epoch(o, thread, epoch);
 }
 
-/* One thread alone waits for nobody: its stream needs no epochs. */
-static void drop_epochs(struct hp_order *o)
+bool hp_order_end_section(struct hp_order *o)
 {
-    struct hp_order_thread *t = &o->thread[0];
-    size_t kept = 0;
-
-    for (size_t i = 0; i < t->count; i++)
-        if (t->op[i].code != OP_EPOCH_DONE && t->op[i].code != OP_EPOCH_WAIT)
-            t->op[kept++] = t->op[i];
-    t->count = kept;
-    o->epochs = o->epoch_calls = 0;
-}
-
-bool hp_order_finish(struct hp_order *o)
-{
-    if (o->threads == 1)
-        drop_epochs(o);
     for (uint32_t t = 0; t < o->threads; t++)
         if (o->epoch_calls && o->thread[t].started && !leave_epoch(o, t))
             return false;
     return true;
+}
+
+static void forget_section(struct hp_order_thread *t)
+{
+    t->before += t->count;
+    free(t->op);
+    t->op = NULL;
+    t->count = t->room = 0;
+    t->calls = t->epoch = 0;
+    t->started = false;
+    memset(t->left, 0, sizeof t->left);
+    if (t->known)
+        memset(t->known, 0, HP_MAX_THREADS * sizeof *t->known);
+    for (; t->snapshot_used; t->snapshot_used--) {
+        free(t->snapshot[t->snapshot_first].known);
+        t->snapshot[t->snapshot_first].known = NULL;
+        t->snapshot_first = (t->snapshot_first + 1) % t->snapshot_room;
+    }
+}
+
+void hp_order_next_section(struct hp_order *o, uint64_t call)
+{
+    for (uint32_t t = 0; t < o->threads; t++)
+        forget_section(&o->thread[t]);
+    for (size_t i = 0; i < o->shared_used; i++)
+        o->shared[(o->shared_first + i) % o->shared_room].free_from = 0;
+    o->section++;
+    o->section_begin = call;
+    o->operations = o->epochs = 0;
 }
 
 uint32_t hp_order_take_slot(struct hp_order *o, uint32_t thread)
@@ -214,7 +242,7 @@ uint32_t hp_order_take_slot(struct hp_order *o, uint32_t thread)
     if (t->free_used)
         return t->free_slot[--t->free_used];
     /* Freed in an epoch that all have left by the time this thread is where it is. */
-    if (o->shared_used && o->shared[o->shared_first].epoch + 2 <= t->epoch) {
+    if (o->shared_used && o->shared[o->shared_first].free_from <= t->epoch) {
         uint32_t slot = o->shared[o->shared_first].slot;
         o->shared_first = (o->shared_first + 1) % o->shared_room;
         o->shared_used--;
@@ -244,7 +272,7 @@ static bool share_slot(struct hp_order *o, uint32_t slot, uint64_t epoch)
         o->shared_first = 0;
     }
     size_t last = (o->shared_first + o->shared_used++) % o->shared_room;
-    o->shared[last] = (struct hp_shared_slot){ .slot = slot, .epoch = epoch };
+    o->shared[last] = (struct hp_shared_slot){ .slot = slot, .free_from = epoch + 2 };
     return true;
 }
 

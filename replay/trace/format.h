@@ -21,17 +21,19 @@
 
 #define HP_MAGIC            "\x89HPT\r\n\x1a\n"
 #define HP_MAGIC_SIZE       8u
-#define HP_FORMAT_VERSION   1u
+#define HP_FORMAT_VERSION   2u                  /* that is read; written is 1, and 2 with call sites */
 #define HP_PREAMBLE_SIZE    12u                 /* magic and version */
 #define HP_FRAME_SIZE       24u                 /* header of a frame */
 #define HP_BLOCK_EVENTS     65536u              /* most events in a frame */
 #define HP_STORED_MAX       (8u << 20)          /* most stored bytes in a frame */
 #define HP_META_MAX         (1u << 20)          /* most stored bytes of the META frame */
+#define HP_SITES_MAX        (64u << 20)         /* most bytes of the table of call sites, unpacked */
 #define HP_TIME_SHIFT       6u                  /* times are kept in units of 1 << 6 = 64 ns */
 
 #define HP_TAG(a, b, c, d)  ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
 #define HP_TAG_META         HP_TAG('M', 'E', 'T', 'A')
 #define HP_TAG_EVENTS       HP_TAG('E', 'V', 'T', 'S')
+#define HP_TAG_SITES        HP_TAG('S', 'I', 'T', 'E')
 #define HP_TAG_TRAILER      HP_TAG('T', 'R', 'L', 'R')
 
 /* Which fields of hp_event a kind uses. */

@@ -1,5 +1,5 @@
 /* live.h - the blocks that are live at one point of a trace: a hash table from object id to what is known of it.
- * Memory follows the number of live blocks, not of events. Used by validate.c, analyze.c and tools on traces. */
+ * Memory follows the number of live blocks, not of events. Used by validate.c, analyze.c, tools on traces and export.c. */
 #ifndef HP_LIVE_H
 #define HP_LIVE_H
 
@@ -9,7 +9,9 @@
 struct hp_live_block {
     uint64_t id;            /* 0: empty slot */
     uint64_t size;          /* requested bytes */
-    uint64_t born;          /* operation that made it */
+    uint64_t born : 49;     /* operation that made it */
+    uint64_t kind : 8;      /* the call that made it and the alignment it asked for: kept by who needs them */
+    uint64_t align_class : 7;   /* 0 none, else 1 + log2 */
     uint32_t thread;
     uint32_t chain;         /* reallocs it went through */
 };

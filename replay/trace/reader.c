@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zstd.h>
 
 struct hp_reader {
     FILE *file;
@@ -27,6 +28,7 @@ struct hp_reader {
     uint64_t events;                    /* delivered */
     uint64_t next_event;                /* first event of the next frame */
     uint64_t next_id, time_ns;
+    char *sites;                        /* NULL: the table was not met */
     int error;
     char text[512];
 };
@@ -75,11 +77,11 @@ static const char *frame_fault(const struct hp_reader *r)
 {
     const struct hp_frame *f = &r->frame;
 
-    if (f->tag != HP_TAG_META && f->tag != HP_TAG_EVENTS && f->tag != HP_TAG_TRAILER)
+    if (f->tag != HP_TAG_META && f->tag != HP_TAG_EVENTS && f->tag != HP_TAG_SITES && f->tag != HP_TAG_TRAILER)
         return "unknown tag of a frame";
     if ((f->tag == HP_TAG_META) != (r->meta.command == NULL))
         return "frame out of place";
-    if (f->stored_bytes > (f->tag == HP_TAG_EVENTS ? HP_STORED_MAX : HP_META_MAX))
+    if (f->stored_bytes > (f->tag == HP_TAG_EVENTS || f->tag == HP_TAG_SITES ? HP_STORED_MAX : HP_META_MAX))
         return "length of a frame beyond its bound";
     if (f->tag == HP_TAG_EVENTS ? f->events == 0 || f->events > HP_BLOCK_EVENTS : f->events != 0)
         return "number of events beyond its bound";
@@ -131,7 +133,7 @@ static bool load_field(struct hp_reader *r, uint64_t tag, const unsigned char *a
             return false;
         return (*texts[tag] = hp_utf8_clean((const char *)at, size)) != NULL;
     }
-    if (tag >= 4 && tag <= 7 && !take_value(at, size, &v))
+    if (tag >= 4 && tag <= 8 && !take_value(at, size, &v))
         return false;
     if (tag == 4)
         r->meta.start_unix_ns = v;
@@ -141,6 +143,8 @@ static bool load_field(struct hp_reader *r, uint64_t tag, const unsigned char *a
         r->meta.parent_pid = (uint32_t)v;
     else if (tag == 7)
         r->meta.flags = (uint32_t)v;
+    else if (tag == 8)
+        r->meta.sample = (uint32_t)v;
     return true;
 }
 
@@ -161,6 +165,23 @@ static int load_meta(struct hp_reader *r)
     if (!r->meta.command || !r->meta.origin || !r->meta.host)
         return fail_corrupt(r, "META lacks command, origin or host");
     return 0;
+}
+
+static int load_sites(struct hp_reader *r)
+{
+    const unsigned char *at = r->stored.data, *end = at + r->stored.size;
+    uint64_t size;
+    size_t n = hp_get_varint(at, end, &size);
+
+    if (!n || size > HP_SITES_MAX || r->sites)
+        return fail_corrupt(r, "table of call sites malformed, or a second one");
+    r->sites = malloc(size + 1);
+    if (!r->sites)
+        return fail(r, HP_E_IO, "out of memory for %" PRIu64 " bytes of call sites", size);
+    if (ZSTD_decompress(r->sites, size, at + n, (size_t)(end - at) - n) != size)
+        return fail_corrupt(r, "table of call sites malformed");
+    r->sites[size] = '\0';
+    return 1;
 }
 
 static int load_trailer(struct hp_reader *r)
@@ -249,6 +270,9 @@ static int next_frame(struct hp_reader *r)
 
     if (got < 0)
         return got;
+    while (r->frame.tag == HP_TAG_SITES)
+        if ((got = load_sites(r)) < 0 || (got = take_frame(r)) < 0)
+            return got;
     if (r->frame.tag == HP_TAG_TRAILER)
         return load_trailer(r);
     got = hp_decoder_begin(r->decoder, r->stored.data, r->stored.size, r->frame.events, &begin);
@@ -293,6 +317,11 @@ const struct hp_trailer *hp_reader_trailer(const hp_reader *r)
     return r->ended ? &r->trailer : NULL;
 }
 
+const char *hp_reader_sites(const hp_reader *r)
+{
+    return r->sites;
+}
+
 const char *hp_reader_error(const hp_reader *r)
 {
     return r->text;
@@ -314,6 +343,7 @@ void hp_reader_close(hp_reader *r)
     free(r->meta.command);
     free(r->meta.origin);
     free(r->meta.host);
+    free(r->sites);
     free(r->path);
     free(r);
 }

@@ -58,11 +58,13 @@ struct hp_meta {
     uint64_t start_unix_ns;
     uint32_t pid, parent_pid;
     uint32_t flags;         /* HP_HAS_* */
+    uint32_t sample;        /* with HP_SAMPLED: one object of so many was recorded */
 };
 #define HP_HAS_TIME      1u
 #define HP_HAS_THREADS   2u
 #define HP_HAS_RESIDENT  4u
 #define HP_SAMPLED       8u
+#define HP_HAS_SITES     16u    /* a table of call sites stands before the trailer */
 
 /* Known only when the recording ended; a file that was cut off has none. allocations: events with an id; frees: events
  * of a kind that frees whose old id is not 0 (a realloc that failed counts too); threads: distinct numbers used. */
@@ -81,6 +83,7 @@ enum hp_error {
     HP_E_CORRUPT = -4,      /* checksum or structure wrong at the stated byte offset */
     HP_E_CUT_OFF = -5,      /* whole up to the stated event; what was there has been delivered */
     HP_E_INVALID = -6,      /* events contradict each other, or an argument is out of range */
+    HP_E_NO_ROOM = -7,      /* no memory or disk for what is made of the trace */
 };
 
 typedef struct hp_writer hp_writer;
@@ -92,6 +95,7 @@ typedef struct hp_reader hp_reader;
  * its old id not an earlier one, or its time decreases; times are kept in units of 64 ns, rounded down. */
 hp_writer  *hp_writer_open(const char *path, const struct hp_meta *meta, char *error, size_t error_size);
 int         hp_writer_append(hp_writer *w, const struct hp_event *event);
+int         hp_writer_sites(hp_writer *w, const char *text);   /* the table of FORMAT.md's SITE; with HP_HAS_SITES, once, last */
 int         hp_writer_flush(hp_writer *w);             /* ends the block early: what was appended is on disk */
 const char *hp_writer_error(const hp_writer *w);
 void        hp_writer_count(const hp_writer *w, struct hp_trailer *trailer);   /* fills what the writer saw itself:
@@ -104,6 +108,7 @@ hp_reader  *hp_reader_open(const char *path, int *error_code, char *error, size_
 int         hp_reader_next(hp_reader *r, struct hp_event *event);
 const struct hp_meta    *hp_reader_meta(const hp_reader *r);
 const struct hp_trailer *hp_reader_trailer(const hp_reader *r);
+const char *hp_reader_sites(const hp_reader *r);       /* text of the table; NULL until the end, or when there is none */
 const char *hp_reader_error(const hp_reader *r);
 uint64_t    hp_reader_position(const hp_reader *r);    /* byte offset of the current block, for messages */
 void        hp_reader_close(hp_reader *r);

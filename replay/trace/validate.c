@@ -87,7 +87,8 @@ static int check_event(struct state *s, const struct hp_event *e)
     if (old && hp_event_consumes(e))
         hp_live_remove(&s->live, old);
     if (e->id) {
-        struct hp_live_block block = { e->id, hp_event_bytes(e), s->result->operations, e->thread, 0 };
+        struct hp_live_block block = { .id = e->id, .size = hp_event_bytes(e), .born = s->result->operations,
+                                       .thread = e->thread };
         if (e->id != s->next_id++)
             return fault(s, e, "the id is not the next one");
         if (hp_live_add(&s->live, &block)) {

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zstd.h>
 
 struct hp_writer {
     FILE *file;
@@ -101,6 +102,8 @@ static int put_meta(struct hp_writer *w, const struct hp_meta *meta)
         n += put_value(buffer + n, 5, meta->pid);
         n += put_value(buffer + n, 6, meta->parent_pid);
         n += put_value(buffer + n, 7, meta->flags);
+        if (meta->flags & HP_SAMPLED)
+            n += put_value(buffer + n, 8, meta->sample);
         error = put_frame(w, HP_TAG_META, 0, buffer, n);
     }
     for (int i = 0; i < 3; i++)
@@ -118,7 +121,7 @@ static int start(struct hp_writer *w, const struct hp_meta *meta)
     if (!w->encoder || !w->events)
         return fail(w, HP_E_IO, "%s: out of memory for the writer", w->path);
     memcpy(preamble, HP_MAGIC, HP_MAGIC_SIZE);
-    hp_put_u32(preamble + HP_MAGIC_SIZE, HP_FORMAT_VERSION);
+    hp_put_u32(preamble + HP_MAGIC_SIZE, meta->flags & HP_HAS_SITES ? 2 : 1);
     if (put(w, preamble, sizeof preamble) || put_meta(w, meta))
         return fail(w, HP_E_IO, "%s: out of memory for the writer", w->path);
     return 0;
@@ -232,6 +235,31 @@ void hp_writer_count(const hp_writer *w, struct hp_trailer *trailer)
     trailer->frees = w->frees;
     trailer->threads = w->threads;
     trailer->end_ns = w->time_ns;
+}
+
+/* Its size (varint), then one zstd frame. */
+int hp_writer_sites(hp_writer *w, const char *text)
+{
+    size_t size = strlen(text), room = ZSTD_compressBound(size), n = 0;
+    unsigned char *stored = malloc(10 + room);
+
+    hp_writer_flush(w);
+    if (!stored)
+        fail(w, HP_E_IO, "%s: out of memory for the call sites", w->path);
+    if (!(w->flags & HP_HAS_SITES) || size > HP_SITES_MAX)
+        fail(w, HP_E_INVALID, "%s: %zu bytes of call sites where %u are allowed; record fewer frames of each", w->path, size,
+             w->flags & HP_HAS_SITES ? HP_SITES_MAX : 0);
+    if (!w->error) {
+        size_t head = hp_put_varint(stored, size);
+
+        n = ZSTD_compress(stored + head, room, text, size, ZSTD_CLEVEL_DEFAULT);
+        if (ZSTD_isError(n) || head + n > HP_STORED_MAX)
+            fail(w, HP_E_INVALID, "%s: the call sites do not fit into a frame; record fewer frames of each", w->path);
+        else
+            put_frame(w, HP_TAG_SITES, 0, stored, head + n);
+    }
+    free(stored);
+    return w->error;
 }
 
 int hp_writer_close(hp_writer *w, const struct hp_trailer *trailer)

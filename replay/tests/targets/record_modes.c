@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
@@ -14,7 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MARKED = 1000, MARK = 442, ROUNDS = 20000, CHURN = 500, ORPHAN = 200000, TOUCHED = 300000 };
+enum { MARKED = 1000, MARK = 442, ROUNDS = 20000, CHURN = 500, ORPHAN = 200000, TOUCHED = 300000, STORM = 200,
+       CROWD = 1100 };
 
 static void *blocks[MARKED];
 static void *_Atomic hand_over[8];
@@ -99,6 +101,65 @@ static void touch(void)
     free(none);
 }
 
+/* Calls of which a trace takes megabytes; then says that it came to its end. */
+static void random_sizes(void)
+{
+    unsigned x = 1;
+
+    for (int i = 0; i < 2000000; i++) {
+        x = x * 1664525 + 1013904223;
+        free(blocks[(x >> 8) % MARKED]);
+        blocks[(x >> 8) % MARKED] = malloc(x >> 12 & 16383);
+    }
+    puts("ended");
+}
+
+/* Children at once, each with its own calls. Returns how many ended as they should. */
+static int storm(void)
+{
+    pid_t child[STORM];
+    int status, good = 0;
+
+    for (int i = 0; i < STORM; i++) {
+        child[i] = fork();
+        if (child[i] == 0) {
+            for (int k = 0; k < 100; k++)
+                free(malloc(600));
+            _exit(0);
+        }
+    }
+    for (int i = 0; i < STORM; i++)
+        good += child[i] > 0 && waitpid(child[i], &status, 0) == child[i] && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    return good;
+}
+
+static pthread_barrier_t all_there;
+
+static void *stay(void *argument)
+{
+    free(malloc(64));
+    pthread_barrier_wait(&all_there);
+    free(malloc(64));
+    return argument;
+}
+
+/* More threads at a time than the recorder has rings for. */
+static void crowd(void)
+{
+    static pthread_t t[CROWD];
+    pthread_attr_t attributes;
+
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, 64 * 1024);
+    pthread_barrier_init(&all_there, NULL, CROWD + 1);
+    for (int i = 0; i < CROWD; i++)
+        if (pthread_create(&t[i], &attributes, stay, NULL) != 0)
+            _exit(98);
+    pthread_barrier_wait(&all_there);
+    for (int i = 0; i < CROWD; i++)
+        pthread_join(t[i], NULL);
+}
+
 static void fork_child(int depth)
 {
     pid_t child = fork();
@@ -146,6 +207,26 @@ static void on_signal_allocating(int number)
     signals_left--;
 }
 
+static volatile sig_atomic_t own_signals;
+
+static void on_own_signal(int number)
+{
+    own_signals += number == SIGUSR1 ? 1 : 100;
+}
+
+/* Its own handlers of the signals that control heaplay. Returns whether each of its signals came. */
+static int handles_signals(void)
+{
+    signal(SIGUSR1, on_own_signal);
+    signal(SIGUSR2, on_own_signal);
+    for (int i = 0; i < 10; i++) {
+        raise(SIGUSR1);
+        free(malloc(445));
+        raise(SIGUSR2);
+    }
+    return own_signals == 1010;
+}
+
 static volatile sig_atomic_t outside;
 
 /* The handler allocates only while the main thread is outside of malloc: legal enough, and often between two records. */
@@ -174,6 +255,32 @@ static void signals(void)
     }
     memset(&every, 0, sizeof every);
     setitimer(ITIMER_REAL, &every, NULL);
+}
+
+/* 200,000 objects, every fourth grown once, none left. */
+static void many_objects(void)
+{
+    for (int i = 0; i < 200000; i++) {
+        void *p = malloc(443);
+        if (i % 4 == 0)
+            p = realloc(p, 887);
+        free(p);
+    }
+}
+
+/* Allocates until the file `enough` is there, 20 s at most; `running` tells that it has begun. */
+static void steady(void)
+{
+    void *old = malloc(444);
+    int rounds = 0;
+
+    close(open("running", O_CREAT | O_WRONLY, 0666));
+    for (; rounds < 20000 && access("enough", F_OK) != 0; rounds++) {
+        for (int i = 0; i < 100; i++)
+            free(malloc(442));
+        usleep(1000);
+    }
+    free(old);
 }
 
 int main(int argc, char **argv)
@@ -213,8 +320,20 @@ int main(int argc, char **argv)
         print_shared();
     } else if (!strcmp(mode, "orphan")) {
         orphan();
+    } else if (!strcmp(mode, "random")) {
+        random_sizes();
+    } else if (!strcmp(mode, "storm")) {
+        return storm() == STORM ? 0 : 1;
+    } else if (!strcmp(mode, "crowd")) {
+        crowd();
+    } else if (!strcmp(mode, "handlers")) {
+        return handles_signals() ? 0 : 1;
     } else if (!strcmp(mode, "touch")) {
         touch();
+    } else if (!strcmp(mode, "objects")) {
+        many_objects();
+    } else if (!strcmp(mode, "steady")) {
+        steady();
     } else if (!strcmp(mode, "signals")) {
         signals();
     } else if (!strcmp(mode, "dlopen")) {
