@@ -24,8 +24,9 @@ def series(run, first, second, weights):
 
 
 def ranking(run, weights):
-    """[(name, estimate against the leader)], the leader first; only allocators that completed every trace."""
-    whole = [name for name in run.allocators if all(run.row(trace, name) for trace in run.traces)]
+    """[(name, estimate against the leader)], the leader first; who completed every trace and kept the contract."""
+    whole = [name for name in run.allocators
+             if not run.distrusted(name) and all(run.row(trace, name) for trace in run.traces)]
     if not whole:
         return []
     costs = {name: stats.estimate(series(run, name, whole[0], weights)) for name in whole}
@@ -62,7 +63,8 @@ def exceptions(run, aim):
         for name in run.allocators:
             logs = [weight * verdict.logs_for(run, trace, measure, name, leader)
                     for measure, weight in zip(verdict.MEASURES, AIMS[aim])]
-            found = stats.estimate([sum(logs)]) if name != leader and len(logs[0]) == len(logs[1]) else None
+            able = name != leader and not run.distrusted(name) and len(logs[0]) == len(logs[1])
+            found = stats.estimate([sum(logs)]) if able else None
             if found and found.claimed < 0:
                 better.append((found.ratio, name, found))
         if better:
@@ -86,6 +88,9 @@ def main(argv=None):
     incomplete = sorted({row["allocator"] for row in run.failed}, key=load.order_key)
     if incomplete:
         print(f"left out, because they failed on a trace: {', '.join(incomplete)}")
+    broken = [name for name in run.allocators if run.distrusted(name)]
+    if broken:
+        print(f"left out, because verify found them to break malloc's contract: {', '.join(broken)}")
     for aim in [options.aim] if options.aim else AIMS:
         for line in advice(run, aim) + exceptions(run, aim):
             print(line)

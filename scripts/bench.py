@@ -29,7 +29,7 @@ FRESH = "bump"          # fresh memory for each call can cost a hundred times an
 FRESH_SAMPLES = 6
 FRESH_SHARE = 0.1       # of a trace's time, beyond the first sample
 RESERVE_S = 40          # for the report
-SAMPLING = 0.75         # of a trace's time; the rest is for memory curves and the bump allocator
+SAMPLING = 0.6          # of a trace's time; the rest is for books, memory curves and the bump allocator
 EXIT_FAILED, EXIT_USAGE, EXIT_BAD_ALLOCATOR, EXIT_INTERRUPTED = 1, 2, 4, 130
 
 
@@ -89,7 +89,7 @@ def choose_allocators(heaplay, named):
         absent = [name for name in DEFAULT_ALLOCATORS if not known.get(name)]
         if absent:
             notes.append(f"Not found on this machine and therefore not in this run: {', '.join(absent)}.")
-    twin = "glibc" if "glibc" in chosen or not chosen else chosen[0].split("=")[0]
+    twin = "glibc" if "glibc" in chosen or not chosen else chosen[0]
     if twin in chosen:
         chosen.append(f"{twin}{load.AGAIN}")
     return chosen + ["null"] * ("null" not in chosen), notes
@@ -155,7 +155,9 @@ def replay(heaplay, path, allocators, seconds, options, display, line, deadline)
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "replay.json"
         command = [str(heaplay), "replay", str(path), "--samples", str(options.samples), "--time", f"{seconds:.1f}",
-                   "--touch", options.touch, "--threads", options.threads, "--json", str(out)]
+                   "--width", f"{options.width:g}", "--touch", options.touch, "--threads", options.threads, "--json", str(out)]
+        command += ["--latency"] * options.latency + ["--drain-waits"] * options.drain_waits
+        command += ["--loops", str(options.loops), "--carry"] if options.loops > 1 else []
         for name in allocators:
             command += ["--alloc", name]
         with tempfile.TemporaryFile("w+") as errors:
@@ -193,11 +195,18 @@ def without(document, name):
     return {**document, "rows": [row for row in document["rows"] if row["allocator"] != name]}
 
 
+def allocator_name(spec):
+    """What heaplay calls an --alloc argument: without its path, with its variables and label."""
+    head, mark, label = spec.rpartition("#") if "#" in spec else (spec, "", "")
+    base, at, variables = head.partition("@")
+    return base.split("=")[0] + at + variables + mark + label
+
+
 def verify(heaplay, path, allocators, display):
     """Name to True, False or None (could not be tried), and a note for each that failed."""
     outcome, notes = {}, []
     for spec in allocators:
-        name = spec.split("=")[0] if "@" not in spec else spec
+        name = allocator_name(spec)
         if load.is_control(name):
             continue
         display.tick(f"verify {name}")
@@ -280,13 +289,13 @@ def show(run, console):
             row = run.row(trace, name)
             if not row:
                 failed = [one for one in run.failed if (one["trace"], one["allocator"]) == (trace, name)]
-                table.add_row(name, failed[0]["status"] if failed else "absent",
+                table.add_row(run.title(name), failed[0]["status"] if failed else "absent",
                               failed[0].get("status_text", "") if failed else "")
                 continue
             low, high = load.figure_bounds(row, "ns_per_op")
             peak = load.figure_value(row, "peak_rss_kib")
             share = row.get("harness_share")
-            table.add_row(name, text.number(load.figure_value(row, "ns_per_op")),
+            table.add_row(run.title(name), text.number(load.figure_value(row, "ns_per_op")),
                           f"{text.number(low)}-{text.number(high)}", text.number(peak),
                           text.number(text.memory_scale(row, peak)),
                           text.number(load.figure_value(row, "minor_faults")),
@@ -301,19 +310,29 @@ def parse_arguments(argv):
     parser.add_argument("--suite", default="default", help="quick, default or full: of traces/suites.json")
     parser.add_argument("--trace", type=Path, action="append", default=[], help="this trace instead; may be repeated")
     parser.add_argument("--allocs", type=shlex.split, default=[], help='"cellmalloc glibc NAME=PATH ..."')
-    parser.add_argument("--minutes", type=float, default=None, help="time for everything (4; with --trace 1)")
+    parser.add_argument("--minutes", type=float, default=None,
+                        help="time for everything (4; with --trace 1, with --suite quick 0.9)")
     parser.add_argument("--samples", type=int, default=30, help="most samples per row (30)")
+    parser.add_argument("--width", type=float, default=1.0,
+                        help="percent that 95%% intervals of the ratios are to reach to either side (1); ends a trace early")
     parser.add_argument("--touch", default="page", help="touch policy (page)")
     parser.add_argument("--threads", default="recorded", choices=("recorded", "1"))
+    parser.add_argument("--latency", action="store_true", help="further runs that time single calls: percentiles, the slowest")
+    parser.add_argument("--drain-waits", action="store_true", help="look at memory again up to 5 s after the last free")
+    parser.add_argument("--loops", type=int, default=1, help="passes in one process, survivors carried over: drift (1)")
     parser.add_argument("--no-verify", action="store_true", help="do not verify the allocators first")
     parser.add_argument("--results", type=Path, default=SRC / "results", help="where the run's directory is made")
     options = parser.parse_args(argv)
     if options.minutes is None:
-        options.minutes = 1.0 if options.trace else 4.0
+        options.minutes = 1.0 if options.trace else 0.9 if options.suite == "quick" else 4.0
     if not 0.2 <= options.minutes <= 1440:
         parser.error(f"--minutes {options.minutes:g}: give 0.2 to 1440")
     if not 3 <= options.samples <= 10000:
         parser.error(f"--samples {options.samples}: give 3 to 10000")
+    if not 1 <= options.loops <= 1000:
+        parser.error(f"--loops {options.loops}: give 1 to 1000")
+    if not 0.01 <= options.width <= 100:
+        parser.error(f"--width {options.width:g}: give 0.01 to 100 percent")
     return options
 
 
@@ -355,6 +374,8 @@ def run_bench(options):
           f"\n{time.monotonic() - started:.0f} s")
     if interrupted:
         return EXIT_INTERRUPTED
+    if any(run.distrusted(name) for name in run.all_allocators):
+        return EXIT_BAD_ALLOCATOR
     return 0 if run.by_key else EXIT_FAILED
 
 

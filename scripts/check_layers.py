@@ -14,7 +14,7 @@ SRC = Path(__file__).resolve().parent.parent
 REPLAY = {
     "trace": {"trace", "engine/plan.h"},
     "record": {"record", "trace/trace.h", "cli/commands.h"},
-    "import": {"import", "trace/trace.h"},
+    "import": {"import", "trace/live.h", "trace/trace.h"},
     "allocs": {"allocs"},
     "measure": {"measure"},
     "result": {"result", "measure", "engine", "allocs", "trace/trace.h"},
@@ -42,7 +42,7 @@ ALLOCATOR = {
     "quarantine": {"heap", "os"},
     "index": {"heap", "bins", "fit", "chunk", "segment", "os"},       # heap's free chunks
     "space": {"heap", "index", "mapped", "bins", "fit", "pool", "chunk", "sizeclass", "segment", "os"},
-    "mapped": {"heap", "sizeclass", "os"},              # the heap's blocks outside of its range
+    "mapped": {"heap", "index", "sizeclass", "os"},            # the heap's blocks outside of its range
     "depot": {"heap", "tcache", "freed"},               # between thread caches; knows the sizes that their bins hold
     "tcache": {"heap", "depot", "chunk", "sizeclass", "lock", "os", "freed"},
     "check": {"tcache", "heap", "quarantine", "harden", "walk", "os"},

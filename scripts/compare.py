@@ -59,7 +59,10 @@ def compare(old, new, names, reference):
 
 
 def newly_failed(old, new, names):
-    return [row for row in new.failed if row["allocator"] in names and old.row(row["trace"], row["allocator"])]
+    """Rows that the old run completed; and allocators that verify trusted then and does not now."""
+    rows = [row for row in new.failed if row["allocator"] in names and old.row(row["trace"], row["allocator"])]
+    return rows + [{"trace": "every trace", "allocator": name, "status": "breaks malloc's contract"}
+                   for name in names if new.distrusted(name) and not old.distrusted(name)]
 
 
 def report(found, failed, threshold):

@@ -38,10 +38,10 @@ class Bench:
         return [int(word) for word in done.stdout.split()]
 
     def launch(self, command):
-        """Resident KiB and minor faults of a whole program."""
+        """Resident KiB when it ends, how many of them are its own, and minor faults of a whole program."""
         done = subprocess.run([str(self.programs / "launch"), str(self.preload or "-"), *command], check=True,
                               stdout=subprocess.PIPE, text=True)
-        return [int(word) for word in done.stdout.split()[-2:]]
+        return [int(word) for word in done.stdout.split()[-3:]]
 
 
 def self_costs(text):
@@ -85,8 +85,8 @@ def programs(bench, runs):
     result = {}
     for name, command in PROGRAMS.items():
         seen = [bench.launch(command) for _ in range(runs)]
-        result[name] = {"rss_kib": statistics.median(rss for rss, _ in seen),
-                        "minor_faults": statistics.median(faults for _, faults in seen)}
+        result[name] = {figure: statistics.median(run[position] for run in seen)
+                        for position, figure in enumerate(("rss_kib", "own_kib", "minor_faults"))}
     return result
 
 
@@ -114,25 +114,25 @@ def metadata(bench):
 
 
 def table(ours, theirs, shares, empty):
-    rows = [("", "cellmalloc", "C library")]
+    rows = [("", "cellmalloc", "C library", "C library, an empty library preloaded")]
     for size, pair in ours.get("instructions", {}).items():
         for call in ("malloc", "free"):
-            rows.append((f"instructions of {call}, {size} bytes", pair[call], theirs["instructions"][size][call]))
+            rows.append((f"instructions of {call}, {size} bytes", pair[call], theirs["instructions"][size][call], "-"))
     for name, seen in ours["programs"].items():
-        rows.append((f"resident size of `{name}`, KiB", seen["rss_kib"], theirs["programs"][name]["rss_kib"]))
-        rows.append((f"minor faults of `{name}`", seen["minor_faults"], theirs["programs"][name]["minor_faults"]))
-        rows.append((f"minor faults of `{name}`, an empty library preloaded", "-", empty[name]["minor_faults"]))
-    rows.append(("bytes for an idle thread, of 64", ours["idle_thread_bytes"], theirs["idle_thread_bytes"]))
-    rows.append(("worst operation of a million, ns", ours["worst_operation_ns"], theirs["worst_operation_ns"]))
-    rows += [(f"metadata share with {size} live, %", share, "-") for size, share in shares.items()]
-    rows.insert(1, ("---", "---:", "---:"))
+        for figure, words in (("rss_kib", "resident size of {}, KiB"), ("own_kib", "of that not shared, {}, KiB"),
+                              ("minor_faults", "minor faults of {}")):
+            rows.append((words.format(f"`{name}`"), seen[figure], theirs["programs"][name][figure], empty[name][figure]))
+    rows.append(("bytes for an idle thread, of 64", ours["idle_thread_bytes"], theirs["idle_thread_bytes"], "-"))
+    rows.append(("worst operation of a million, ns", ours["worst_operation_ns"], theirs["worst_operation_ns"], "-"))
+    rows += [(f"metadata share with {size} live, %", share, "-", "-") for size, share in shares.items()]
+    rows.insert(1, ("---", "---:", "---:", "---:"))
     return "\n".join("| " + " | ".join(str(cell) for cell in row) + " |" for row in rows)
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", default="build/release", help="build directory")
-    parser.add_argument("--runs", type=int, default=9)
+    parser.add_argument("--runs", type=int, default=21)
     parser.add_argument("--json", type=Path, help="also write the figures here")
     options = parser.parse_args(argv)
     library = (SRC / options.out / "libcellmalloc.so").resolve()

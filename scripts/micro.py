@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Micro-benchmarks (replay/bench/micro.cc, Google Benchmark) of every allocator in one table and one document.
 
-Each block runs the benchmark program once per allocator, preloaded, in a random order; a process is the sample.
+Each block runs each benchmark once per allocator, preloaded, in a process of its own and in a random order: the process is
+the sample, no benchmark finds the heap that another has left, and a process's peak is that benchmark's.
 """
 
 import argparse
@@ -17,22 +18,34 @@ from pathlib import Path
 from heaplay_bench import allocators, document, run
 from heaplay_report import stats
 
+TIMEOUT_S = 300         # of one benchmark
 
-def run_once(program, allocator, pattern, seconds):
-    """One process: the parsed JSON of Google Benchmark."""
+
+def benchmarks_of(program, pattern):
+    """Names of the benchmarks that match."""
+    done = subprocess.run([program, "--benchmark_list_tests", f"--benchmark_filter={pattern}"], capture_output=True, text=True,
+                          timeout=60, check=False)
+    found = [line for line in done.stdout.splitlines() if "/" in line or line.isidentifier()]
+    if done.returncode or not found:
+        raise run.RunError(f"no benchmark matches '{pattern}'")
+    return found
+
+
+def run_once(program, allocator, name, seconds):
+    """One process, one benchmark: (status, why, parsed JSON of Google Benchmark or None)."""
     with tempfile.NamedTemporaryFile(suffix=".json") as target:
-        words = [program, f"--benchmark_min_time={seconds}", f"--benchmark_filter={pattern}",
+        words = [program, f"--benchmark_min_time={seconds}", f"--benchmark_filter=^{name}$",
                  f"--benchmark_out={target.name}", "--benchmark_out_format=json"]
         plain = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
-        done = subprocess.run(words, env={**plain, **allocator.environment()}, capture_output=True, text=True,
-                              timeout=1800, check=False)
-        if done.returncode:
-            how = f"signal {-done.returncode}" if done.returncode < 0 else f"status {done.returncode}"
-            raise run.RunError(f"micro under {allocator.name} ended with {how}: {done.stderr.strip()[-200:]}")
         try:
-            return json.loads(Path(target.name).read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
-            raise run.RunError(f"micro: no benchmark matches '{pattern}' ({error.msg})") from None
+            done = subprocess.run(words, env={**plain, **allocator.environment()}, capture_output=True, text=True,
+                                  timeout=TIMEOUT_S, check=False)
+        except subprocess.TimeoutExpired:
+            return "timeout", f"not done after {TIMEOUT_S} s", None
+        if done.returncode:
+            how = f"signal {-done.returncode}" if done.returncode < 0 else f"exit status {done.returncode}"
+            return "crashed", f"{how}: {done.stderr.strip()[-200:]}", None
+        return "ok", "", json.loads(Path(target.name).read_text(encoding="utf-8"))
 
 
 def figures_of(made):
@@ -57,40 +70,43 @@ def check_identity(made, allocator):
         raise allocators.AllocatorError(f"micro under {allocator.name}: malloc came from {seen}, not from {wanted}")
 
 
-def rows_of(samples, chosen):
-    """Rows from {allocator: [(block, figures)]}."""
+def rows_of(samples, chosen, failed):
+    """Rows from {allocator: {benchmark: [(block, (ns, KiB))]}} and {(benchmark, allocator): (status, why)}."""
     rows = []
-    names = list(dict.fromkeys(name for runs in samples.values() for _, figures in runs for name in figures))
+    names = dict.fromkeys([name for found in samples.values() for name in found] + [name for name, _ in failed])
     for name in names:
         for allocator in chosen:
-            runs = [(block, figures[name]) for block, figures in samples[allocator.name] if name in figures]
-            if not runs:
-                continue
-            rows.append({"trace": name, "allocator": allocator.name, "status": "ok",
-                         "blocks": [block for block, _ in runs],
-                         "ns_per_op": document.figure([value[0] for _, value in runs]),
-                         "peak_rss_kib": document.figure([value[1] for _, value in runs])})
+            row = {"trace": name, "allocator": allocator.name}
+            runs = samples[allocator.name].get(name, [])
+            if (name, allocator.name) in failed:
+                status, why = failed[name, allocator.name]
+                rows.append({**row, "status": status, "status_text": why})
+            elif runs:
+                rows.append({**row, "status": "ok", "blocks": [block for block, _ in runs],
+                             "ns_per_op": document.figure([value[0] for _, value in runs]),
+                             "peak_rss_kib": document.figure([value[1] for _, value in runs])})
     return rows
 
 
-def print_table(rows, names, base):
+def print_table(rows, names, base, key, head):
+    """Medians under base and ratios of the others to it, one benchmark a line; their geometric means below."""
     table = {(row["trace"], row["allocator"]): row for row in rows}
     others = [name for name in names if name != base]
-    print(f"{'ns per call under ' + base + ', then ratios':44s}{base:>10s}" + "".join(f"{n[:11]:>12s}" for n in others))
-    by_block = {key: dict(zip(row["blocks"], row["ns_per_op"]["samples"])) for key, row in table.items()}
-    benchmarks = list(dict.fromkeys(row["trace"] for row in rows))
-    for benchmark in benchmarks:
-        first = table.get((benchmark, base))
-        if not first:
-            continue
-        ratios = [stats.ratio(by_block.get((benchmark, n), {}), by_block[benchmark, base]) for n in others]
-        print(f"{benchmark:44s}{first['ns_per_op']['median']:10.2f}"
-              + "".join(f"{e.ratio:12.3f}" if e else f"{'-':>12s}" for e in ratios))
-    for name in others:
-        estimate = stats.estimate([stats.paired_logs(by_block[b, name], by_block[b, base]) for b in benchmarks
-                                   if (b, name) in table and (b, base) in table])
-        if estimate:
-            print(f"geometric mean {name:12s} {estimate.ratio:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]")
+    by_block = {at: dict(zip(row["blocks"], row[key]["samples"])) for at, row in table.items() if row["status"] == "ok"}
+    print(f"\n{head + ' under ' + base + ', then ratios':44s}{base:>10s}" + "".join(f"{n[:11]:>12s}" for n in others))
+    benchmarks = [name for name in dict.fromkeys(row["trace"] for row in rows)]
+    for name in benchmarks:
+        first = by_block.get((name, base))
+        cells = [f"{table[name, base][key]['median']:10.2f}" if first else f"{table[name, base]['status']:>10s}"]
+        for other in others:
+            found = stats.ratio(by_block.get((name, other), {}), first or {})
+            cells.append(f"{found.ratio:12.3f}" if found else f"{table[name, other]['status'].replace('ok', '-'):>12s}")
+        print(f"{name:44s}" + "".join(cells))
+    for other in others:
+        found = stats.estimate([stats.paired_logs(by_block[n, other], by_block[n, base]) for n in benchmarks
+                                if (n, other) in by_block and (n, base) in by_block])
+        if found:
+            print(f"geometric mean {other:12s} {found.ratio:.3f} [{found.low:.3f}, {found.high:.3f}]")
 
 
 def arguments(words):
@@ -115,6 +131,29 @@ def said(text):
     print(f"micro: {text}", file=sys.stderr, flush=True)
 
 
+def measure(given, program, chosen):
+    """(samples, failed) as rows_of takes them."""
+    samples, failed = {allocator.name: {} for allocator in chosen}, {}
+    benchmarks = benchmarks_of(program, given.filter)
+    for block in range(given.blocks):
+        for position, name in enumerate(random.sample(benchmarks, len(benchmarks))):
+            for allocator in random.sample(chosen, len(chosen)):
+                if (name, allocator.name) in failed:
+                    continue
+                status, why, made = run_once(program, allocator, name, given.seconds)
+                if status != "ok":
+                    failed[name, allocator.name] = (status, why)
+                    continue
+                check_identity(made, allocator)
+                for found, figures in figures_of(made).items():
+                    samples[allocator.name].setdefault(found, []).append((block, figures))
+            if position % 10 == 9 or position == len(benchmarks) - 1:
+                said(f"block {block + 1} of {given.blocks}: {position + 1} of {len(benchmarks)} benchmarks")
+    order = {name: place for place, name in enumerate(benchmarks)}
+    return {one: dict(sorted(found.items(), key=lambda item: order.get(item[0], len(order))))
+            for one, found in samples.items()}, failed
+
+
 def main(words=None):
     given = arguments(words)
     program = Path(given.out).resolve() / "micro"
@@ -122,15 +161,9 @@ def main(words=None):
         if not program.is_file():
             raise run.RunError(f"no file '{program}'; run make build")
         chosen = allocators.find_all(given.allocs.split(), given.out, said)
-        samples = {allocator.name: [] for allocator in chosen}
-        for block in range(given.blocks):
-            for allocator in random.sample(chosen, len(chosen)):
-                made = run_once(str(program), allocator, given.filter, given.seconds)
-                check_identity(made, allocator)
-                samples[allocator.name].append((block, figures_of(made)))
-                said(f"block {block + 1}/{given.blocks} {allocator.name}")
+        samples, failed = measure(given, str(program), chosen)
         described = {a.name: dict(allocators.describe(a), identity="proved") for a in chosen}
-        rows = rows_of(samples, chosen)
+        rows = rows_of(samples, chosen, failed)
         traces = {row["trace"]: {"path": None, "sha256": None, "operations": 0, "threads": 1, "peak_live_bytes": 0,
                                  "origin": "synthetic:micro", "command": row["trace"], "by_kind": {}} for row in rows}
         path = document.write(document.document("micro", described, traces, rows),
@@ -142,9 +175,16 @@ def main(words=None):
         said(error)
         return 2
     names = [allocator.name for allocator in chosen]
-    print_table(rows, names, "glibc" if "glibc" in names else names[0])
-    print(f"\n{path}")
-    return 0
+    base = "glibc" if "glibc" in names else names[0]
+
+    def print_all():
+        print_table(rows, names, base, "ns_per_op", "ns per call")
+        print_table(rows, names, base, "peak_rss_kib", "KiB of peak above the start")
+
+    document.show(path, print_all)
+    for (name, allocator), (status, why) in failed.items():
+        said(f"{name} under {allocator}: {status}: {why}")
+    return 4 if failed else 0
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from heaplay_bench import allocators, document, run
+from heaplay_bench import allocators, document, prediction, run
 from heaplay_report import stats
 from workloads import catalog
 
@@ -156,7 +156,7 @@ def ratios(rows, base, names):
     table = {(row["trace"], row["allocator"]): row for row in rows if row["status"] == "ok"}
     programs = sorted({trace for trace, _ in table})
     out = {}
-    for figure in ("elapsed_ns", "peak_rss_kib", "minor_faults"):
+    for figure in ("elapsed_ns", "cpu_ns", "peak_rss_kib", "minor_faults"):
         out[figure] = {}
         for name in names:
             pairs = [(table[p, name], table[p, base]) for p in programs if (p, name) in table and (p, base) in table]
@@ -165,31 +165,55 @@ def ratios(rows, base, names):
     return out
 
 
-def print_table(rows, names, base):
+def floor_of(table, program, base, figure):
+    """How far apart the base and its control are on a program: nothing nearer is called a difference."""
+    again, first = table.get((program, CONTROL)), table.get((program, base))
+    found = stats.ratio(by_block(again, figure), by_block(first, figure)) if again and "blocks" in again else None
+    return max(found.ratio, 1 / found.ratio) - 1 if found else 0.0
+
+
+def cell(row, first, figure, floor):
+    """The ratio; with a star when the run shows a difference."""
+    if not row or row["status"] != "ok":
+        return row["status"] if row else "-"
+    found = stats.ratio(by_block(row, figure), by_block(first, figure))
+    if not found:
+        return "-"
+    shown = found.claimed and max(found.ratio, 1 / found.ratio) - 1 > floor and row["allocator"] != CONTROL
+    return f"{found.ratio:.3f}{'*' if shown else ' '}"
+
+
+def print_figure(rows, names, base, figure, title, scale):
     table = {(row["trace"], row["allocator"]): row for row in rows}
-    programs = list(dict.fromkeys(row["trace"] for row in rows))
-    for figure, title, scale, unit in (("elapsed_ns", "wall time", 1e6, "ms"),
-                                       ("peak_rss_kib", "peak RSS", 1024, "MiB")):
-        print(f"\n{title}, {unit} under {base}, then ratios to it")
-        print(f"{'program':16s}{base:>10s}" + "".join(f"{name[:11]:>12s}" for name in names if name != base))
-        for program in programs:
-            first = table.get((program, base))
-            if not first or first["status"] != "ok":
-                print(f"{program:16s}{first['status'] if first else '-':>10s}")
-                continue
-            cells = [cell(table.get((program, name)), first, figure) for name in names if name != base]
-            print(f"{program:16s}{first[figure]['median'] / scale:10.1f}" + "".join(f"{c:>12s}" for c in cells))
-    print("\ngeometric means over the programs, against " + base)
+    print(f"\n{title} under {base}, then ratios to it (* a difference that this run shows)")
+    print(f"{'program':16s}{base:>10s}" + "".join(f"{name[:11]:>12s} " for name in names if name != base))
+    floors = []
+    for program in dict.fromkeys(row["trace"] for row in rows):
+        first = table.get((program, base))
+        if not first or first["status"] != "ok":
+            print(f"{program:16s}{first['status'] if first else '-':>10s}")
+            continue
+        floors.append((floor_of(table, program, base, figure), program))
+        cells = [cell(table.get((program, name)), first, figure, floors[-1][0]) for name in names if name != base]
+        print(f"{program:16s}{first[figure]['median'] / scale:10.1f}" + "".join(f"{c:>13s}" for c in cells))
+    if floors and CONTROL in names:
+        worst, program = max(floors)
+        print(f"{base} against itself is at worst {100 * worst:.1f} % apart ({program}); on no program is less called a "
+              "difference than its own control shows")
+
+
+def print_table(rows, names, base):
+    for figure, title, scale in (("elapsed_ns", "wall time, ms", 1e6), ("cpu_ns", "CPU time, ms", 1e6),
+                                 ("peak_rss_kib", "peak RSS, MiB", 1024), ("minor_faults", "minor faults, thousands", 1000)):
+        print_figure(rows, names, base, figure, title, scale)
+    print("\ngeometric means over the programs, against " + base + " (95 % intervals of this run)")
     for figure, means in ratios(rows, base, [n for n in names if n != base]).items():
         print(f"{figure:14s}" + "   ".join(f"{name} {e.ratio:.3f} [{e.low:.3f}, {e.high:.3f}]"
                                            for name, e in means.items() if e))
-
-
-def cell(row, first, figure):
-    if not row or row["status"] != "ok":
-        return row["status"] if row else "-"
-    estimate = stats.ratio(by_block(row, figure), by_block(first, figure))
-    return f"{estimate.ratio:.3f}" if estimate else "-"
+    for name in names:
+        left_out = [f"{row['trace']} ({row['status']})" for row in rows if row["allocator"] == name and row["status"] != "ok"]
+        if left_out:
+            print(f"without {name}: {', '.join(left_out)}")
 
 
 def traces_of(rows, subjects):
@@ -208,6 +232,9 @@ def arguments(words):
     parser.add_argument("--scale", type=float, default=1.0, help="factor on the size of the inputs (default 1)")
     parser.add_argument("--out", default=os.environ.get("OUT", "build/release"), help="build directory")
     parser.add_argument("--results", help="directory to write (default: results/DATE-programs)")
+    parser.add_argument("--predict", type=int, default=6, metavar="SAMPLES",
+                        help="samples of the replay of each program's bundled trace, which ought to predict it (default 6; "
+                        "0: no prediction)")
     given = parser.parse_args(words)
     if given.blocks < 1 or given.scale <= 0:
         parser.error("--blocks and --scale must be above 0")
@@ -219,6 +246,26 @@ def arguments(words):
 
 def selected(names):
     return [workload for workload in catalog.WORKLOADS if (workload.name in names if names else workload.program)]
+
+
+def predictions(rows, chosen, given):
+    """What replays of the bundled traces predict of the programs, on inputs of the size that was recorded."""
+    found = []
+    if given.scale != 1 or not given.predict:
+        return found
+    plain = [allocator for allocator in chosen if allocator.name != CONTROL]
+    for program in dict.fromkeys(row["trace"] for row in rows):
+        trace = document.ROOT / "traces" / f"{program}.hpt"
+        if not trace.exists():
+            continue
+        said(f"replay of {trace.name}")
+        try:
+            replayed = prediction.replay(given.out, trace, plain, given.predict)
+        except prediction.PredictionError as error:
+            said(error)
+            continue
+        found += prediction.predict([row for row in rows if row["trace"] == program], replayed)
+    return found
 
 
 def said(text):
@@ -250,11 +297,18 @@ def main(words=None):
         bad = [row["trace"] for row in rows if row["allocator"] == allocator.name and row["identity"] != "proved"]
         described["identity"] = f"not proved in {', '.join(bad)}" if bad else "proved"
         identity[allocator.name] = described
-    made = document.document("programs", identity, traces_of(rows, subjects), rows)
+    predicted = predictions(rows, chosen, given)
+    made = document.document("programs", identity, traces_of(rows, subjects), rows, predictions=predicted)
     path = document.write(made, given.results or document.results_directory("programs"))
     names = [allocator.name for allocator in chosen]
-    print_table(rows, names, "glibc" if "glibc" in names else names[0])
-    print(f"\n{path}")
+
+    def print_all():
+        print_table(rows, names, "glibc" if "glibc" in names else names[0])
+        if predicted:
+            prediction.print_pairs(predicted)
+            prediction.print_summary(predicted)
+
+    document.show(path, print_all)
     return 0 if all(row["status"] == "ok" for row in rows) else 1
 
 

@@ -111,13 +111,16 @@ done
 [ ${#install[@]} -eq 0 ] && exit 0
 
 # Tests start servers of their own: a packaged service must not be started by its installation.
-masked=
-if [[ " ${install[*]} " == *" redis-server "* ]] && [ -d /run/systemd/system ]; then
-    "${as_root[@]}" systemctl mask --runtime redis-server.service >/dev/null 2>&1 && masked=1
+masked=()
+if [ -d /run/systemd/system ]; then
+    for service in redis-server memcached nginx postgresql mariadb; do
+        [[ " ${install[*]}" == *" $service"* ]] && "${as_root[@]}" systemctl mask --runtime "$service.service" >/dev/null 2>&1 &&
+            masked+=("$service.service")
+    done
 fi
 echo "setup: apt-get install ${install[*]}" >&2
 apt install -y --no-install-recommends "${install[@]}" >&2
 status=$?
-[ -n "$masked" ] && "${as_root[@]}" systemctl unmask --runtime redis-server.service >/dev/null 2>&1
+[ ${#masked[@]} -eq 0 ] || "${as_root[@]}" systemctl unmask --runtime "${masked[@]}" >/dev/null 2>&1
 [ $status -eq 0 ] || fail "apt-get install ended with $status; see its lines above"
 exit 0

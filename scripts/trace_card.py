@@ -32,11 +32,18 @@ def label(entry):
 
 
 def draw_bars(axes, entries, title):
-    total = sum(e["count"] for e in entries) or 1
-    axes.bar(range(len(entries)), [100 * e["count"] / total for e in entries], color="#4477aa")
+    """Shares of blocks, and beside them shares of bytes where the classes have them."""
+    keys = [key for key in ("count", "bytes") if entries and key in entries[0]]
+    width = 0.8 / max(1, len(keys))
+    for i, key in enumerate(keys):
+        total = sum(e[key] for e in entries) or 1
+        axes.bar([x + (i - (len(keys) - 1) / 2) * width for x in range(len(entries))], [100 * e[key] / total for e in entries],
+                 width, color=("#4477aa", "#ccbb44")[i], label=("blocks", "bytes")[i])
     axes.set_xticks(range(len(entries)), [label(e) for e in entries], rotation=60, fontsize=7)
-    axes.set_ylabel("% of blocks")
+    axes.set_ylabel("%" if len(keys) > 1 else "% of blocks")
     axes.set_title(title, fontsize=9)
+    if len(keys) > 1:
+        axes.legend(fontsize=8, frameon=False)
 
 
 def draw_curve(axes, card):
@@ -49,7 +56,7 @@ def draw_curve(axes, card):
 
 
 def draw_bounds(axes, bounds):
-    names = [n for n in ("requested", "rounded_16", "header", "cells") if n in bounds]
+    names = [n for n in ("requested", "rounded_16", "header", "cells", "pages") if n in bounds]
     axes.barh(names[::-1], [bounds[n] / 2**20 for n in names[::-1]], color="#999933")
     axes.set_xlabel("MiB")
     axes.set_title("least footprint at the peak", fontsize=9)

@@ -55,7 +55,16 @@ def parse_linker_cache(text):
 
 
 def find(word, out, cache=None):
-    """The Allocator of NAME or NAME=PATH; out is the build directory, where libcellmalloc.so is."""
+    """The Allocator of NAME or NAME=PATH, each with @VAR=VALUE,... behind; out is the build directory, where
+    libcellmalloc.so is."""
+    word, at, settings = word.partition("@")
+    if at:
+        plain = find(word, out, cache)
+        pairs = [setting.partition("=") for setting in settings.split(",")]
+        if not all(name and equals for name, equals, _ in pairs):
+            raise AllocatorError(f"allocator {word}@{settings}: give settings as VAR=VALUE,VAR=VALUE")
+        return dataclasses.replace(plain, name=f"{plain.name}@{settings}",
+                                   variables={name: value for name, _, value in pairs})
     name, equals, path = word.partition("=")
     if equals:
         if not os.path.isfile(path):

@@ -1,6 +1,8 @@
 """Results documents of kind "programs" and "micro": the machine's fingerprint, figures, the file."""
 
+import contextlib
 import datetime
+import io
 import json
 import os
 import platform
@@ -88,6 +90,15 @@ def write(made, directory):
     partial.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
     partial.rename(path)
     return path
+
+
+def show(path, print_all):
+    """What print_all() prints, on the terminal and in report.txt beside the results."""
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        print_all()
+    (Path(path).parent / "report.txt").write_text(text.getvalue(), encoding="utf-8")
+    print(f"{text.getvalue()}\n{path}")
 
 
 def results_directory(kind):

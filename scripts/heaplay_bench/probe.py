@@ -4,6 +4,8 @@ heaplay starts the worker that lies beside it. A directory with a link to heapla
 makes it start the worker under a tool instead. The null allocator's count is taken off by the caller.
 """
 
+import hashlib
+import json
 import os
 import re
 import shlex
@@ -76,3 +78,41 @@ def total(kind, heaplay, trace, allocator, samples):
     if not found or None in found:
         raise run.RunError(f"{kind} of {trace} under {allocator}: {WRAPPERS[kind][0]} printed no total")
     return sum(found)
+
+
+def digest(*paths):
+    """One hash of the files' content."""
+    whole = hashlib.sha256()
+    for path in paths:
+        whole.update(hashlib.sha256(Path(path).read_bytes()).digest())
+    return whole.hexdigest()
+
+
+def cut(heaplay, trace, operations, scratch):
+    """The trace's first operations as a trace of its own below scratch."""
+    path = Path(scratch) / Path(trace).name
+    done = subprocess.run([str(heaplay), "head", "-n", str(operations), str(trace), "-o", str(path)], capture_output=True,
+                          text=True, check=False)
+    if done.returncode:
+        raise run.RunError(f"{trace}: heaplay head ended with {done.returncode}: {done.stderr.strip()[-300:]}")
+    return path
+
+
+class Cache:
+    """Counts by content of trace, library and harness: they repeat, so what was counted once is not counted again."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.known = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
+
+    def count(self, kind, heaplay, trace, allocator, library):
+        """As count(); library is the file whose content stands for the allocator."""
+        worker = Path(heaplay).resolve().parent / "heaplay-worker"
+        key = f"{kind}:{allocator.partition('=')[0]}:{digest(trace, library, worker)}"
+        if key not in self.known:
+            self.known[key] = count(kind, heaplay, trace, allocator)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            partial = self.path.with_suffix(".partial")
+            partial.write_text(json.dumps(self.known, indent=0), encoding="utf-8")
+            partial.rename(self.path)
+        return self.known[key]

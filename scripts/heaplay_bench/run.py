@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -130,3 +131,11 @@ def plain(words):
     status = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if status.returncode == 127:
         raise RunError(status.stderr.strip() or f"'{words[-1]}' could not be started")
+
+
+def through_launcher(out, words, environment, timeout_s=120):
+    """One run of a program in a directory of its own: (the launcher's line, what the program printed)."""
+    with tempfile.TemporaryDirectory(prefix="heaplay-run-") as work:
+        log, said = Path(work) / "log", Path(work) / "said"
+        plain(launch_words(out, words, environment, work, log, stdout=said, timeout_s=timeout_s))
+        return read_log(log)[-1], said.read_text(encoding="ascii", errors="replace")

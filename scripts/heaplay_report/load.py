@@ -64,8 +64,13 @@ class Run:
     def is_synthetic(self, trace):
         return self.document["traces"].get(trace, {}).get("origin", "").startswith("synthetic")
 
+    def threads(self, trace):
+        """Threads on which the trace was replayed."""
+        return 1 if self.condition[0] == "1" else self.document["traces"].get(trace, {}).get("threads", 1)
+
     def label(self, trace):
-        return f"{trace} (synthetic)" if self.is_synthetic(trace) else trace
+        sample = self.document["traces"].get(trace, {}).get("sample")
+        return trace + (" (synthetic)" if self.is_synthetic(trace) else "") + (f" (1/{sample} of objects)" if sample else "")
 
     def subject(self):
         """The allocator the report is about."""
@@ -79,6 +84,14 @@ class Run:
 
     def rivals(self):
         return [name for name in self.allocators if name != self.subject()]
+
+    def distrusted(self, name):
+        """Whether verify found that the allocator breaks malloc's contract."""
+        return self.document["allocators"].get(name, {}).get("verified") is False
+
+    def title(self, name):
+        """The name as tables show it: one that broke the contract is marked wherever its figures stand."""
+        return f"{name} (FAILS VERIFY)" if self.distrusted(name) else name
 
     def filter_words(self):
         """What a figure shows: printed on each."""
@@ -116,8 +129,11 @@ def external_fragmentation(row):
 
 def merge(documents, kind, created, command):
     """One document of several: rows in order; allocators and traces by name, of which no two may differ."""
+    counters = [document["counters"] for document in documents if "counters" in document]
     merged = {"schema_version": 1, "kind": kind, "created": created, "command": command,
               "environment": documents[0]["environment"], "allocators": {}, "traces": {}, "rows": []}
+    if counters:
+        merged["counters"] = counters[0]
     for document in documents:
         for name, facts in document["allocators"].items():
             known = merged["allocators"].setdefault(name, facts)

@@ -107,7 +107,7 @@ def legend(figure, run):
     handles = []
     for name in run.allocators:
         colour, marker = look(name, run.allocators)
-        handles.append(plt.Line2D([], [], marker=marker, color=colour, linestyle="none", label=name,
+        handles.append(plt.Line2D([], [], marker=marker, color=colour, linestyle="none", label=run.title(name),
                                   markersize=9 if name == run.subject() else 7))
     height = figure.get_figheight()
     figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(0.013, 1 - 0.62 / height), frameon=False,
@@ -230,28 +230,34 @@ def spread_labels(wanted, gap):
     return result
 
 
+def curve_points(run, trace, row):
+    """[(operations done, live bytes, resident bytes)]: in recorded order; with threads, what the outside sampler saw."""
+    watched = row.get("timeline") if row else None
+    if run.threads(trace) > 1 and watched:
+        return [(done, live, kib * 1024) for done, live, kib in
+                zip(watched["operations"], watched["live_bytes"], watched["rss_kib"])]
+    return [(point["operation"], point["live_bytes"], point["rss_kib"] * 1024) for point in (row or {}).get("curve", [])]
+
+
 def curve(run, trace):
     """Resident memory of every allocator against live bytes, along one trace; None without curves."""
     rows = {name: run.row(trace, name) for name in run.allocators}
-    rows = {name: row for name, row in rows.items() if row and row.get("curve")}
+    rows = {name: points for name, points in ((name, curve_points(run, trace, row)) for name, row in rows.items()) if points}
     if not rows:
         return None
     figure, axes = plt.subplots(figsize=(9.2, 4.6))
     figure.subplots_adjust(left=0.10, right=0.84, top=0.82, bottom=0.20)
-    longest = max(rows.values(), key=lambda row: len(row["curve"]))["curve"]
-    where = [point["operation"] for point in longest]
-    live = [point["live_bytes"] for point in longest]
+    where, live, _ = zip(*max(rows.values(), key=len))
     axes.fill_between(where, live, color="#D9D9D9", linewidth=0, zorder=1)
     axes.plot(where, live, color="#9A9A9A", linewidth=0.8, zorder=2)
     ends = []
     for name in sorted(rows, key=lambda name: name == run.subject()):
         colour, _ = look(name, run.allocators)
-        x_axis = [point["operation"] for point in rows[name]["curve"]]
-        y_axis = [point["rss_kib"] * 1024 for point in rows[name]["curve"]]
+        x_axis, _, y_axis = zip(*rows[name])
         axes.plot(x_axis, y_axis, color=colour, linewidth=2.4 if name == run.subject() else 1.4, zorder=4)
         ends.append((name, y_axis[-1], colour))
     axes.set_xlim(0, max(where))
-    top = max(max(point["rss_kib"] * 1024 for row in rows.values() for point in row["curve"]), max(live)) * 1.06
+    top = max(max(resident for points in rows.values() for _, _, resident in points), max(live)) * 1.06
     axes.set_ylim(0, top)
     step = 2.0 ** numpy.ceil(numpy.log2(top / 7))
     axes.set_yticks(numpy.arange(0, top, step))
@@ -268,7 +274,8 @@ def curve(run, trace):
                       arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.7, "shrinkA": 1, "shrinkB": 0})
     head(figure, f"Memory over time: {run.label(trace)}",
          "Resident memory above the harness's own, against the bytes the program had in use (grey)",
-         foot(run, "one run in recorded order"))
+         foot(run, "one run in recorded order" if run.threads(trace) == 1 else
+              "one run on the recorded threads, seen from outside; live bytes of the run with the most points"))
     return figure
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jinja2
 
-from . import load, plots, stats, verdict
+from . import detail, load, plots, stats, verdict
 
 ORDER_WARNING = 1.5     # peak of the parallel replay over the peak in recorded order
 TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -30,6 +30,8 @@ def loss_lines(run):
         lines.append(f"{run.label(one.trace)}, {one.measure.noun}: {verdict.phrase(one)} than {one.second}"
                      if " times " not in verdict.phrase(one)
                      else f"{run.label(one.trace)}, against {one.second}: {verdict.phrase(one)}")
+    if run.distrusted(run.subject()):
+        lines.insert(0, f"{run.subject()} breaks malloc's contract: verify found it, see the notes")
     for row in run.failed:
         if row["allocator"] == run.subject():
             lines.insert(0, f"{run.label(row['trace'])}: {row['status']} ({row.get('status_text', 'no reason given')})")
@@ -44,7 +46,8 @@ def verdict_rows(run):
         for rival in run.rivals():
             cells = [found.get((trace, rival, measure.key)) for measure in verdict.MEASURES]
             if any(cells):
-                rows.append([run.label(trace), rival, *(verdict.phrase(cell) if cell else "no pair" for cell in cells)])
+                words = [verdict.phrase(cell) if cell else "no pair" for cell in cells]
+                rows.append([run.label(trace), run.title(rival), *words])
     return rows
 
 
@@ -81,7 +84,7 @@ def overall_table(run):
             else:
                 one = found.estimate
                 cells.append(f"{one.ratio:.3f} ({one.low:.3f}-{one.high:.3f})")
-        table.append((name, cells))
+        table.append((run.title(name), cells))
     return table
 
 
@@ -149,10 +152,14 @@ def facts(run, pictures):
         "run": run, "subject": run.subject(), "reference": run.reference(), "rivals": run.rivals(),
         "created": run.document["created"], "command": run.document["command"], "notes": note_words(run),
         "winners": verdict.winners(run), "summary": verdict.summary(run), "control": verdict.control_words(verdict.control(run)),
-        "losses": loss_lines(run), "verdicts": verdict_rows(run), "names": run.all_allocators,
+        "losses": loss_lines(run), "verdicts": verdict_rows(run), "names": [run.title(name) for name in run.all_allocators],
         "time": value_table(run, "ns_per_op", verdict.TIME),
         "memory": value_table(run, "peak_rss_kib", verdict.MEMORY, memory_scale),
         "overall": overall_table(run), "failed": run.failed, "harness": harness_words(run),
+        "memory_heads": detail.MEMORY_HEADS, "memory_rows": detail.memory_rows(run, number),
+        "latency_heads": detail.LATENCY_HEADS, "latency_rows": detail.latency_rows(run),
+        "counter_heads": detail.EVENTS, "counter_rows": detail.counter_rows(run, number),
+        "counters_missing": detail.missing_counters(run),
         "environment": environment, "allocators": allocators, "pictures": pictures,
         "traces": [(run.label(name), about) for name, about in sorted(run.document["traces"].items())],
         "conditions": run.filter_words(), "count": len(run.traces), "other_rows": len(run.other_rows),

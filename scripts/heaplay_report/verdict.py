@@ -165,14 +165,16 @@ def summary(run):
         if parts:
             shared = sum(1 for trace in run.traces if run.row(trace, first) and run.row(trace, rival))
             over = f"geometric mean of {shared} traces" if shared != 1 else "1 trace"
-            sentences.append(f"{first} against {rival} ({over}). " + ". ".join(
+            sentences.append(f"{run.title(first)} against {run.title(rival)} ({over}). " + ". ".join(
                 part[0].upper() + part[1:] for part in parts) + ".")
     return sentences
 
 
 def ranking(run, measure):
-    """The allocators that completed every trace, the one that needs least first, with its comparison to each other."""
-    whole = [name for name in run.allocators if all(run.row(trace, name) for trace in run.traces)]
+    """The allocators that completed every trace and kept the contract, the one that needs least first, with its comparison
+    to each other."""
+    whole = [name for name in run.allocators
+             if not run.distrusted(name) and all(run.row(trace, name) for trace in run.traces)]
     if not whole:
         return None, []
     means = {name: compare_overall(run, measure, name, whole[0]) for name in whole[1:]}
@@ -201,8 +203,10 @@ def winners(run):
 
 
 def best(run, trace, measure):
-    """The allocators that share the first place on a trace: the leader and those not shown to need more."""
-    rows = {name: load.figure_value(run.row(trace, name), measure.key) for name in run.allocators}
+    """The allocators that share the first place on a trace: the leader and those not shown to need more. Who broke the
+    contract has no place."""
+    rows = {name: load.figure_value(run.row(trace, name), measure.key) for name in run.allocators
+            if not run.distrusted(name)}
     rows = {name: value for name, value in rows.items() if value is not None}
     if not rows:
         return []

@@ -1,4 +1,5 @@
-/* portability.c - self-check of libcellmalloc.a for scripts/portability.sh: sizes, alignment, content, zeroes, threads. */
+/* portability.c - self-check for scripts/portability.sh: sizes, alignment, content, zeroes, threads, the heap's own check.
+ * With -DPRELOADED it calls the C library's names, which libcellmalloc.so is to answer. */
 #include <cellmalloc.h>
 #include <pthread.h>
 #include <stddef.h>
@@ -6,12 +7,34 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { THREADS = 4, SLOTS = 500, ROUNDS = 40000 };
+#ifdef PRELOADED
+#pragma weak cell_check
+#define cell_malloc         malloc
+#define cell_calloc         calloc
+#define cell_realloc        realloc
+#define cell_free           free
+#define cell_aligned_alloc  aligned_alloc
+#endif
+
+enum { THREADS = 4, SLOTS = 500, ROUNDS = 15000 };
 
 static void require(int condition, const char *what)
 {
     if (!condition) {
         printf("wrong: %s\n", what);
+        exit(1);
+    }
+}
+
+static void check_heap(void)
+{
+    const char *why = NULL;
+
+#ifdef PRELOADED
+    require(cell_check != NULL, "cellmalloc is not preloaded");
+#endif
+    if (cell_check(&why) != 0) {
+        printf("wrong: %s\n", why);
         exit(1);
     }
 }
@@ -64,6 +87,7 @@ int main(void)
 {
     pthread_t thread[THREADS];
 
+    check_heap();
     for (size_t alignment = sizeof(void *); alignment <= 65536; alignment *= 2) {
         void *block = cell_aligned_alloc(alignment, alignment * 2);
         require(block && (uintptr_t)block % alignment == 0, "aligned_alloc");
@@ -73,6 +97,7 @@ int main(void)
         require(pthread_create(&thread[i], NULL, work, (void *)(i + 1)) == 0, "pthread_create");
     for (int i = 0; i < THREADS; i++)
         pthread_join(thread[i], NULL);
+    check_heap();
     printf("%d operations on %d threads, pointers of %zu bits\n", THREADS * ROUNDS, THREADS, sizeof(void *) * 8);
     return 0;
 }

@@ -44,6 +44,40 @@ def test_a_run_leaves_everything(tmp_path):
     assert load.newest(tmp_path / "results") == directory
 
 
+def test_latency_and_drift_on_demand(tmp_path):
+    trace = generate(tmp_path / "small.hpt", "20000")
+    done = run_bench(tmp_path, "--trace", trace, "--allocs", "glibc", "--latency", "--loops", "4", "--no-verify")
+    assert done.returncode == 0, done.stderr
+    directory = (tmp_path / "results" / "latest").resolve()
+    page = (directory / "report.md").read_text()
+    heads, row = (page.split("## Latency of single calls")[1].split("| trace |")[1].splitlines()[line] for line in (0, 2))
+    found = load.Run(schema.read(directory)).row("small", "glibc")
+    cells = [cell.strip() for cell in row.strip("| ").split("|")]
+    assert cells[:4] == ["small (synthetic)", "glibc", str(found["latency"]["all"]["p50"]), str(found["latency"]["all"]["p90"])]
+    assert len(found["pass_end_rss_kib"][0]) == 4 and found["survivors"] == "carried over" and "p50" in heads
+    drift = page.split("## Memory in detail")[1].split("| small (synthetic) | glibc |")[1].splitlines()[0].split("|")[-2].strip()
+    assert float(drift.replace(",", "")) == pytest.approx(sorted(ends[3] - ends[2] for ends in found["pass_end_rss_kib"])[
+        len(found["pass_end_rss_kib"]) // 2], rel=0.01)
+
+
+def test_a_broken_allocator_is_marked_in_the_speed_table(tmp_path):
+    trace = generate(tmp_path / "small.hpt", "5000")
+    done = run_bench(tmp_path, "--trace", trace, "--allocs", f"glibc broken={OUT}/broken/liberrno.so")
+    assert done.returncode == 4, done.stderr
+    assert "changed errno" in done.stdout and "Do not trust broken's figures" in done.stdout
+    directory = (tmp_path / "results" / "latest").resolve()
+    run = load.Run(schema.read(directory))
+    assert run.document["allocators"]["broken"]["verified"] is False and run.row("small", "broken")["status"] == "ok"
+    table = (directory / "report.md").read_text().split("## Time, ns per operation")[1].split("## ")[0]
+    assert "broken (FAILS VERIFY)" in table and "glibc (FAILS" not in table
+
+
+@pytest.mark.parametrize("spec, name", [
+    ("glibc", "glibc"), ("x=/lib/x.so", "x"), ("x=/lib/x.so@A=1,B=2#twin", "x@A=1,B=2#twin"), ("glibc#again", "glibc#again")])
+def test_names_are_those_of_heaplay(spec, name):
+    assert bench.allocator_name(spec) == name
+
+
 @pytest.mark.parametrize("arguments, status, said", [
     (["--trace", "/none.hpt"], 3, "no such trace"),
     (["--suite", "huge"], 2, "suite 'huge' is unknown"),
@@ -92,6 +126,11 @@ def test_suites(tmp_path):
     assert [path.name for path in bench.suite_traces("all", tmp_path)] == ["a.hpt", "b.hpt"]
     with pytest.raises(bench.BenchError, match="x.hpt"):
         bench.suite_traces("gone", tmp_path)
+
+
+def test_the_quick_suite_has_less_time():
+    assert [bench.parse_arguments(words).minutes for words in ([], ["--suite", "quick"], ["--suite", "quick", "--minutes", "3"])
+            ] == [4.0, 0.9, 3.0]
 
 
 def test_time_is_shared_out_by_length():

@@ -1,6 +1,7 @@
 """Traces: provenance and limits from entries; the bundled files are the described ones."""
 import hashlib
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import make_traces  # noqa: E402
+
+OUT = Path(os.environ.get("OUT", make_traces.document.ROOT / "build" / "release"))
 
 
 def entry(**changed):
@@ -49,6 +52,19 @@ def test_bundled_traces_are_the_described_ones():
     assert min(lengths) >= 50_000 and 5_000_000 <= max(lengths) <= 10_500_000
     readme = (make_traces.TRACES / "README.md").read_text()
     assert all(described["sha256"] in readme for described in entries.values())
+
+
+def test_the_figures_are_those_of_the_traces():
+    """Every number of the table, taken again from every bundled trace."""
+    if not (OUT / "heaplay").is_file():
+        pytest.skip("heaplay is not built")
+    entries = json.loads((make_traces.TRACES / "provenance.json").read_text())
+    for name, described in entries.items():
+        target = make_traces.TRACES / f"{name}.hpt"
+        described.update(make_traces.figures(target, make_traces.inspect(OUT, target)))
+    assert make_traces.table(entries) in (make_traces.TRACES / "README.md").read_text()
+    steady = json.loads((make_traces.TRACES / "suites.json").read_text())["suites"]["steady"]
+    assert len(steady) >= 3 and all(name[:-4] in make_traces.HEADER for name in steady)
 
 
 def test_the_median_is_the_end_of_its_class():

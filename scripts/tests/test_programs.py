@@ -1,5 +1,8 @@
 """Programs: identity from the linker's bindings, rows and ratios from runs, inputs that never change."""
 import hashlib
+import os
+import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -8,7 +11,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import programs  # noqa: E402
 from heaplay_bench import allocators, run  # noqa: E402
+from heaplay_report import schema  # noqa: E402
 from workloads import catalog, inputs  # noqa: E402
+
+OUT = Path(os.environ.get("OUT", Path(__file__).resolve().parents[2] / "build" / "release"))
 
 
 def bindings(*lines):
@@ -42,6 +48,16 @@ def test_a_program_with_its_own_malloc_is_noticed():
 def test_the_allocators_own_calls_into_libc_do_not_count():
     bound = bindings(("/x/prog", "/x/liba.so", "malloc"), ("/x/liba.so", "/x/libc.so.6", "calloc"))
     assert allocators.judge_bindings(bound, "/x/liba.so")[0]
+
+
+def test_variants_carry_their_settings(tmp_path):
+    library = tmp_path / "lib.so"
+    library.write_bytes(b"")
+    found = allocators.find(f"x={library}@A=1,B=two", tmp_path)
+    assert found.name == "x@A=1,B=two" and found.environment() == {"A": "1", "B": "two", "LD_PRELOAD": str(library)}
+    assert allocators.find("glibc@MALLOC_ARENA_MAX=1", tmp_path).environment() == {"MALLOC_ARENA_MAX": "1"}
+    with pytest.raises(allocators.AllocatorError, match="VAR=VALUE"):
+        allocators.find("glibc@nonsense", tmp_path)
 
 
 def test_find_names_what_is_absent(tmp_path):
@@ -85,10 +101,44 @@ def test_ratios_are_paired_by_block():
     def row(name, values):
         figure = {"samples": values}
         return {"trace": "p", "allocator": name, "status": "ok", "blocks": list(range(len(values))),
-                "elapsed_ns": figure, "peak_rss_kib": figure, "minor_faults": figure}
+                "elapsed_ns": figure, "cpu_ns": figure, "peak_rss_kib": figure, "minor_faults": figure}
     found = programs.ratios([row("a", [2, 20, 200, 2]), row("b", [1, 10, 100, 1])], "b", ["a"])
     assert found["elapsed_ns"]["a"].ratio == pytest.approx(2.0)
     assert found["elapsed_ns"]["a"].high == pytest.approx(2.0)
+
+
+def test_only_differences_beyond_the_control_are_starred(capsys):
+    def row(name, factor):
+        values = {"samples": [factor * value for value in (10, 10.1, 10.2, 10.1, 10, 10.05)], "median": factor * 10.05}
+        return {"trace": "p", "allocator": name, "status": "ok", "blocks": list(range(6)),
+                **{figure: values for figure in programs.FIGURES}}
+    rows = [row("glibc", 1), row("near", 1.05), row("far", 1.3), row(programs.CONTROL, 1.1)]
+    programs.print_table(rows, ["glibc", "near", "far", programs.CONTROL], "glibc")
+    said = capsys.readouterr().out
+    assert re.search(r"^p +\S+ +1\.050 +1\.300\* +1\.100 *$", said, re.M)
+    assert "glibc against itself is at worst 10.0 % apart (p)" in said
+    programs.print_table(rows[:3], ["glibc", "near", "far"], "glibc")
+    assert "1.050*" in capsys.readouterr().out
+    programs.print_table([rows[0], {**rows[1], "status": "wrong", "status_text": "x"}], ["glibc", "near"], "glibc")
+    assert "without near: p (wrong)" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not shutil.which("hyperfine") or not shutil.which("gawk") or not (OUT / "launcher").exists(),
+                    reason="hyperfine, gawk or the launcher is not there")
+def test_a_small_run_from_end_to_end(tmp_path, capsys):
+    """A real program under an allocator, a control, and a library that a program with its own malloc would not notice."""
+    status = programs.main(["--programs", "gawk", "--blocks", "4", "--scale", "0.02", "--out", str(OUT),
+                            "--allocs", f"glibc cellmalloc stranger={OUT}/broken/libstranger.so",
+                            "--results", str(tmp_path / "run")])
+    said = capsys.readouterr().out
+    assert status == 1
+    made = schema.read(tmp_path / "run")
+    rows = {row["allocator"]: row for row in made["rows"]}
+    assert rows["cellmalloc"]["identity"] == "proved" and rows["cellmalloc"]["blocks"] == [0, 1, 2, 3]
+    assert rows["stranger"]["status"] == "wrong" and "malloc came from" in rows["stranger"]["status_text"]
+    assert min(rows["glibc"]["peak_rss_kib"]["samples"]) > 500 and min(rows["glibc"]["minor_faults"]["samples"]) > 50
+    assert "without stranger: gawk (wrong)" in said
+    assert (tmp_path / "run" / "report.txt").read_text() in said
 
 
 def test_inputs_are_the_same_everywhere():

@@ -205,6 +205,47 @@ def test_advice_leaves_out_who_failed(tmp_path, capsys):
     assert "left out, because they failed on a trace: mimalloc" in said and "throughput: tcmalloc" in said
 
 
+def test_who_breaks_the_contract_is_marked_and_wins_nothing(tmp_path, capsys):
+    document = fixture.document(traces=SMALL)
+    trusted = write(tmp_path, document, "trusted.json")
+    assert "mimalloc" in verdict.winners(load.Run(document))[0].split(";")[0]
+    document["allocators"]["mimalloc"]["verified"] = False
+    path = write(tmp_path, document)
+    run = load.load(path)
+    assert not any("mimalloc" in line for line in verdict.winners(run))
+    assert report.main([str(path)]) == 0
+    page = (tmp_path / "report.md").read_text()
+    for heading in ("## Time, ns per operation", "## Peak RSS / peak live"):
+        table = page.split(heading)[1].split("\n## ")[0]
+        heads = [cell.strip() for cell in table.split("\n| trace |")[1].splitlines()[0].split("|")]
+        place = heads.index("mimalloc (FAILS VERIFY)") + 1
+        rows = [line.split("|") for line in table.splitlines() if line.startswith("| ") and "trace" not in line]
+        assert len(rows) == len(SMALL) and not any("**" in row[place + 1] for row in rows)
+        assert any("**" in cell for row in rows for cell in row)
+    assert "mimalloc (FAILS VERIFY)" in (tmp_path / "report.html").read_text()
+    assert "| mimalloc (FAILS VERIFY) |" in page.split("geometric", 1)[0] + page.split("Geometric means")[1].split("## ")[0]
+    capsys.readouterr()
+    assert advise.main([str(path), "--aim", "throughput"]) == 0
+    said = capsys.readouterr().out
+    assert "break malloc's contract: mimalloc" in said and "throughput: tcmalloc" in said
+    assert compare.main([str(trusted), str(path)]) == 1
+    assert "REGRESSION  every trace, mimalloc: breaks malloc's contract" in capsys.readouterr().out
+
+
+def test_memory_and_counters_in_detail(tmp_path):
+    document = fixture.document(traces=SMALL, allocators=["cellmalloc", "glibc"])
+    document["counters"] = {"cycles": "counted", "dtlb_misses": "missing: ENOENT (No such file or directory)"}
+    row = next(row for row in document["rows"] if (row["trace"], row["allocator"]) == ("gcc-cc1", "glibc"))
+    row.update(at_peak_live_ratio=1.234, time_average_ratio=1.5, external_fragmentation=0.164,
+               cycles_per_op=fixture.figure([70] * 8), rss_after_drain_kib=fixture.figure([321] * 8),
+               pass_end_rss_kib=[[100, 190, 200, 210, 220]] * 8)
+    assert report.main([str(write(tmp_path, document))]) == 0
+    page = (tmp_path / "report.md").read_text()
+    assert re.search(r"\| gcc-cc1 \| glibc \| [\d.]+ \| 1.23 \| 1.5 \|  \| 6.0 % \| 16 % \| 321 \| 10 \|", page)
+    assert "| gcc-cc1 | glibc | 70 |" in page.split("## Events per operation")[1]
+    assert "the kernel does not offer them: dtlb_misses (ENOENT" in page
+
+
 def test_winners_name_the_first_the_level_and_the_next(run):
     time, memory = verdict.winners(run)
     assert re.fullmatch(r"Least time per operation over all traces: (\w+).*; faster by [\d.-]+ % than the next, \w+\.", time)

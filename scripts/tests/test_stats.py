@@ -3,6 +3,7 @@ import math
 
 import numpy
 import pytest
+import scipy.stats
 
 from heaplay_report import stats
 
@@ -45,6 +46,25 @@ def test_interval_of_skewed_samples_covers():
 def test_equal_allocators_are_seldom_told_apart(count):
     claims = sum(stats.ratio(*paired(seed, count, 1.0, 0.03)).claimed != 0 for seed in range(100))
     assert claims <= 5
+
+
+def stopped(seed, true_ratio, noise, width=0.01, most=300):
+    """Samples of a run that plans its length after ten blocks, as heaplay replay --width does (measure/stopping.h)."""
+    first, second = paired(seed, most, true_ratio, noise)
+    pilot = stats.paired_logs({block: first[block] for block in range(10)}, second)
+    planned = math.ceil((scipy.stats.t.ppf(0.975, 9) / math.log1p(width)) ** 2 * pilot.var(ddof=1))
+    count = min(max(10, planned), most)
+    return {block: first[block] for block in range(count)}, second
+
+
+@pytest.mark.parametrize("noise", [0.003, 0.01, 0.03])
+def test_stopping_at_a_width_keeps_coverage(noise):
+    """The interval covers, reaches about the width, and equal allocators stay equal."""
+    found = [stats.ratio(*stopped(seed, 0.93, noise)) for seed in range(200)]
+    assert sum(one.low <= 0.93 <= one.high for one in found) > 180
+    if noise < 0.03:
+        assert sum(one.high / one.low < 1.01 ** 2 * 1.005 for one in found) > 180
+    assert sum(stats.ratio(*stopped(seed, 1.0, noise)).claimed != 0 for seed in range(200)) <= 10
 
 
 def test_a_clear_difference_is_claimed_with_its_sign():
