@@ -44,7 +44,8 @@ ALLOCATOR = {
     "space": {"heap", "index", "mapped", "bins", "fit", "pool", "chunk", "sizeclass", "segment", "os"},
     "mapped": {"heap", "index", "sizeclass", "os"},            # the heap's blocks outside of its range
     "depot": {"heap", "tcache", "freed"},               # between thread caches; knows the sizes that their bins hold
-    "tcache": {"heap", "depot", "chunk", "sizeclass", "lock", "os", "freed"},
+    "tcache": {"heap", "depot", "chunk", "sizeclass", "os", "freed"},
+    "tcache_life": {"tcache", "heap", "depot", "lock", "os", "sizeclass"},          # a cache from a thread's first call to its end
     "check": {"tcache", "heap", "quarantine", "harden", "walk", "os"},
     "text": {"os"},
     "walk": {"heap", "sizeclass", "harden"},

@@ -46,33 +46,10 @@ bool cell_heap_init(struct cell_heap *heap, size_t reserve)
     return true;
 }
 
-/* ---- deferred coalescing ------------------------------------------------------------------------------------------ */
-
-/* Lock held. */
-static void coalesce_deferred(struct cell_heap *heap)
-{
-    for (size_t i = 0; heap->deferred.held != 0; i++) {
-        struct cell_chunk *c = cell_deferred_take_at(&heap->deferred, i);
-        if (c != NULL)
-            cell_space_release(heap, c, cell_chunk_size(c));
-    }
-}
-
-/* Best fit among what has coalesced; when nothing fits, what waits coalesces first. Lock held. */
-static struct cell_chunk *find_free(struct cell_heap *heap, size_t size, size_t alignment)
-{
-    struct cell_chunk *c = cell_space_find(heap, size, alignment);
-
-    if (c != NULL || heap->deferred.held == 0)
-        return c;
-    coalesce_deferred(heap);
-    return cell_space_find(heap, size, alignment);
-}
-
 void cell_heap_coalesce(struct cell_heap *heap)
 {
     cell_lock_acquire(&heap->lock);
-    coalesce_deferred(heap);
+    cell_space_coalesce(heap);
     cell_lock_release(&heap->lock);
 }
 
@@ -86,7 +63,7 @@ static bool add_pools(struct cell_heap *heap, unsigned pool_class)
 
     run = run < POOL_RUN_MAX ? run : POOL_RUN_MAX;
     run = cell_option.batch == 1 ? 1 : run;
-    find_free(heap, run * CELL_PAGE, CELL_PAGE);
+    cell_space_find_coalesced(heap, run * CELL_PAGE, CELL_PAGE);
     struct cell_chunk *c = cell_space_take(heap, run * CELL_PAGE, CELL_PAGE, CELL_GROW, &zero);
     if (c == NULL && run > 1)
         c = cell_space_take(heap, (run = 1) * CELL_PAGE, CELL_PAGE, CELL_GROW, &zero);
@@ -168,7 +145,7 @@ static size_t take_chunks(struct cell_heap *heap, size_t size, size_t wanted, en
     cell_lock_acquire(&heap->lock);
     while (taken < wanted) {
         struct cell_zero_run zero;
-        struct cell_chunk *place = find_free(heap, size, CELL_ALIGN);
+        struct cell_chunk *place = cell_space_find_coalesced(heap, size, CELL_ALIGN);
         size_t count = run_length(heap, place, size, wanted - taken);
         struct cell_chunk *run = place != NULL
             ? cell_space_take_from(heap, place, count * size, CELL_ALIGN, &zero)
@@ -209,7 +186,7 @@ static struct cell_chunk *take_waiting(struct cell_heap *heap, size_t size)
         return NULL;
     struct cell_chunk *c = size < CELL_FIT_MIN ? cell_deferred_take(&heap->deferred, size) : NULL;
     if (c == NULL)
-        coalesce_deferred(heap);
+        cell_space_coalesce(heap);
     return c;
 }
 
@@ -236,7 +213,7 @@ static void *alloc_chunk(struct cell_heap *heap, size_t request, size_t alignmen
     if (alignment == CELL_ALIGN)
         c = take_waiting(heap, size);
     else
-        coalesce_deferred(heap);
+        cell_space_coalesce(heap);
     if (c != NULL)
         *zero = (struct cell_zero_run){ NULL, NULL };
     else
@@ -321,7 +298,7 @@ void cell_heap_give_chunk(struct cell_heap *heap, void *block, size_t size)
     if (size < CELL_FIT_MIN && cell_option.defer != 0) {
         CELL_CHECK(cell_chunk_next(c) == heap->top || cell_chunk_is_sealed(cell_chunk_next(c)), CELL_FATAL_HEADER);
         if (cell_deferred_is_full(&heap->deferred))
-            coalesce_deferred(heap);
+            cell_space_coalesce(heap);
         cell_deferred_put(&heap->deferred, c, size);
     } else {
         cell_space_release(heap, c, size);
@@ -381,7 +358,7 @@ static void *resize_chunk(struct cell_heap *heap, struct cell_chunk *c, size_t r
     if (size > have) {
         done = cell_space_extend(heap, c, size);
         if (!done && heap->deferred.held != 0) {        /* what waits may lie right behind */
-            coalesce_deferred(heap);
+            cell_space_coalesce(heap);
             done = cell_space_extend(heap, c, size);
         }
     }
@@ -419,7 +396,7 @@ bool cell_heap_trim(struct cell_heap *heap, size_t keep)
 
     cell_lock_acquire(&heap->lock);
     uint64_t before = heap->counts.purged_bytes;
-    coalesce_deferred(heap);
+    cell_space_coalesce(heap);
     for (unsigned pool_class = 1; pool_class <= CELL_POOL_CLASSES; pool_class++)
         for (size_t page; cell_pool_find_empty(&heap->pools, pool_class, &page);)
             remove_pool(heap, page);

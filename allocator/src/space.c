@@ -266,6 +266,25 @@ void cell_space_release(struct cell_heap *heap, struct cell_chunk *c, size_t siz
     cell_index_purge_if_much(heap);
 }
 
+void cell_space_coalesce(struct cell_heap *heap)
+{
+    for (size_t i = 0; heap->deferred.held != 0; i++) {
+        struct cell_chunk *c = cell_deferred_take_at(&heap->deferred, i);
+        if (c != NULL)
+            cell_space_release(heap, c, cell_chunk_size(c));
+    }
+}
+
+struct cell_chunk *cell_space_find_coalesced(struct cell_heap *heap, size_t size, size_t alignment)
+{
+    struct cell_chunk *c = cell_space_find(heap, size, alignment);
+
+    if (c != NULL || heap->deferred.held == 0)
+        return c;
+    cell_space_coalesce(heap);
+    return cell_space_find(heap, size, alignment);
+}
+
 /* ---- resizing in place --------------------------------------------------------------------------------------- */
 
 /* Splits the tail off a chunk in use. */

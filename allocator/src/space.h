@@ -11,6 +11,8 @@ enum cell_growth { CELL_GROW, CELL_STAY };
 
 /* Best fit: the smallest free chunk that holds `size` bytes at the alignment; NULL: only the top can. */
 struct cell_chunk *cell_space_find(const struct cell_heap *heap, size_t size, size_t alignment);
+/* The same; when nothing fits, the chunks whose coalescing was deferred coalesce first. */
+struct cell_chunk *cell_space_find_coalesced(struct cell_heap *heap, size_t size, size_t alignment);
 /* A chunk in use of `size` bytes or a little more, at the place that cell_space_find() gave. `zero` receives the bytes known
  * to be zero. NULL: no memory. */
 struct cell_chunk *cell_space_take_from(struct cell_heap *heap, struct cell_chunk *place, size_t size, size_t alignment,
@@ -23,6 +25,8 @@ struct cell_chunk *cell_space_take(struct cell_heap *heap, size_t size, size_t a
                                    struct cell_zero_run *zero);
 /* Gives a chunk in use back: marks it free, merges the previous, merges the next, inserts the whole. */
 void cell_space_release(struct cell_heap *heap, struct cell_chunk *c, size_t size);
+/* The same for all whose coalescing was deferred. */
+void cell_space_coalesce(struct cell_heap *heap);
 
 /* Splits the tail off a chunk in use, which keeps `size` bytes. */
 void cell_space_cut(struct cell_heap *heap, struct cell_chunk *c, size_t size);

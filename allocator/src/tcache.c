@@ -1,8 +1,5 @@
 #include "tcache.h"
 
-#include <pthread.h>
-#include <string.h>
-
 #include "depot.h"
 #include "os.h"
 
@@ -15,135 +12,6 @@
 #define CELLS_AT_FIRST    8u                /* a page holds them anyway */
 #define CHUNKS_AT_FIRST   1u
 #define VICTIMS_TRIED     8u
-#define CACHES_AT_ONCE    ((size_t)65536)   /* bytes mapped at a time for caches of further threads */
-
-static struct cell_tcache cache_none = { .state = CELL_TCACHE_NONE };
-static struct cell_tcache cache_exited = { .state = CELL_TCACHE_EXITED };
-static struct cell_tcache cache_main;
-
-size_t cell_tcache_class_limit_now;
-__thread struct cell_tcache *cell_tcache_mine __attribute__((tls_model("initial-exec"))) = &cache_none;
-
-/* Caches that no thread uses, and the part of a mapping from which none has been made yet. */
-static struct {
-    struct cell_lock lock;
-    bool main_taken, key_made, environment_read;
-    pthread_key_t key;
-    struct cell_tcache *unused;
-    char *next, *end;
-    size_t mapped_bytes;
-    size_t caches;                  /* in use */
-} registry;
-
-/* ---- a cache's life --------------------------------------------------------------------------------------------- */
-
-static void flush_bin(struct cell_bin *bin, size_t keep);
-
-static void flush_all(struct cell_tcache *cache)
-{
-    for (size_t i = 1; i < CELL_TCACHE_BINS; i++)
-        flush_bin(&cache->slot[i].bin, 0);
-}
-
-/* At the end of a thread. What it frees from here on goes straight to the heap. */
-static void retire(void *argument)
-{
-    struct cell_tcache *cache = argument;
-
-    cell_tcache_mine = &cache_exited;
-    flush_all(cache);
-    memset(cache, 0, sizeof *cache);
-    cell_lock_acquire(&registry.lock);
-    cache->next = registry.unused;
-    registry.unused = cache;
-    __atomic_store_n(&registry.caches, registry.caches - 1, __ATOMIC_RELAXED);
-    cell_lock_release(&registry.lock);
-}
-
-/* Lock held. NULL: no memory. */
-static struct cell_tcache *new_cache(void)
-{
-    struct cell_tcache *cache = registry.unused;
-
-    if (!registry.main_taken) {
-        registry.main_taken = true;
-        return &cache_main;
-    }
-    if (cache != NULL) {
-        registry.unused = cache->next;
-        return cache;
-    }
-    if ((size_t)(registry.end - registry.next) < sizeof *cache) {
-        char *start = cell_os_map(CACHES_AT_ONCE);
-        if (start == NULL)
-            return NULL;
-        registry.next = start;
-        registry.end = start + CACHES_AT_ONCE;
-        __atomic_store_n(&registry.mapped_bytes, registry.mapped_bytes + CACHES_AT_ONCE, __ATOMIC_RELAXED);
-    }
-    cache = (struct cell_tcache *)registry.next;
-    registry.next += sizeof *cache;
-    return cache;
-}
-
-/* What threads would meet at the heap's lock for, their caches keep. */
-static void start_sharing(void)
-{
-    size_t limit = cell_option.cache_limit_threads, by_size = CELL_TCACHE_SIZE_MAX - CELL_WORD;
-
-    if (cell_tcache_limit() < limit)
-        __atomic_store_n(&cell_option.cache_limit, limit < by_size ? limit : by_size, __ATOMIC_RELAXED);
-    if (limit > by_size)
-        __atomic_store_n(&cell_tcache_class_limit_now, cell_size_of_class(cell_size_class(limit + CELL_WORD)), __ATOMIC_RELAXED);
-}
-
-/* The first call of all sets the heap up; a thread's first gives it a cache. False: no memory. */
-static bool start(void)
-{
-    cell_lock_acquire(&registry.lock);
-    if (!registry.environment_read)
-        registry.environment_read = cell_tunables_load();
-    if (!cell_heap_is_ready(&cell_heap_main) && !cell_heap_init(&cell_heap_main, 0)) {
-        cell_lock_release(&registry.lock);
-        return false;
-    }
-    bool first = !registry.main_taken && cell_os_single_threaded();     /* else it may end before the process */
-    if (!first && cell_option.cache_limit != 0)
-        start_sharing();
-    struct cell_tcache *cache = cell_option.cache_bytes == 0 ? &cache_exited : new_cache();
-    if (cache != &cache_exited && cache != NULL)
-        __atomic_store_n(&registry.caches, registry.caches + 1, __ATOMIC_RELAXED);
-    if (!registry.key_made && !first)
-        registry.key_made = pthread_key_create(&registry.key, retire) == 0;
-    cell_lock_release(&registry.lock);
-
-    if (cache == NULL)
-        cache = &cache_exited;
-    cell_tcache_mine = cache;
-    if (cache == &cache_exited)
-        return true;
-    cache->next = NULL;
-    cache->state = CELL_TCACHE_LIVE;
-    if (!first && pthread_setspecific(registry.key, cache) != 0)
-        retire(cache);
-    return true;
-}
-
-bool cell_tcache_start(void)
-{
-    return cell_tcache_mine->state != CELL_TCACHE_NONE || start();
-}
-
-void cell_tcache_retire(void)
-{
-    struct cell_tcache *cache = cell_tcache_mine;
-
-    if (cache->state != CELL_TCACHE_LIVE)
-        return;
-    if (registry.key_made)
-        pthread_setspecific(registry.key, NULL);
-    retire(cache);
-}
 
 /* ---- filling and emptying bins ----------------------------------------------------------------------------------- */
 
@@ -183,6 +51,12 @@ static void flush_bin(struct cell_bin *bin, size_t keep)
 {
     if (held(bin) > keep)
         cell_heap_free_stack(&cell_heap_main, split_off(bin, keep));
+}
+
+void cell_tcache_empty(struct cell_tcache *cache)
+{
+    for (size_t i = 1; i < CELL_TCACHE_BINS; i++)
+        flush_bin(&cache->slot[i].bin, 0);
 }
 
 /* Bytes of a block in the bin of `row`, at least. */
@@ -250,7 +124,7 @@ static bool consolidate(struct cell_tcache *cache, size_t size)
 void cell_tcache_flush(void)
 {
     if (cell_tcache_mine->state == CELL_TCACHE_LIVE)
-        flush_all(cell_tcache_mine);
+        cell_tcache_empty(cell_tcache_mine);
     for (size_t row = 1; row < CELL_TCACHE_BINS; row++)
         drain_depot(row);
     cell_heap_coalesce(&cell_heap_main);
@@ -261,7 +135,7 @@ static size_t budget(void)
 {
     size_t resident = cell_segment_resident(&cell_heap_main.segment) << CELL_PAGE_SHIFT;
     bool single = cell_os_single_threaded();
-    size_t threads = __atomic_load_n(&registry.caches, __ATOMIC_RELAXED);
+    size_t threads = cell_tcache_count();
     size_t share = single ? resident / cell_option.cache_share : resident / (cell_option.cache_share_threads * threads);
     size_t minimum = single ? BUDGET_MIN
                             : max_size(BUDGET_THREAD_MIN, min_size(BUDGET_THREAD_MAX, BUDGET_THREADS / (threads + 1)));
@@ -437,11 +311,6 @@ size_t cell_tcache_bytes(const struct cell_tcache *cache)
     return bytes;
 }
 
-size_t cell_tcache_metadata_bytes(void)
-{
-    return sizeof cache_main + __atomic_load_n(&registry.mapped_bytes, __ATOMIC_RELAXED);
-}
-
 /* T1 */
 static bool may_hold(size_t row, size_t size)
 {
@@ -467,22 +336,4 @@ bool cell_tcache_is_valid(const struct cell_tcache *cache)
         capacity += bin->limit * size_of_row(row);
     }
     return capacity == cache->capacity;                                 /* T3 */
-}
-
-void cell_tcache_lock(void)
-{
-    cell_lock_acquire(&registry.lock);
-    cell_depot_lock();
-}
-
-void cell_tcache_unlock(void)
-{
-    cell_depot_unlock();
-    cell_lock_release(&registry.lock);
-}
-
-void cell_tcache_reset_lock(void)
-{
-    cell_depot_reset_lock();
-    cell_lock_reset(&registry.lock);
 }

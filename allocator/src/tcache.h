@@ -125,6 +125,8 @@ __attribute__((always_inline)) static inline void *cell_tcache_alloc(size_t requ
 bool cell_tcache_start(void);
 /* Gives the calling thread's cache up for good: every call of it takes the slow path from here on. */
 void cell_tcache_retire(void);
+/* Threads that have a cache. */
+size_t cell_tcache_count(void);
 
 /* When the bin is empty or full, or the request is not for a cache. NULL: no memory. */
 void *cell_tcache_alloc_slow(size_t request);
@@ -134,6 +136,8 @@ void *cell_tcache_alloc_aligned(size_t request, size_t alignment);
 /* `row` is the bin's: the block's size in CELL_ALIGN, or cell_tcache_row_of_class(). */
 void  cell_tcache_free_slow(struct cell_tcache *cache, size_t row, void *block);
 
+/* Gives all that the cache holds back to the heap. */
+void  cell_tcache_empty(struct cell_tcache *cache);
 /* Gives all that the calling thread's cache and the depot hold back to the heap. */
 void  cell_tcache_flush(void);
 size_t cell_tcache_bytes(const struct cell_tcache *cache);

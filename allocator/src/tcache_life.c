@@ -1,0 +1,155 @@
+#include "tcache.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "depot.h"
+#include "os.h"
+
+#define CACHES_AT_ONCE ((size_t)65536)   /* bytes mapped at a time for caches of further threads */
+
+static struct cell_tcache cache_none = { .state = CELL_TCACHE_NONE };
+static struct cell_tcache cache_exited = { .state = CELL_TCACHE_EXITED };
+static struct cell_tcache cache_main;
+
+size_t cell_tcache_class_limit_now;
+__thread struct cell_tcache *cell_tcache_mine __attribute__((tls_model("initial-exec"))) = &cache_none;
+
+/* Caches that no thread uses, and the part of a mapping from which none has been made yet. */
+static struct {
+    struct cell_lock lock;
+    bool main_taken, key_made, environment_read;
+    pthread_key_t key;
+    struct cell_tcache *unused;
+    char *next, *end;
+    size_t mapped_bytes;
+    size_t caches;                  /* in use */
+} registry;
+
+/* At the end of a thread. What it frees from here on goes straight to the heap. */
+static void retire(void *argument)
+{
+    struct cell_tcache *cache = argument;
+
+    cell_tcache_mine = &cache_exited;
+    cell_tcache_empty(cache);
+    memset(cache, 0, sizeof *cache);
+    cell_lock_acquire(&registry.lock);
+    cache->next = registry.unused;
+    registry.unused = cache;
+    __atomic_store_n(&registry.caches, registry.caches - 1, __ATOMIC_RELAXED);
+    cell_lock_release(&registry.lock);
+}
+
+/* Lock held. NULL: no memory. */
+static struct cell_tcache *new_cache(void)
+{
+    struct cell_tcache *cache = registry.unused;
+
+    if (!registry.main_taken) {
+        registry.main_taken = true;
+        return &cache_main;
+    }
+    if (cache != NULL) {
+        registry.unused = cache->next;
+        return cache;
+    }
+    if ((size_t)(registry.end - registry.next) < sizeof *cache) {
+        char *start = cell_os_map(CACHES_AT_ONCE);
+        if (start == NULL)
+            return NULL;
+        registry.next = start;
+        registry.end = start + CACHES_AT_ONCE;
+        __atomic_store_n(&registry.mapped_bytes, registry.mapped_bytes + CACHES_AT_ONCE, __ATOMIC_RELAXED);
+    }
+    cache = (struct cell_tcache *)registry.next;
+    registry.next += sizeof *cache;
+    return cache;
+}
+
+/* What threads would meet at the heap's lock for, their caches keep. */
+static void start_sharing(void)
+{
+    size_t limit = cell_option.cache_limit_threads, by_size = CELL_TCACHE_SIZE_MAX - CELL_WORD;
+
+    if (cell_tcache_limit() < limit)
+        __atomic_store_n(&cell_option.cache_limit, limit < by_size ? limit : by_size, __ATOMIC_RELAXED);
+    if (limit > by_size)
+        __atomic_store_n(&cell_tcache_class_limit_now, cell_size_of_class(cell_size_class(limit + CELL_WORD)), __ATOMIC_RELAXED);
+}
+
+/* The first call of all sets the heap up; a thread's first gives it a cache. False: no memory. */
+static bool start(void)
+{
+    cell_lock_acquire(&registry.lock);
+    if (!registry.environment_read)
+        registry.environment_read = cell_tunables_load();
+    if (!cell_heap_is_ready(&cell_heap_main) && !cell_heap_init(&cell_heap_main, 0)) {
+        cell_lock_release(&registry.lock);
+        return false;
+    }
+    bool first = !registry.main_taken && cell_os_single_threaded();     /* else it may end before the process */
+    if (!first && cell_option.cache_limit != 0)
+        start_sharing();
+    struct cell_tcache *cache = cell_option.cache_bytes == 0 ? &cache_exited : new_cache();
+    if (cache != &cache_exited && cache != NULL)
+        __atomic_store_n(&registry.caches, registry.caches + 1, __ATOMIC_RELAXED);
+    if (!registry.key_made && !first)
+        registry.key_made = pthread_key_create(&registry.key, retire) == 0;
+    cell_lock_release(&registry.lock);
+
+    if (cache == NULL)
+        cache = &cache_exited;
+    cell_tcache_mine = cache;
+    if (cache == &cache_exited)
+        return true;
+    cache->next = NULL;
+    cache->state = CELL_TCACHE_LIVE;
+    if (!first && pthread_setspecific(registry.key, cache) != 0)
+        retire(cache);
+    return true;
+}
+
+bool cell_tcache_start(void)
+{
+    return cell_tcache_mine->state != CELL_TCACHE_NONE || start();
+}
+
+void cell_tcache_retire(void)
+{
+    struct cell_tcache *cache = cell_tcache_mine;
+
+    if (cache->state != CELL_TCACHE_LIVE)
+        return;
+    if (registry.key_made)
+        pthread_setspecific(registry.key, NULL);
+    retire(cache);
+}
+
+size_t cell_tcache_count(void)
+{
+    return __atomic_load_n(&registry.caches, __ATOMIC_RELAXED);
+}
+
+size_t cell_tcache_metadata_bytes(void)
+{
+    return sizeof cache_main + __atomic_load_n(&registry.mapped_bytes, __ATOMIC_RELAXED);
+}
+
+void cell_tcache_lock(void)
+{
+    cell_lock_acquire(&registry.lock);
+    cell_depot_lock();
+}
+
+void cell_tcache_unlock(void)
+{
+    cell_depot_unlock();
+    cell_lock_release(&registry.lock);
+}
+
+void cell_tcache_reset_lock(void)
+{
+    cell_depot_reset_lock();
+    cell_lock_reset(&registry.lock);
+}
