@@ -45,7 +45,7 @@ ALLOCATOR = {
     "mapped": {"heap", "index", "sizeclass", "os"},            # the heap's blocks outside of its range
     "depot": {"heap", "tcache", "freed"},               # between thread caches; knows the sizes that their bins hold
     "tcache": {"heap", "depot", "chunk", "sizeclass", "os", "freed"},
-    "tcache_life": {"tcache", "heap", "depot", "lock", "os", "sizeclass"},          # a cache from a thread's first call to its end
+    "tcache_life": {"tcache", "heap", "depot", "lock", "os", "sizeclass"},      # a cache from first call to last
     "check": {"tcache", "heap", "quarantine", "harden", "walk", "os"},
     "text": {"os"},
     "walk": {"heap", "sizeclass", "harden"},
