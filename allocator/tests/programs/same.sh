@@ -49,7 +49,7 @@ unloaded() { # PROGRAM...
 }
 
 installed() { # NAME PROGRAM: or the check is skipped
-    command -v "$2" >/dev/null && return
+    type -P "$2" >/dev/null && return        # not a function of that name
     skip "$1" "$2 is not installed"
     return 1
 }

@@ -55,7 +55,7 @@ nginx() { # two workers that compress what 8 clients fetch
     echo "status $?"
     grep -E 'alert|emerg|crit' web/error.log
 }
-nginx=$(command -v nginx || echo /usr/sbin/nginx)
+nginx=$(type -P nginx || echo /usr/sbin/nginx)
 server_same "nginx" "$nginx" nginx
 
 dbus() { # a message bus of our own, and systemd's busctl asking it
@@ -98,7 +98,7 @@ postgres() {
     wait "$server"
     echo "status $?"
 }
-initdb=$(command -v initdb || ls /usr/lib/postgresql/*/bin/initdb /usr/pgsql-*/bin/initdb 2>/dev/null | sort -V | tail -n 1)
+initdb=$(type -P initdb || ls /usr/lib/postgresql/*/bin/initdb /usr/pgsql-*/bin/initdb 2>/dev/null | sort -V | tail -n 1)
 bin=$(dirname "${initdb:-.}")
 server_same "postgres: initdb, pgbench, queries" "${initdb:-initdb}" postgres
 
@@ -117,6 +117,6 @@ mariadb() {
     wait "$server"
     echo "status $?"
 }
-mariadbd=$(command -v mariadbd || echo /usr/sbin/mariadbd)
+mariadbd=$(type -P mariadbd || echo /usr/sbin/mariadbd)
 long "mariadb" && server_same "mariadb" "$mariadbd" mariadb
 tap_end
