@@ -36,13 +36,14 @@ ALLOCATOR = {
     "deferred": {"bins", "chunk", "freed"},             # chunks in use that wait to coalesce
     "pool": {"chunk", "sizeclass", "segment", "freed"},          # its descriptors are the segment's page table
     "segment": {"os", "chunk"},
-    "heap": {"pool", "bins", "fit", "deferred", "chunk", "sizeclass", "segment", "lock", "os", "check", "mapped", "freed",
+    "heap": {"pool", "bins", "fit", "deferred", "mapcache", "chunk", "sizeclass", "segment", "lock", "os", "check", "mapped", "freed",
              "index", "space"},
     "harden": {"heap", "mapped", "quarantine", "sizeclass", "tcache", "os"},    # around the heap, for api and walk
     "quarantine": {"heap", "os"},
     "index": {"heap", "bins", "fit", "chunk", "segment", "os"},       # heap's free chunks
     "space": {"heap", "index", "mapped", "bins", "fit", "pool", "chunk", "sizeclass", "segment", "os"},
-    "mapped": {"heap", "index", "sizeclass", "os"},            # the heap's blocks outside of its range
+    "mapcache": set(),                                  # extents only
+    "mapped": {"heap", "index", "sizeclass", "os", "mapcache"},            # the heap's blocks outside of its range
     "depot": {"heap", "tcache", "freed"},               # between thread caches; knows the sizes that their bins hold
     "tcache": {"heap", "depot", "chunk", "sizeclass", "os", "freed"},
     "tcache_life": {"tcache", "heap", "depot", "lock", "os", "sizeclass"},      # a cache from first call to last

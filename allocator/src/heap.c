@@ -392,7 +392,7 @@ void *cell_heap_resize(struct cell_heap *heap, void *block, size_t request)
 
 bool cell_heap_trim(struct cell_heap *heap, size_t keep)
 {
-    struct cell_map_cache dropped;
+    struct cell_extents dropped;
 
     cell_lock_acquire(&heap->lock);
     uint64_t before = heap->counts.purged_bytes;
@@ -403,9 +403,9 @@ bool cell_heap_trim(struct cell_heap *heap, size_t keep)
     cell_index_purge_down_to(heap, heap->top_dirty);
     cell_index_purge_top(heap, keep);
     bool any = heap->counts.purged_bytes != before;
-    dropped = cell_mapped_empty_cache(heap);
+    any |= heap->map_cache.held != 0;
+    dropped = cell_mapcache_empty(&heap->map_cache);
     cell_lock_release(&heap->lock);
-    any |= dropped.bytes != 0;
     cell_mapped_unmap_all(&dropped);
     return any;
 }

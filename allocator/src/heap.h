@@ -15,6 +15,7 @@
 #include "deferred.h"
 #include "fit.h"
 #include "lock.h"
+#include "mapcache.h"
 #include "pool.h"
 #include "segment.h"
 
@@ -28,22 +29,7 @@ struct cell_mapped {
     struct cell_chunk chunk;
 };
 
-/* A mapping, or what is left of one. */
-struct cell_extent {
-    char *start;
-    size_t size;
-};
-
 #define CELL_MAPPED_PREFIX  (offsetof(struct cell_mapped, chunk) + CELL_CHUNK_USER)
-#define CELL_MAP_CACHE      8
-
-/* Freed mappings kept for reuse. */
-struct cell_map_cache {
-    struct { char *start; size_t size; } entry[CELL_MAP_CACHE];
-    size_t bytes;
-    size_t last_freed;              /* bytes of the mapping given back last */
-    unsigned churn;                 /* how often a mapping was asked for soon after one like it had been given back */
-};
 
 /* Bytes that the top never gives away: the word that the last chunk borrows. */
 #define CELL_TOP_KEEP  CELL_ALIGN
@@ -73,7 +59,7 @@ struct cell_heap {
     struct cell_link mapped;
     size_t mapped_bytes, mapped_count, mapped_peak;
     size_t map_threshold;           /* follows blocks that come and go; read without the lock (relaxed) */
-    struct cell_map_cache map_cache;
+    struct cell_mapcache map_cache;
     struct cell_heap_counts counts;
 };
 

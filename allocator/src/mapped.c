@@ -49,71 +49,10 @@ static void follow_threshold(struct cell_heap *heap, size_t size)
         __atomic_store_n(&heap->map_threshold, size + 1, __ATOMIC_RELAXED);
 }
 
-/* A kept mapping of about the size, or start == NULL. Lock held. */
-static char *take_from_cache(struct cell_heap *heap, size_t size, size_t *found)
+void cell_mapped_unmap_all(const struct cell_extents *extents)
 {
-    struct cell_map_cache *cache = &heap->map_cache;
-
-    for (size_t i = 0; i < CELL_MAP_CACHE; i++) {
-        char *start = cache->entry[i].start;
-        if (start == NULL || cache->entry[i].size < size || cache->entry[i].size - size > size / 4)
-            continue;
-        *found = cache->entry[i].size;
-        cache->bytes -= *found;
-        cache->entry[i].start = NULL;
-        heap->counts.map_reuses++;
-        return start;
-    }
-    return NULL;
-}
-
-/* True when the mapping was kept. The first of its kind is always given back: only a size that keeps coming back is
- * worth the memory. Lock held. */
-static bool keep_in_cache(struct cell_heap *heap, char *start, size_t size)
-{
-    struct cell_map_cache *cache = &heap->map_cache;
-    size_t in_use = (heap->segment.resident << CELL_PAGE_SHIFT) + heap->mapped_bytes + size;
-    size_t bound = cell_option.map_cache_share == 0 ? 0 : in_use / cell_option.map_cache_share;
-
-    cache->last_freed = size;
-    if (bound == 0 || cache->churn < 2 || (cache->bytes + size > bound && cache->bytes != 0))
-        return false;
-    for (size_t i = 0; i < CELL_MAP_CACHE; i++) {
-        if (cache->entry[i].start != NULL)
-            continue;
-        cache->entry[i].start = start;
-        cache->entry[i].size = size;
-        cache->bytes += size;
-        return true;
-    }
-    return false;
-}
-
-static void count_churn(struct cell_map_cache *cache, size_t size)
-{
-    if (cache->last_freed >= size && cache->last_freed - size <= size / 4) {
-        cache->churn += cache->churn < 8;
-        cache->last_freed = 0;
-    } else if (cache->churn > 0) {
-        cache->churn--;
-    }
-}
-
-struct cell_map_cache cell_mapped_empty_cache(struct cell_heap *heap)
-{
-    struct cell_map_cache taken = heap->map_cache;
-
-    for (size_t i = 0; i < CELL_MAP_CACHE; i++)
-        heap->map_cache.entry[i].start = NULL;
-    heap->map_cache.bytes = 0;
-    return taken;
-}
-
-void cell_mapped_unmap_all(const struct cell_map_cache *cache)
-{
-    for (size_t i = 0; i < CELL_MAP_CACHE; i++)
-        if (cache->entry[i].start != NULL)
-            cell_os_unmap(cache->entry[i].start, cache->entry[i].size);
+    for (unsigned i = 0; i < extents->count; i++)
+        cell_os_unmap(extents->extent[i].start, extents->extent[i].size);
 }
 
 /* Gives the parts of a mapping back that an aligned block does not need. */
@@ -200,58 +139,81 @@ static void write_header(struct cell_mapped *m, char *start, size_t size, char *
     cell_chunk_set(&m->chunk, (size_t)(start + size - (char *)&m->chunk), CELL_INUSE | CELL_MAPPED);
 }
 
-/* Whether `size` more bytes may be mapped. Takes a kept mapping if one fits; if not, what lies unused goes before a new
- * peak is set. */
-static bool admit(struct cell_heap *heap, size_t size, bool reusable, char **start, size_t *found)
+/* Whether `size` bytes may be mapped, and what is kept that can serve them. What lies unused goes before a new peak is set. */
+static bool admit(struct cell_heap *heap, size_t size, bool reusable, struct cell_extent *kept)
 {
-    struct cell_map_cache dropped = { .bytes = 0 };
+    struct cell_extents dropped = { .count = 0 };
+    struct cell_extent rest = { NULL, 0 };
 
+    *kept = rest;
     cell_lock_acquire(&heap->lock);
-    count_churn(&heap->map_cache, size);
-    *start = reusable ? take_from_cache(heap, size, found) : NULL;
-    if (*start == NULL && cell_heap_footprint(heap) + size > heap->footprint_peak) {
-        dropped = cell_mapped_empty_cache(heap);
+    if (reusable)
+        *kept = cell_mapcache_take(&heap->map_cache, size, &rest);
+    if (cell_heap_footprint(heap) + size > heap->footprint_peak) {
+        dropped = cell_mapcache_empty(&heap->map_cache);
         cell_index_purge_before_growth(heap, size, 0);
     }
     bool admitted = heap->mapped_count < cell_option.mmap_max && cell_heap_may_take(heap, size);
+    heap->counts.unmaps += dropped.count;
     cell_lock_release(&heap->lock);
-    if (dropped.bytes != 0)
-        cell_mapped_unmap_all(&dropped);
+    cell_mapped_unmap_all(&dropped);
+    if (rest.start != NULL)
+        cell_os_unmap(rest.start, rest.size);
+    if (!admitted && kept->start != NULL)
+        cell_os_unmap(kept->start, kept->size);
     return admitted;
+}
+
+/* A mapping of `size` bytes or a little more; `*used` of them may hold anything, the rest is zero. start == NULL: no memory. */
+static struct cell_extent obtain(struct cell_extent kept, size_t size, size_t *used)
+{
+    char *start = NULL;
+
+    *used = kept.size;
+    if (kept.start != NULL && kept.size >= size)
+        return kept;
+    if (kept.start != NULL) {
+        start = cell_os_remap(kept.start, kept.size, size, true);
+        if (start == NULL)
+            cell_os_unmap(kept.start, kept.size);
+    }
+    if (start == NULL) {
+        start = cell_os_map(size);
+        *used = 0;
+    }
+    return (struct cell_extent){ start, size };
 }
 
 void *cell_mapped_alloc(struct cell_heap *heap, size_t request, size_t alignment, struct cell_zero_run *zero)
 {
-    size_t slack = alignment > CELL_ALIGN ? alignment : 0, size, found = 0;
-    char *start;
+    size_t slack = alignment > CELL_ALIGN ? alignment : 0, size, used;
+    struct cell_extent mapping;
 
     request = request != 0 ? request : 1;       /* else an aligned block could begin where its mapping ends */
     if (__builtin_add_overflow(request, CELL_MAPPED_PREFIX + cell_os_page_size(), &size) ||
         __builtin_add_overflow(size, slack, &size) || size > CELL_REQUEST_MAX)
         return NULL;
     size = round_to_page(request + CELL_MAPPED_PREFIX + slack);
-    if (!admit(heap, size, slack == 0, &start, &found))
+    if (!admit(heap, size, slack == 0, &mapping))
+        return NULL;
+    mapping = obtain(mapping, size, &used);
+    if (mapping.start == NULL)
         return NULL;
 
-    bool fresh = start == NULL;
-    if (fresh) {
-        found = size;
-        start = cell_os_map(size);
-        if (start == NULL)
-            return NULL;
-    }
-    char *block = aligned_block(start, alignment);
+    char *block = aligned_block(mapping.start, alignment);
     if (slack >= cell_os_page_size())
-        trim_mapping(&start, &found, block, request);
+        trim_mapping(&mapping.start, &mapping.size, block, request);
 
     struct cell_mapped *m = mapped_of(block);
-    write_header(m, start, found, fresh ? populate(heap, start, found) : start + found);
+    char *fresh = mapping.start + used, *end = mapping.start + mapping.size;
+    write_header(m, mapping.start, mapping.size, fresh < end ? populate(heap, fresh, (size_t)(end - fresh)) : end);
     cell_lock_acquire(&heap->lock);
-    heap->counts.maps += fresh;
+    heap->counts.maps += used == 0;
+    heap->counts.map_reuses += used != 0;
     adopt(heap, m);
     cell_lock_release(&heap->lock);
-    zero->begin = fresh ? block : start + found;
-    zero->end = start + found;
+    zero->begin = fresh > block ? fresh : block;
+    zero->end = end;
     return block;
 }
 
@@ -292,17 +254,19 @@ void cell_mapped_free(struct cell_heap *heap, void *block)
     struct cell_mapped *m = checked_mapped_of(block);
     char *start = m->start;
     size_t size = m->size;
+    struct cell_extents dropped;
 
     cell_lock_acquire(&heap->lock);
     learn_use(heap, m);
     abandon(heap, m);
     cell_chunk_erase(&m->chunk);
     follow_threshold(heap, size);
-    bool kept = keep_in_cache(heap, start, size);
-    heap->counts.unmaps += !kept;
+    size_t in_use = (heap->segment.resident << CELL_PAGE_SHIFT) + heap->mapped_bytes + size;
+    size_t bound = cell_option.map_cache_share == 0 ? 0 : in_use / cell_option.map_cache_share;
+    cell_mapcache_put(&heap->map_cache, (struct cell_extent){ start, size }, bound, &dropped);
+    heap->counts.unmaps += dropped.count;
     cell_lock_release(&heap->lock);
-    if (!kept)
-        cell_os_unmap(start, size);
+    cell_mapped_unmap_all(&dropped);
 }
 
 size_t cell_mapped_usable(const void *block)

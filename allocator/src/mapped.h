@@ -26,8 +26,6 @@ size_t cell_mapped_guard(const void *block);
 /* Requests from here on are mapped. */
 size_t cell_mapped_threshold(const struct cell_heap *heap);
 
-/* Takes all kept mappings out of the cache, with the lock held; unmap them after its release. */
-struct cell_map_cache cell_mapped_empty_cache(struct cell_heap *heap);
-void cell_mapped_unmap_all(const struct cell_map_cache *cache);
+void cell_mapped_unmap_all(const struct cell_extents *extents);
 
 #endif

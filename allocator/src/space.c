@@ -127,7 +127,7 @@ static bool top_is_absent(const struct cell_heap *heap, size_t size)
 static void drop_before_growth(struct cell_heap *heap, size_t bytes)
 {
     if (heap->map_cache.bytes != 0 && cell_heap_footprint(heap) + bytes > heap->footprint_peak) {
-        struct cell_map_cache dropped = cell_mapped_empty_cache(heap);
+        struct cell_extents dropped = cell_mapcache_empty(&heap->map_cache);
         cell_mapped_unmap_all(&dropped);
     }
     cell_index_purge_before_growth(heap, bytes + CELL_PAGE, heap->top_dirty);

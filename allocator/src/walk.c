@@ -108,11 +108,10 @@ static int visit_mapped(const struct cell_heap *heap, cell_walk_visit visit, voi
                                     cell_chunk_size(&m->chunk) - CELL_CHUNK_USER, CELL_KIND_MAPPED };
         stop = visit(context, &block);
     }
-    for (size_t i = 0; i < CELL_MAP_CACHE && stop == 0; i++) {
-        const char *start = heap->map_cache.entry[i].start;
-        size_t size = heap->map_cache.entry[i].size;
-        struct cell_block block = { start, size, start, size, CELL_KIND_MAPPED_CACHED };
-        stop = start == NULL ? 0 : visit(context, &block);
+    for (unsigned i = 0; i < heap->map_cache.held && stop == 0; i++) {
+        struct cell_extent kept = heap->map_cache.entry[i];
+        struct cell_block block = { kept.start, kept.size, kept.start, kept.size, CELL_KIND_MAPPED_CACHED };
+        stop = visit(context, &block);
     }
     return stop;
 }

@@ -1,0 +1,47 @@
+/* mapcache.h - freed mappings kept for reuse: their pages are there already, and a fault costs more than all else here.
+ *
+ * Only a program that keeps mapping what it has just given back is worth the memory (`regret`); what is kept is bounded by the
+ * caller, the oldest goes first, and all of it goes before the heap sets a new peak. A kept mapping serves any size: what it
+ * has too much stays kept or goes back, what it lacks the system adds to it.
+ *
+ * Knows no heap and no lock; the caller holds the heap's, and makes the system calls.
+ */
+#ifndef CELL_MAPCACHE_H
+#define CELL_MAPCACHE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define CELL_MAPCACHE_ENTRIES 8
+
+/* A mapping, or what is left of one. */
+struct cell_extent {
+    char *start;
+    size_t size;
+};
+
+struct cell_mapcache {
+    struct cell_extent entry[CELL_MAPCACHE_ENTRIES];    /* the first `held`, oldest first */
+    unsigned held;
+    unsigned regret;                /* how often memory was mapped that had been given back before, of late */
+    size_t bytes;                   /* of the entries */
+    size_t given_back;              /* bytes that have gone back and have not been asked for since */
+};
+
+/* Mappings to give back once the lock is released. */
+struct cell_extents {
+    struct cell_extent extent[CELL_MAPCACHE_ENTRIES + 1];
+    unsigned count;
+};
+
+/* The kept mapping that suits `size` bytes best, or start == NULL. It may be smaller; what it has too much is split off and kept,
+ * or goes to `rest` (start == NULL: nothing). Sizes are multiples of the system's page. Learns from
+ * requests that it cannot serve. */
+struct cell_extent cell_mapcache_take(struct cell_mapcache *cache, size_t size, struct cell_extent *rest);
+/* Keeps a mapping if experience says so and `bound` bytes allow it, at the expense of older ones; what is not kept goes to
+ * `dropped`. */
+void cell_mapcache_put(struct cell_mapcache *cache, struct cell_extent mapping, size_t bound, struct cell_extents *dropped);
+/* Takes all that is kept. */
+struct cell_extents cell_mapcache_empty(struct cell_mapcache *cache);
+
+#endif

@@ -1,0 +1,165 @@
+/* test_mapcache.c - freed mappings: which are kept, which serve a request, which go. Addresses are never followed. */
+#include "mapcache.h"
+#include "support.h"
+
+#define KIB ((size_t)1024)
+#define FAR (~(size_t)0)
+
+static struct cell_mapcache cache;
+static uintptr_t next_address = 1 << 20;
+
+static struct cell_extent mapping(size_t size)
+{
+    struct cell_extent fresh = { (char *)next_address, size };
+
+    next_address += 64 * KIB * KIB;
+    return fresh;
+}
+
+static struct cell_extent take(size_t size)
+{
+    struct cell_extent rest;
+
+    return cell_mapcache_take(&cache, size, &rest);
+}
+
+static struct cell_extents put(struct cell_extent freed, size_t bound)
+{
+    struct cell_extents dropped;
+
+    cell_mapcache_put(&cache, freed, bound, &dropped);
+    return dropped;
+}
+
+/* Asks for what was given back until the cache keeps mappings. */
+static void teach(void)
+{
+    cache = (struct cell_mapcache){ .held = 0 };
+    for (int i = 0; i < 2; i++) {
+        REQUIRE_EQUAL(put(mapping(256 * KIB), FAR).count, 1);
+        REQUIRE(take(256 * KIB).start == NULL);
+    }
+}
+
+TEST(the_first_two_of_a_kind_are_given_back)
+{
+    teach();
+    REQUIRE_EQUAL(put(mapping(256 * KIB), FAR).count, 0);
+    REQUIRE_EQUAL(cache.bytes, 256 * KIB);
+}
+
+TEST(requests_for_what_never_was_there_teach_nothing)
+{
+    cache = (struct cell_mapcache){ .held = 0 };
+    for (int i = 0; i < 20; i++)
+        REQUIRE(take(256 * KIB).start == NULL);
+    REQUIRE_EQUAL(put(mapping(256 * KIB), FAR).count, 1);
+}
+
+TEST(experience_is_forgotten_when_requests_are_new)
+{
+    teach();
+    for (int i = 0; i < 20; i++)
+        take(1024 * KIB);
+    REQUIRE_EQUAL(put(mapping(256 * KIB), FAR).count, 1);
+}
+
+TEST(the_smallest_that_holds_a_request_serves_it)
+{
+    teach();
+    struct cell_extent large = mapping(1024 * KIB), fits = mapping(264 * KIB), small = mapping(128 * KIB);
+    put(large, FAR);
+    put(fits, FAR);
+    put(small, FAR);
+    struct cell_extent taken = take(256 * KIB);
+    REQUIRE(taken.start == fits.start);
+    REQUIRE_EQUAL(taken.size, 264 * KIB);
+    REQUIRE_EQUAL(cache.bytes, large.size + small.size);
+}
+
+TEST(what_is_too_much_is_split_off_and_kept)
+{
+    struct cell_extent rest;
+
+    teach();
+    struct cell_extent large = mapping(1024 * KIB);
+    put(large, FAR);
+    struct cell_extent taken = cell_mapcache_take(&cache, 256 * KIB, &rest);
+    REQUIRE(taken.start == large.start && taken.size == 256 * KIB && rest.start == NULL);
+    REQUIRE_EQUAL(cache.bytes, 768 * KIB);
+    taken = take(768 * KIB);
+    REQUIRE(taken.start == large.start + 256 * KIB);
+    REQUIRE_EQUAL(cache.bytes, 0);
+}
+
+TEST(a_small_rest_goes_back)
+{
+    struct cell_extent rest;
+
+    teach();
+    struct cell_extent large = mapping(1200 * KIB);
+    put(large, FAR);
+    struct cell_extent taken = cell_mapcache_take(&cache, 1024 * KIB, &rest);
+    REQUIRE(taken.start == large.start && taken.size == 1024 * KIB);
+    REQUIRE(rest.start == large.start + 1024 * KIB && rest.size == 176 * KIB);
+    REQUIRE_EQUAL(cache.bytes, 0);
+}
+
+TEST(a_smaller_one_is_there_to_be_grown_but_not_from_next_to_nothing)
+{
+    teach();
+    struct cell_extent small = mapping(128 * KIB);
+    put(small, FAR);
+    REQUIRE(take(516 * KIB).start == NULL);
+    struct cell_extent taken = take(512 * KIB);
+    REQUIRE(taken.start == small.start && taken.size == 128 * KIB);
+}
+
+TEST(beyond_the_bound_the_oldest_goes)
+{
+    teach();
+    struct cell_extent oldest = mapping(256 * KIB);
+    put(oldest, 768 * KIB);
+    REQUIRE_EQUAL(put(mapping(256 * KIB), 768 * KIB).count, 0);
+    REQUIRE_EQUAL(put(mapping(256 * KIB), 768 * KIB).count, 0);
+    struct cell_extents dropped = put(mapping(256 * KIB), 768 * KIB);
+    REQUIRE_EQUAL(dropped.count, 1);
+    REQUIRE(dropped.extent[0].start == oldest.start);
+    REQUIRE_EQUAL(cache.bytes, 768 * KIB);
+}
+
+TEST(one_is_kept_whatever_its_size_and_none_without_a_bound)
+{
+    teach();
+    REQUIRE_EQUAL(put(mapping(4096 * KIB), 64 * KIB).count, 0);
+    REQUIRE_EQUAL(put(mapping(256 * KIB), 0).count, 2);
+    REQUIRE_EQUAL(cache.bytes, 0);
+}
+
+TEST(all_places_may_be_taken_and_emptied)
+{
+    teach();
+    for (int i = 0; i < 3 * CELL_MAPCACHE_ENTRIES; i++)
+        put(mapping(256 * KIB), FAR);
+    REQUIRE_EQUAL(cache.held, CELL_MAPCACHE_ENTRIES);
+    REQUIRE_EQUAL(cell_mapcache_empty(&cache).count, CELL_MAPCACHE_ENTRIES);
+    REQUIRE_EQUAL(cache.held, 0);
+    REQUIRE_EQUAL(cache.bytes, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_first_two_of_a_kind_are_given_back),
+        cmocka_unit_test(requests_for_what_never_was_there_teach_nothing),
+        cmocka_unit_test(experience_is_forgotten_when_requests_are_new),
+        cmocka_unit_test(the_smallest_that_holds_a_request_serves_it),
+        cmocka_unit_test(what_is_too_much_is_split_off_and_kept), cmocka_unit_test(a_small_rest_goes_back),
+        cmocka_unit_test(a_smaller_one_is_there_to_be_grown_but_not_from_next_to_nothing),
+        cmocka_unit_test(beyond_the_bound_the_oldest_goes),
+        cmocka_unit_test(one_is_kept_whatever_its_size_and_none_without_a_bound),
+        cmocka_unit_test(all_places_may_be_taken_and_emptied),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
