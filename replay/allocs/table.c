@@ -157,9 +157,22 @@ static int find_named(const char *name, struct hp_allocator *out, char *error, s
     return unknown(name, error, size);
 }
 
+/* Splits at the next comma that begins a variable: one within a value (MALLOC_CONF=narenas:1,tcache:false) belongs to it. */
+static char *next_variable(char *list)
+{
+    for (char *comma = strchr(list, ','); comma; comma = strchr(comma + 1, ',')) {
+        if (comma[1 + strcspn(comma + 1, ",=")] == '=') {
+            *comma = 0;
+            return comma + 1;
+        }
+    }
+    return NULL;
+}
+
 static int set_variables(struct hp_allocator *out, char *list, char *error, size_t size)
 {
-    for (char *save = NULL, *v = strtok_r(list, ",", &save); v; v = strtok_r(NULL, ",", &save)) {
+    for (char *v = list, *next; v; v = next) {
+        next = next_variable(v);
         if (v[0] == '=' || !strchr(v, '=') || out->variables == HP_ALLOC_VARIABLES) {
             snprintf(error, size, "%s: '%s' is not VAR=VALUE, or one of more than %d", out->name, v,
                      HP_ALLOC_VARIABLES);

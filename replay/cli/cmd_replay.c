@@ -24,7 +24,7 @@ static const char usage[] =
     "  --alloc NAME           an allocator of `heaplay list`; may be given again\n"
     "  --alloc NAME=PATH      any other library that exports malloc\n"
     "  --alloc NAME=PREFIX:PATH  one whose calls have a prefix (PREFIXmalloc, ...), shared or static (.a, position-independent)\n"
-    "  --alloc NAME@VAR=VAL   a variant with environment variables set (,VAR=VAL...)\n"
+    "  --alloc NAME@VAR=VAL   a variant with environment variables set (,VAR=VAL...; VAL may have commas itself)\n"
     "  --alloc NAME#LABEL     the same allocator once more, to see what the run cannot tell apart\n"
     "  --threads recorded|1   as recorded, ordered where blocks cross threads; or all on one thread\n"
     "  --touch POLICY         none, first, page (default), line:K, all: what is written to a new block;\n"

@@ -212,6 +212,10 @@ is "are rows of their own" "$(json "$doc" 'sorted(r)')" \
     "['glibc', 'glibc#again', 'glibc@MALLOC_ARENA_MAX=1', 'null']"
 is "with the variable recorded" \
     "$(json "$doc" 'd["allocators"]["glibc@MALLOC_ARENA_MAX=1"]["variables"]["MALLOC_ARENA_MAX"]')" 1
+ok "a variable whose value has commas" "$heaplay" replay "$kinds" --samples 2 --json "$doc" \
+    --alloc glibc@GLIBC_TUNABLES=a:1,b:2,MALLOC_ARENA_MAX=1
+is "and one behind it" "$(json "$doc" 'list(d["allocators"].values())[0]["variables"]')" \
+    "{'GLIBC_TUNABLES': 'a:1,b:2', 'MALLOC_ARENA_MAX': '1'}"
 exits "given twice is a usage error" 2 "$heaplay" replay "$kinds" --alloc glibc --alloc glibc
 said=$("$heaplay" replay "$kinds" --alloc glibcc 2>&1); is "an unknown name ends in 4" $? 4
 like "and lists the known ones" "$said" 'known are cellmalloc, glibc, jemalloc'

@@ -60,7 +60,7 @@ def find(word, out, cache=None):
     word, at, settings = word.partition("@")
     if at:
         plain = find(word, out, cache)
-        pairs = [setting.partition("=") for setting in settings.split(",")]
+        pairs = [setting.partition("=") for setting in re.split(r",(?=[^,=]*=)", settings)]   # others belong to a value
         if not all(name and equals for name, equals, _ in pairs):
             raise AllocatorError(f"allocator {word}@{settings}: give settings as VAR=VALUE,VAR=VALUE")
         return dataclasses.replace(plain, name=f"{plain.name}@{settings}",

@@ -56,6 +56,7 @@ def test_variants_carry_their_settings(tmp_path):
     found = allocators.find(f"x={library}@A=1,B=two", tmp_path)
     assert found.name == "x@A=1,B=two" and found.environment() == {"A": "1", "B": "two", "LD_PRELOAD": str(library)}
     assert allocators.find("glibc@MALLOC_ARENA_MAX=1", tmp_path).environment() == {"MALLOC_ARENA_MAX": "1"}
+    assert allocators.find("glibc@CONF=a:1,b:2,X=3", tmp_path).environment() == {"CONF": "a:1,b:2", "X": "3"}
     with pytest.raises(allocators.AllocatorError, match="VAR=VALUE"):
         allocators.find("glibc@nonsense", tmp_path)
 
