@@ -22,9 +22,9 @@ static struct node *add(struct node *n, const char *w)
     return n;
 }
 
-static size_t count(struct node *n)
+static size_t words_in(struct node *n)
 {
-    return n != NULL ? 1 + count(n->left) + count(n->right) : 0;
+    return n != NULL ? 1 + words_in(n->left) + words_in(n->right) : 0;
 }
 
 int main(void)
@@ -37,6 +37,6 @@ int main(void)
         snprintf(w, sizeof w, "%u", x >> 12);
         root = add(root, w);
     }
-    printf("%zu\n", count(root));
+    printf("%zu\n", words_in(root));
     return 0;
 }
