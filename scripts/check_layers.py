@@ -36,8 +36,8 @@ ALLOCATOR = {
     "deferred": {"bins", "chunk", "freed"},             # chunks in use that wait to coalesce
     "pool": {"chunk", "sizeclass", "segment", "freed"},          # its descriptors are the segment's page table
     "segment": {"os", "chunk"},
-    "heap": {"pool", "bins", "fit", "deferred", "mapcache", "chunk", "sizeclass", "segment", "lock", "os", "check", "mapped", "freed",
-             "index", "space"},
+    "heap": {"pool", "bins", "fit", "deferred", "mapcache", "chunk", "sizeclass", "segment", "lock", "os", "check", "mapped",
+             "freed", "index", "space"},
     "harden": {"heap", "mapped", "quarantine", "sizeclass", "tcache", "os"},    # around the heap, for api and walk
     "quarantine": {"heap", "os"},
     "index": {"heap", "bins", "fit", "chunk", "segment", "os"},       # heap's free chunks
