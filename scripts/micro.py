@@ -2,7 +2,8 @@
 """Micro-benchmarks (replay/bench/micro.cc, Google Benchmark) of every allocator in one table and one document.
 
 Each block runs each benchmark once per allocator, preloaded, in a process of its own and in a random order: the process is
-the sample, no benchmark finds the heap that another has left, and a process's peak is that benchmark's.
+the sample, no benchmark finds the heap that another has left, and a process's peak is that benchmark's. "glibc-again" is
+glibc a second time.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from heaplay_bench import allocators, document, run
+from heaplay_bench import allocators, control, document, run
 from heaplay_report import stats
 
 TIMEOUT_S = 300         # of one benchmark
@@ -37,6 +38,7 @@ def run_once(program, allocator, name, seconds):
         words = [program, f"--benchmark_min_time={seconds}", f"--benchmark_filter=^{name}$",
                  f"--benchmark_out={target.name}", "--benchmark_out_format=json"]
         plain = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
+        plain["HEAPLAY_PAD"] = "x" * random.randrange(1, 4096)      # moves the stack: no layout is measured all the time
         try:
             done = subprocess.run(words, env={**plain, **allocator.environment()}, capture_output=True, text=True,
                                   timeout=TIMEOUT_S, check=False)
@@ -63,11 +65,19 @@ def figures_of(made):
 
 
 def check_identity(made, allocator):
-    """The file that malloc came from must be the one that was preloaded."""
+    """The file that malloc and the other calls came from must be the one that was preloaded."""
     seen = os.path.realpath(made["context"].get("malloc_from", "unknown"))
     wanted = os.path.realpath(allocator.path or allocators.libc_path())
     if seen != wanted:
         raise allocators.AllocatorError(f"micro under {allocator.name}: malloc came from {seen}, not from {wanted}")
+    if made["context"]["strays"]:
+        raise allocators.AllocatorError(f"micro under {allocator.name}: malloc came from {seen}, but {made['context']['strays']}")
+
+
+def threads_of(name):
+    """Google Benchmark ends the name with them when there can be several."""
+    found = re.search(r"/threads:(\d+)$", name)
+    return int(found.group(1)) if found else 1
 
 
 def rows_of(samples, chosen, failed):
@@ -93,20 +103,23 @@ def print_table(rows, names, base, key, head):
     table = {(row["trace"], row["allocator"]): row for row in rows}
     others = [name for name in names if name != base]
     by_block = {at: dict(zip(row["blocks"], row[key]["samples"])) for at, row in table.items() if row["status"] == "ok"}
-    print(f"\n{head + ' under ' + base + ', then ratios':44s}{base:>10s}" + "".join(f"{n[:11]:>12s}" for n in others))
+    print(f"\n{head + ' under ' + base + ', then ratios to it':44s}{base:>10s}" + "".join(f"{n[:11]:>12s} " for n in others))
     benchmarks = [name for name in dict.fromkeys(row["trace"] for row in rows)]
     for name in benchmarks:
         first = by_block.get((name, base))
+        found = {other: stats.ratio(by_block.get((name, other), {}), first or {}) for other in others}
+        floor = control.floor(found.get(control.NAME))
         cells = [f"{table[name, base][key]['median']:10.2f}" if first else f"{table[name, base]['status']:>10s}"]
         for other in others:
-            found = stats.ratio(by_block.get((name, other), {}), first or {})
-            cells.append(f"{found.ratio:12.3f}" if found else f"{table[name, other]['status'].replace('ok', '-'):>12s}")
+            cells.append(f"{found[other].ratio:12.3f}{control.mark(found[other], floor, other)}" if found[other] else
+                         f"{table[name, other]['status'].replace('ok', '-'):>12s} ")
         print(f"{name:44s}" + "".join(cells))
     for other in others:
         found = stats.estimate([stats.paired_logs(by_block[n, other], by_block[n, base]) for n in benchmarks
                                 if (n, other) in by_block and (n, base) in by_block])
         if found:
             print(f"geometric mean {other:12s} {found.ratio:.3f} [{found.low:.3f}, {found.high:.3f}]")
+    print("* a difference that this run shows" + (", beyond what the control shows" if control.NAME in names else ""))
 
 
 def arguments(words):
@@ -161,11 +174,14 @@ def main(words=None):
         if not program.is_file():
             raise run.RunError(f"no file '{program}'; run make build")
         chosen = allocators.find_all(given.allocs.split(), given.out, said)
+        if not given.allocs:
+            chosen.append(allocators.Allocator(control.NAME, None))
         samples, failed = measure(given, str(program), chosen)
         described = {a.name: dict(allocators.describe(a), identity="proved") for a in chosen}
         rows = rows_of(samples, chosen, failed)
-        traces = {row["trace"]: {"path": None, "sha256": None, "operations": 0, "threads": 1, "peak_live_bytes": 0,
-                                 "origin": "synthetic:micro", "command": row["trace"], "by_kind": {}} for row in rows}
+        traces = {row["trace"]: {"path": None, "sha256": None, "operations": 0, "threads": threads_of(row["trace"]),
+                                 "peak_live_bytes": 0, "origin": "synthetic:micro", "command": row["trace"],
+                                 "by_kind": {}} for row in rows}
         path = document.write(document.document("micro", described, traces, rows),
                               given.results or document.results_directory("micro"))
     except allocators.AllocatorError as error:

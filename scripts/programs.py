@@ -14,11 +14,10 @@ import shlex
 import sys
 from pathlib import Path
 
-from heaplay_bench import allocators, document, prediction, run
+from heaplay_bench import allocators, control, document, prediction, run
 from heaplay_report import stats
 from workloads import catalog
 
-CONTROL = "glibc-again"
 FIGURES = ("elapsed_ns", "cpu_ns", "peak_rss_kib", "minor_faults", "major_faults")
 
 
@@ -166,10 +165,9 @@ def ratios(rows, base, names):
 
 
 def floor_of(table, program, base, figure):
-    """How far apart the base and its control are on a program: nothing nearer is called a difference."""
-    again, first = table.get((program, CONTROL)), table.get((program, base))
-    found = stats.ratio(by_block(again, figure), by_block(first, figure)) if again and "blocks" in again else None
-    return max(found.ratio, 1 / found.ratio) - 1 if found else 0.0
+    """How far apart the base and its control are on a program."""
+    again, first = table.get((program, control.NAME)), table.get((program, base))
+    return control.floor(stats.ratio(by_block(again, figure), by_block(first, figure)) if again and "blocks" in again else None)
 
 
 def cell(row, first, figure, floor):
@@ -177,10 +175,7 @@ def cell(row, first, figure, floor):
     if not row or row["status"] != "ok":
         return row["status"] if row else "-"
     found = stats.ratio(by_block(row, figure), by_block(first, figure))
-    if not found:
-        return "-"
-    shown = found.claimed and max(found.ratio, 1 / found.ratio) - 1 > floor and row["allocator"] != CONTROL
-    return f"{found.ratio:.3f}{'*' if shown else ' '}"
+    return f"{found.ratio:.3f}{control.mark(found, floor, row['allocator'])}" if found else "-"
 
 
 def print_figure(rows, names, base, figure, title, scale):
@@ -196,7 +191,7 @@ def print_figure(rows, names, base, figure, title, scale):
         floors.append((floor_of(table, program, base, figure), program))
         cells = [cell(table.get((program, name)), first, figure, floors[-1][0]) for name in names if name != base]
         print(f"{program:16s}{first[figure]['median'] / scale:10.1f}" + "".join(f"{c:>13s}" for c in cells))
-    if floors and CONTROL in names:
+    if floors and control.NAME in names:
         worst, program = max(floors)
         print(f"{base} against itself is at worst {100 * worst:.1f} % apart ({program}); on no program is less called a "
               "difference than its own control shows")
@@ -253,7 +248,7 @@ def predictions(rows, chosen, given):
     found = []
     if given.scale != 1 or not given.predict:
         return found
-    plain = [allocator for allocator in chosen if allocator.name != CONTROL]
+    plain = [allocator for allocator in chosen if allocator.name != control.NAME]
     for program in dict.fromkeys(row["trace"] for row in rows):
         trace = document.ROOT / "traces" / f"{program}.hpt"
         if not trace.exists():
@@ -277,7 +272,7 @@ def main(words=None):
     try:
         chosen = allocators.find_all(given.allocs.split(), given.out, said)
         if not given.allocs:
-            chosen.append(allocators.Allocator(CONTROL, None))
+            chosen.append(allocators.Allocator(control.NAME, None))
         rows, subjects, identity = [], {}, {}
         todo = selected(given.programs.split())
         for position, workload in enumerate(todo):

@@ -1,8 +1,8 @@
 // micro.cc - micro-benchmarks of malloc with Google Benchmark; scripts/micro.py runs it once per allocator, preloaded.
 //
 // Each benchmark is one pattern of calls whose cost is known to separate allocators: see the tables at the end of this
-// file. The allocator is whatever malloc resolves to; "malloc_from" in the context of the JSON output names its
-// file. Memory (benchmark::MemoryManager) is what the process's peak of anonymous memory lies above its start, so each
+// file. The allocator is whatever malloc resolves to; in the context of the JSON output "malloc_from" names its file, and
+// "strays" the calls that other files answer. Memory (benchmark::MemoryManager) is what the process's peak of anonymous memory lies above its start, so each
 // benchmark needs a process of its own.
 #include <benchmark/benchmark.h>
 
@@ -243,20 +243,28 @@ void thread_start_stop(benchmark::State &state)
     count_calls(state, 16);
 }
 
+// Single-threaded over what the pattern depends on; then the pattern in 1 to 8 threads at once.
 BENCHMARK(pair)->Arg(8)->Arg(16)->Arg(64)->Arg(256)->Arg(1024)->Arg(4096)->Arg(32768)->Arg(262144);
-BENCHMARK(pair)->Arg(64)->ThreadRange(2, 8)->UseRealTime();
 BENCHMARK(calloc_pair)->Arg(64)->Arg(4096)->Arg(262144);
 BENCHMARK(aligned_pair)->Arg(64)->Arg(512)->Arg(4096);
 BENCHMARK(lifo)->Arg(16)->Arg(64)->Arg(512)->Arg(4096);
 BENCHMARK(fifo)->Arg(16)->Arg(64)->Arg(512)->Arg(4096);
 BENCHMARK(random_replacement)->Arg(1000)->Arg(50000);
-BENCHMARK(random_replacement)->Arg(5000)->ThreadRange(2, 8)->UseRealTime();
 BENCHMARK(batch)->Arg(100)->Arg(10000);
 BENCHMARK(realloc_growth)->Arg(4096)->Arg(1 << 20);
-BENCHMARK(hand_off)->ThreadRange(2, 8)->UseRealTime();
+
+BENCHMARK(pair)->Arg(64)->ThreadRange(1, 8)->UseRealTime();
+BENCHMARK(calloc_pair)->Arg(64)->ThreadRange(1, 8)->UseRealTime();
+BENCHMARK(aligned_pair)->Arg(64)->ThreadRange(1, 8)->UseRealTime();
+BENCHMARK(lifo)->Arg(64)->ThreadRange(1, 8)->UseRealTime();
+BENCHMARK(fifo)->Arg(64)->ThreadRange(1, 8)->UseRealTime();
+BENCHMARK(random_replacement)->Arg(5000)->ThreadRange(1, 8)->UseRealTime();
+BENCHMARK(batch)->Arg(100)->ThreadRange(1, 8)->UseRealTime();
+BENCHMARK(realloc_growth)->Arg(4096)->ThreadRange(1, 8)->UseRealTime();
+BENCHMARK(hand_off)->ThreadRange(1, 8)->UseRealTime();
 BENCHMARK(larson)->ThreadRange(1, 8)->UseRealTime();
 BENCHMARK(false_sharing)->ThreadRange(1, 8)->UseRealTime();
-BENCHMARK(thread_start_stop)->UseRealTime();
+BENCHMARK(thread_start_stop)->ThreadRange(1, 8)->UseRealTime();
 
 long field_kib(const char *path, const char *name)
 {
@@ -290,11 +298,21 @@ private:
     long start_kib_ = field_kib("/proc/self/smaps_rollup", "Anonymous:");
 };
 
-std::string provider_of_malloc()
+std::string provider_of(const char *call)
 {
     Dl_info info;
-    void *symbol = dlsym(RTLD_DEFAULT, "malloc");
+    void *symbol = dlsym(RTLD_DEFAULT, call);
     return symbol && dladdr(symbol, &info) && info.dli_fname ? info.dli_fname : "unknown";
+}
+
+// Calls that are not answered by malloc's file, each with the file that does: "aligned_alloc from /lib/libc.so.6, ...".
+std::string strays()
+{
+    std::string found;
+    for (const char *call : {"free", "calloc", "realloc", "aligned_alloc"})
+        if (provider_of(call) != provider_of("malloc"))
+            found += (found.empty() ? "" : ", ") + std::string(call) + " from " + provider_of(call);
+    return found;
 }
 
 }  // namespace
@@ -305,7 +323,8 @@ int main(int argc, char **argv)
     benchmark::Initialize(&argc, argv);
     if (benchmark::ReportUnrecognizedArguments(argc, argv))
         return 2;
-    benchmark::AddCustomContext("malloc_from", provider_of_malloc());
+    benchmark::AddCustomContext("malloc_from", provider_of("malloc"));
+    benchmark::AddCustomContext("strays", strays());
     benchmark::RegisterMemoryManager(&high_water);
     benchmark::RunSpecifiedBenchmarks();
     benchmark::RegisterMemoryManager(nullptr);

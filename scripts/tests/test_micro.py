@@ -1,5 +1,6 @@
 """Micro-benchmarks: nanoseconds per call from Google Benchmark's JSON, rows, identity."""
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import micro  # noqa: E402
-from heaplay_bench import allocators  # noqa: E402
+from heaplay_bench import allocators, control  # noqa: E402
 from heaplay_report import schema  # noqa: E402
 
 OUT = Path(os.environ.get("OUT", Path(__file__).resolve().parents[2] / "build" / "release"))
@@ -38,7 +39,27 @@ def test_rows_pair_by_block():
 
 def test_another_malloc_is_refused():
     with pytest.raises(allocators.AllocatorError, match="malloc came from"):
-        micro.check_identity({"context": {"malloc_from": "/elsewhere.so"}}, allocators.Allocator("a", "/x/a.so"))
+        micro.check_identity({"context": {"malloc_from": "/elsewhere.so", "strays": ""}}, allocators.Allocator("a", "/x/a.so"))
+
+
+@needs_program
+def test_a_library_that_leaves_calls_to_libc_is_refused(tmp_path, capsys):
+    status = micro.main(["--filter", "pair/8$", "--blocks", "1", "--seconds", "0.001", "--out", str(OUT),
+                         "--allocs", f"partial={OUT}/broken/libpartial.so", "--results", str(tmp_path / "run")])
+    assert status == 4 and not (tmp_path / "run").exists()
+    assert re.search(r"partial\.so, but aligned_alloc from \S*libc", capsys.readouterr().err)
+
+
+def test_only_differences_beyond_the_control_are_starred(capsys):
+    """Ratios of 1.05 and 1.3 with little noise, next to a control that is 1.1 apart."""
+    def row(name, factor):
+        values = [factor * value for value in (10, 10.1, 10.2, 10.1, 10, 10.05)]
+        return {"trace": "p", "allocator": name, "status": "ok", "blocks": list(range(6)),
+                "ns_per_op": {"samples": values, "median": factor * 10.05}}
+    names = ["glibc", "near", "far", control.NAME]
+    micro.print_table([row(*pair) for pair in zip(names, (1, 1.05, 1.3, 1.1))], names, "glibc", "ns_per_op", "ns")
+    said = capsys.readouterr().out
+    assert re.search(r"^p +\S+ +1\.050 +1\.300\* +1\.100 *$", said, re.M) and "beyond what the control shows" in said
 
 
 def test_usage_errors():
@@ -54,20 +75,22 @@ def test_every_pattern_is_there():
     for pattern in ("pair", "lifo", "fifo", "random_replacement", "batch", "calloc_pair", "realloc_growth", "aligned_pair",
                     "hand_off", "larson", "false_sharing", "thread_start_stop"):
         assert any(name.split("/")[0] == pattern for name in names), pattern
-    for pattern in ("pair/64", "random_replacement", "larson", "false_sharing", "hand_off"):
-        threads = {name.rpartition("threads:")[2] for name in names if name.startswith(pattern) and "threads" in name}
-        assert {"2", "4", "8"} <= threads, pattern
+        threads = {micro.threads_of(name) for name in names if name.split("/")[0] == pattern and "threads" in name}
+        assert threads == {1, 2, 4, 8}, pattern
 
 
 @needs_program
 def test_a_run_of_every_kind(tmp_path, capsys):
     """A process for each benchmark: lifo's memory does not hide behind that of the one before; a crash is a row."""
-    status = micro.main(["--filter", "lifo/4096|pair/8$", "--blocks", "2", "--seconds", "0.001", "--out", str(OUT),
-                         "--allocs", f"glibc cellmalloc crash={OUT}/broken/libcrash.so", "--results", str(tmp_path / "run")])
+    status = micro.main(["--filter", "lifo/4096|pair/8$|^pair/64.*threads:2", "--blocks", "2", "--seconds", "0.001",
+                         "--out", str(OUT), "--allocs", f"glibc cellmalloc crash={OUT}/broken/libcrash.so",
+                         "--results", str(tmp_path / "run")])
     assert status == 4
     made = schema.read(tmp_path / "run")
     rows = {(row["trace"], row["allocator"]): row for row in made["rows"]}
     assert {key[1] for key, row in rows.items() if row["status"] != "ok"} == {"crash"}
+    assert {name: about["threads"] for name, about in made["traces"].items()} == {
+        "lifo/4096": 1, "pair/8": 1, "pair/64/real_time/threads:2": 2}
     for name in ("glibc", "cellmalloc"):
         assert rows["lifo/4096", name]["blocks"] == [0, 1]
         small, large = (rows[one, name]["peak_rss_kib"]["median"] for one in ("pair/8", "lifo/4096"))

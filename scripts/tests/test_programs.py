@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import programs  # noqa: E402
-from heaplay_bench import allocators, run  # noqa: E402
+from heaplay_bench import allocators, control, run  # noqa: E402
 from heaplay_report import schema  # noqa: E402
 from workloads import catalog, inputs  # noqa: E402
 
@@ -113,8 +113,8 @@ def test_only_differences_beyond_the_control_are_starred(capsys):
         values = {"samples": [factor * value for value in (10, 10.1, 10.2, 10.1, 10, 10.05)], "median": factor * 10.05}
         return {"trace": "p", "allocator": name, "status": "ok", "blocks": list(range(6)),
                 **{figure: values for figure in programs.FIGURES}}
-    rows = [row("glibc", 1), row("near", 1.05), row("far", 1.3), row(programs.CONTROL, 1.1)]
-    programs.print_table(rows, ["glibc", "near", "far", programs.CONTROL], "glibc")
+    rows = [row("glibc", 1), row("near", 1.05), row("far", 1.3), row(control.NAME, 1.1)]
+    programs.print_table(rows, ["glibc", "near", "far", control.NAME], "glibc")
     said = capsys.readouterr().out
     assert re.search(r"^p +\S+ +1\.050 +1\.300\* +1\.100 *$", said, re.M)
     assert "glibc against itself is at worst 10.0 % apart (p)" in said
