@@ -102,10 +102,12 @@ static void remove_pool(struct cell_heap *heap, size_t page)
     cell_space_release(heap, c, cell_heap_inuse_size(c));
 }
 
-static void free_cell(struct cell_heap *heap, struct cell_freed *cell)
+static void free_cells(struct cell_heap *heap, struct cell_freed **stack, size_t *most)
 {
-    if (cell_pool_give(&heap->pools, cell))
-        remove_pool(heap, cell_segment_page_of(&heap->segment, cell));
+    size_t page = cell_segment_page_of(&heap->segment, *stack);
+
+    if (cell_pool_give(&heap->pools, stack, most))
+        remove_pool(heap, page);
 }
 
 /* ---- blocks ------------------------------------------------------------------------------------------------------ */
@@ -262,13 +264,15 @@ void cell_heap_reject(const struct cell_chunk *c)
     cell_fatal(CELL_FATAL_BAD_POINTER);
 }
 
-static void free_locked(struct cell_heap *heap, void *block)
+static bool is_cell(const struct cell_heap *heap, const void *block)
 {
-    if (heap->segment.kind[cell_segment_page_of(&heap->segment, block)] >= CELL_PAGE_POOL) {
-        free_cell(heap, block);
-        return;
-    }
+    return heap->segment.kind[cell_segment_page_of(&heap->segment, block)] >= CELL_PAGE_POOL;
+}
+
+static void free_chunk(struct cell_heap *heap, void *block)
+{
     struct cell_chunk *c = cell_chunk_of_user(block);
+
     cell_space_release(heap, c, cell_heap_inuse_size(c));
 }
 
@@ -285,7 +289,13 @@ void cell_heap_give(struct cell_heap *heap, void *block)
         return;
     }
     cell_lock_acquire(&heap->lock);
-    free_locked(heap, block);
+    if (is_cell(heap, block)) {
+        struct cell_freed *stack = block;
+        cell_freed_set_next(stack, NULL);
+        free_cells(heap, &stack, &(size_t){ 1 });
+    } else {
+        free_chunk(heap, block);
+    }
     cell_lock_release(&heap->lock);
 }
 
@@ -310,8 +320,14 @@ void cell_heap_free_stack(struct cell_heap *heap, struct cell_freed *stack)
 {
     while (stack != NULL) {
         cell_lock_acquire(&heap->lock);
-        for (unsigned i = 0; i < FREES_PER_LOCK && stack != NULL; i++)
-            free_locked(heap, cell_freed_pop(&stack));
+        for (size_t left = FREES_PER_LOCK; left != 0 && stack != NULL;) {
+            if (is_cell(heap, stack)) {
+                free_cells(heap, &stack, &left);
+            } else {
+                free_chunk(heap, cell_freed_pop(&stack));
+                left--;
+            }
+        }
         cell_lock_release(&heap->lock);
     }
 }

@@ -179,29 +179,44 @@ size_t cell_pool_take(struct cell_pools *pools, unsigned pool_class, size_t want
     return taken;
 }
 
-/* Where the fill of a pool changes. */
-static bool relink(struct cell_pools *pools, size_t page)
+/* The cells on top of a stack that lie in one page, `most` at most: returns the last of them, sets how many they are. Those that
+ * were freed one after the other lie together most often. */
+static struct cell_freed *run_in_page(const struct cell_pools *pools, struct cell_freed *first, size_t most, size_t *length)
 {
-    struct cell_page_info *pool = info_of(pools, page);
+    size_t page = cell_segment_page_of(pools->segment, first), carved = info_of(pools, page)->carved;
+    struct cell_freed *last = first;
 
-    if (pool->free_count > 1)
-        unlink_pool(pools, page);
-    link_pool(pools, page);
-    return pool->free_count == capacity_of(pools, pool->pool_class) && ++pools->empty[pool->pool_class] > 1;
+    for (*length = 1;; ++*length) {
+        CELL_CHECK(index_of(pools, page, last) < carved, CELL_FATAL_BAD_POINTER);
+        struct cell_freed *next = cell_freed_next(last);
+        if (*length == most || next == NULL || cell_segment_page_of(pools->segment, next) != page)
+            return last;
+        last = next;
+    }
 }
 
-bool cell_pool_give(struct cell_pools *pools, struct cell_freed *cell)
+bool cell_pool_give(struct cell_pools *pools, struct cell_freed **stack, size_t *most)
 {
-    size_t page = cell_segment_page_of(pools->segment, cell);
+    struct cell_freed *first = *stack;
+    size_t page = cell_segment_page_of(pools->segment, first), given;
     struct cell_page_info *pool = info_of(pools, page);
-    size_t index = index_of(pools, page, cell);
+    struct cell_freed *last = run_in_page(pools, first, *most, &given);
+    size_t had = pool->free_count, capacity = capacity_of(pools, pool->pool_class);
 
-    CELL_CHECK(index < pool->carved, CELL_FATAL_BAD_POINTER);
-    CELL_CHECK(pool->free_count < capacity_of(pools, pool->pool_class), CELL_FATAL_DOUBLE_FREE);
-    cell_freed_set_next(cell, stack_of(pools, page));
-    pool->free_head = (uint16_t)(index + 1);
-    pool->free_count++;
-    return pool->free_count == 1 || --pool->until_relink == 0 ? relink(pools, page) : false;
+    CELL_CHECK(had + given <= capacity, CELL_FATAL_DOUBLE_FREE);
+    *most -= given;
+    *stack = cell_freed_next(last);
+    cell_freed_set_next(last, stack_of(pools, page));
+    pool->free_head = (uint16_t)(index_of(pools, page, first) + 1);
+    pool->free_count = (uint16_t)(had + given);
+    if (had != 0 && pool->until_relink > given) {
+        pool->until_relink = (uint8_t)(pool->until_relink - given);
+        return false;
+    }
+    if (had != 0)
+        unlink_pool(pools, page);
+    link_pool(pools, page);
+    return pool->free_count == capacity && ++pools->empty[pool->pool_class] > 1;
 }
 
 bool cell_pool_find_empty(const struct cell_pools *pools, unsigned pool_class, size_t *page)

@@ -40,8 +40,9 @@ void cell_pool_add(struct cell_pools *pools, size_t page, unsigned pool_class);
 void cell_pool_remove(struct cell_pools *pools, size_t page);
 /* Moves up to `wanted` cells of the fullest pool to the stack, which must be empty; returns how many. */
 size_t cell_pool_take(struct cell_pools *pools, unsigned pool_class, size_t wanted, struct cell_freed **stack);
-/* Takes a cell back; true when its pool has become empty while another of its class is empty already. */
-bool cell_pool_give(struct cell_pools *pools, struct cell_freed *cell);
+/* Takes back those cells on top of the stack that lie in one pool, and lowers `most`, the most that it may take, by their number.
+ * True when the pool has become empty while another of its class is empty already. */
+bool cell_pool_give(struct cell_pools *pools, struct cell_freed **stack, size_t *most);
 /* Some pool of the class without a live cell; false: there is none. */
 bool cell_pool_find_empty(const struct cell_pools *pools, unsigned pool_class, size_t *page);
 /* Whether an address is that of a cell which has been handed out before. */

@@ -113,9 +113,15 @@ TEST(pool_gives_every_cell_once)
         for (size_t i = 0; i < count; i++)
             REQUIRE(*(unsigned char *)cell[i] == (unsigned char)i);         /* none overlaps another */
         REQUIRE(cell_pool_is_valid(&pools, 1));
-        for (size_t i = 0; i < count; i++) {
-            REQUIRE(!cell_pool_give(&pools, cell[i]));          /* the only empty one stays */
-            REQUIRE(cell_pool_is_valid(&pools, 1));
+        for (size_t i = 0, run = 1; i < count; run = run % 5 + 1) {
+            for (size_t n = 0; n < run && i < count; n++)
+                cell_freed_push(&stack, cell[i++]);
+            while (stack != NULL) {
+                size_t left = 3;
+                REQUIRE(!cell_pool_give(&pools, &stack, &left));        /* the only empty one stays */
+                REQUIRE(left < 3 && (left == 0 || stack == NULL));
+                REQUIRE(cell_pool_is_valid(&pools, 1));
+            }
         }
         REQUIRE_EQUAL(pools.empty[pool_class], 1);
         cell_pool_remove(&pools, 1);
