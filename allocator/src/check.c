@@ -10,6 +10,17 @@ struct walk {
     size_t free_small, free_large;      /* chunks seen free, below and from CELL_FIT_MIN */
 };
 
+/* Whether no page of [from, to) is thought to be zero. */
+static bool is_marked(const struct cell_segment *seg, const void *from, const void *to)
+{
+    size_t page = cell_segment_page_of(seg, from), last = cell_segment_page_of(seg, (const char *)to - 1);
+
+    for (; page <= last; page++)
+        if (seg->kind[page] != CELL_PAGE_CHUNK && seg->kind[page] < CELL_PAGE_POOL)
+            return false;
+    return true;
+}
+
 static const char *chunk_defect(const struct cell_heap *heap, struct cell_chunk *c, bool previous_free)
 {
     if (!cell_chunk_is_sealed(c))
@@ -19,13 +30,17 @@ static const char *chunk_defect(const struct cell_heap *heap, struct cell_chunk 
     if (cell_chunk_is_prev_inuse(c) == previous_free)
         return "a chunk is wrong about its predecessor";                        /* C3 */
     if (cell_chunk_is_inuse(c))
-        return NULL;
+        return is_marked(&heap->segment, &c->head, &cell_chunk_next(c)->head)
+               ? NULL : "a chunk in use lies in a page thought to be zero";     /* S2 */
     if (previous_free)
         return "two free chunks lie side by side";                              /* C2 */
     if (cell_chunk_next(c) == heap->top)
         return "a free chunk borders on the top";                               /* C2 */
     if (cell_chunk_next(c)->prev_size != cell_chunk_size(c))
         return "a free chunk's footer differs from its header";                 /* C3 */
+    if (!is_marked(&heap->segment, &c->head, &c->link + 1) ||
+        !is_marked(&heap->segment, &cell_chunk_next(c)->prev_size, &cell_chunk_next(c)->head))
+        return "a free chunk's links or footer lie in a page thought to be zero"; /* S2 */
     return NULL;
 }
 
@@ -46,8 +61,11 @@ static const char *chunks_defect(const struct cell_heap *heap, struct walk *walk
 
 static const char *pages_defect(const struct cell_heap *heap)
 {
+    size_t resident = 0;
+
     for (size_t page = 0; page < heap->segment.committed >> CELL_PAGE_SHIFT; page++) {
         unsigned kind = heap->segment.kind[page];
+        resident += kind != CELL_PAGE_ABSENT;
         if (kind < CELL_PAGE_POOL)
             continue;
         if (heap->segment.info[page].pool_class * CELL_ALIGN != kind || !cell_pool_is_valid(&heap->pools, page))
@@ -55,7 +73,7 @@ static const char *pages_defect(const struct cell_heap *heap)
         if (!cell_chunk_is_inuse(cell_chunk_of_user(cell_segment_page_start(&heap->segment, page))))
             return "a pool's page is not a chunk in use";                       /* H1 */
     }
-    return NULL;
+    return resident == heap->segment.resident ? NULL : "the pages with memory are miscounted"; /* S3 */
 }
 
 static size_t bins_count(const struct cell_bins *bins)
