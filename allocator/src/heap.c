@@ -276,6 +276,19 @@ static void free_chunk(struct cell_heap *heap, void *block)
     cell_space_release(heap, c, cell_heap_inuse_size(c));
 }
 
+/* The chunk on top of the stack, and with it those below as long as they are neighbours: most that were freed one after the
+ * other are, and only the whole needs a place among the free ones. */
+static void free_chunks(struct cell_heap *heap, struct cell_freed **stack, size_t *most)
+{
+    struct cell_chunk *c = cell_chunk_of_user(cell_freed_pop(stack));
+    size_t size = cell_heap_inuse_size(c);
+
+    while (--*most != 0 && *stack != NULL && !is_cell(heap, *stack) &&
+           cell_space_join(heap, &c, &size, cell_chunk_of_user(*stack)))
+        cell_freed_pop(stack);
+    cell_space_release(heap, c, size);
+}
+
 static bool is_aligned(const void *block)
 {
     return ((uintptr_t)block & (CELL_ALIGN - 1)) == 0;
@@ -321,12 +334,10 @@ void cell_heap_free_stack(struct cell_heap *heap, struct cell_freed *stack)
     while (stack != NULL) {
         cell_lock_acquire(&heap->lock);
         for (size_t left = FREES_PER_LOCK; left != 0 && stack != NULL;) {
-            if (is_cell(heap, stack)) {
+            if (is_cell(heap, stack))
                 free_cells(heap, &stack, &left);
-            } else {
-                free_chunk(heap, cell_freed_pop(&stack));
-                left--;
-            }
+            else
+                free_chunks(heap, &stack, &left);
         }
         cell_lock_release(&heap->lock);
     }

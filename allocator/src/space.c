@@ -266,6 +266,19 @@ void cell_space_release(struct cell_heap *heap, struct cell_chunk *c, size_t siz
     cell_index_purge_if_much(heap);
 }
 
+bool cell_space_join(struct cell_heap *heap, struct cell_chunk **c, size_t *size, struct cell_chunk *other)
+{
+    bool behind = other == cell_chunk_at(*c, *size);
+
+    if (!behind && cell_chunk_next(other) != *c)
+        return false;
+    *size += cell_heap_inuse_size(other);
+    cell_chunk_erase(behind ? other : *c);
+    *c = behind ? *c : other;
+    heap->counts.merges++;
+    return true;
+}
+
 void cell_space_coalesce(struct cell_heap *heap)
 {
     for (size_t i = 0; heap->deferred.held != 0; i++) {

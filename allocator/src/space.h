@@ -25,7 +25,9 @@ struct cell_chunk *cell_space_take(struct cell_heap *heap, size_t size, size_t a
                                    struct cell_zero_run *zero);
 /* Gives a chunk in use back: marks it free, merges the previous, merges the next, inserts the whole. */
 void cell_space_release(struct cell_heap *heap, struct cell_chunk *c, size_t size);
-/* The same for all whose coalescing was deferred. */
+/* Joins another chunk in use to [c, c + size), which is to be given back, if they are neighbours. */
+bool cell_space_join(struct cell_heap *heap, struct cell_chunk **c, size_t *size, struct cell_chunk *other);
+/* Gives back all whose coalescing was deferred. */
 void cell_space_coalesce(struct cell_heap *heap);
 
 /* Splits the tail off a chunk in use, which keeps `size` bytes. */
