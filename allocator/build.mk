@@ -63,6 +63,9 @@ $(CELL_MISUSE_BIN): $(OUT)/%: $(OUT)/%.o $(OUT)/libcellmalloc.a
 # The system calls of this one fail on command.
 $(OUT)/allocator/tests/oom/test_syscalls: CELL_TEST_LDFLAGS = -Wl,--wrap=mmap,--wrap=mprotect,--wrap=mremap,--wrap=madvise
 
+# In this one they take long.
+$(OUT)/allocator/tests/threads/test_fork_waits: CELL_TEST_LDFLAGS = -Wl,--wrap=mmap,--wrap=mprotect
+
 $(OUT)/allocator/tests/api/test_walk: CELL_TEST_LDFLAGS = -ljansson
 
 # The model test as a target of clang's libFuzzer. The library's variables lie in sections of their own, which the target sets
