@@ -255,6 +255,20 @@ static void xml_layers(struct cell_text *text, const struct cell_stats *stats)
     cell_text_string(text, "/>\n");
 }
 
+static void xml_pools(struct cell_text *text, const struct cell_census *census)
+{
+    for (size_t i = 1; i <= CELL_POOL_CLASSES; i++) {
+        if (census->cells[i].pools == 0)
+            continue;
+        cell_text_string(text, "<pool");
+        xml_attribute(text, "cell_bytes", cell_pool_cell_size((unsigned)i));
+        xml_attribute(text, "pools", census->cells[i].pools);
+        xml_attribute(text, "live", census->cells[i].live);
+        xml_attribute(text, "free", census->cells[i].free);
+        cell_text_string(text, "/>\n");
+    }
+}
+
 void cell_print_xml(struct cell_text *text, const struct cell_census *census)
 {
     cell_text_string(text, "<malloc version=\"1\">\n<heap nr=\"0\">\n");
@@ -263,5 +277,6 @@ void cell_print_xml(struct cell_text *text, const struct cell_census *census)
     cell_text_string(text, "</heap>\n");
     xml_totals(text, &census->stats, true);
     xml_layers(text, &census->stats);
+    xml_pools(text, census);
     cell_text_string(text, "</malloc>\n");
 }
