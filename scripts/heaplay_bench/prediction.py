@@ -30,7 +30,8 @@ def replay(out, trace, chosen, samples):
         path = Path(scratch) / "replay.json"
         command = [str(Path(out) / "heaplay"), "replay", str(trace), "--samples", str(samples), "--json", str(path)]
         for allocator in chosen:
-            command += ["--alloc", f"{allocator.name}={allocator.path}" if allocator.path else allocator.name]
+            name, at, settings = allocator.name.partition("@")
+            command += ["--alloc", f"{name}={allocator.path}{at}{settings}" if allocator.path else allocator.name]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         if not path.exists():
             raise PredictionError(f"{trace}: {done.stderr.strip()[-200:] or 'heaplay replay wrote nothing'}")

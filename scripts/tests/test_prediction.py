@@ -1,11 +1,15 @@
 """Predictions of programs from replays: the arithmetic on known figures, and rank correlation that can fail."""
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from heaplay_bench import prediction  # noqa: E402
+from heaplay_bench import allocators, prediction  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+OUT = Path(os.environ.get("OUT", ROOT / "build" / "release"))
 
 
 def program_row(name, wall_ns, rss_kib):
@@ -42,6 +46,15 @@ def test_prediction_adds_the_replays_difference():
     assert busy["predicted"] == pytest.approx(1 - 1000 * 30 / 2_000_000) and busy["measured"] == pytest.approx(0.97)
     fatter = of(pairs, "b", "peak_rss_kib")
     assert fatter["predicted"] == pytest.approx(1 + 900 / 5000) and fatter["measured"] == pytest.approx(1.2)
+
+
+@pytest.mark.skipif(not (OUT / "heaplay").exists(), reason=f"{OUT} is not built")
+def test_variants_are_replayed_as_themselves():
+    """Their rows are found by the names that the programs' rows have."""
+    words = ["glibc", "cellmalloc@CELLMALLOC_CONF=count_requests:1", "glibc@MALLOC_ARENA_MAX=1"]
+    document = prediction.replay(OUT, ROOT / "traces" / "jq.hpt", [allocators.find(word, OUT) for word in words], 1)
+    assert {row["allocator"] for row in document["rows"] if row["status"] == "ok"} == {*words, "null"}
+    assert document["allocators"][words[1]]["variables"] == {"CELLMALLOC_CONF": "count_requests:1"}
 
 
 def test_what_a_library_has_at_the_start_counts():

@@ -3,6 +3,7 @@ import hashlib
 import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -43,6 +44,29 @@ def test_a_program_that_takes_mallocs_address_is_followed():
 def test_a_program_with_its_own_malloc_is_noticed():
     proved, text = allocators.judge_bindings(bindings(("/x/libc.so.6", "/x/prog", "malloc")), "/x/liba.so")
     assert not proved and "/x/prog" in text
+
+
+OWN = r"""
+#include <stdio.h>
+#include <stdlib.h>
+int main(void) { char *p = malloc(100); snprintf(p, 100, "%d", 42); puts(p); free(p); return 0; }
+"""
+
+
+@pytest.mark.skipif(not shutil.which("cc") or not (OUT / "broken" / "libnone.so").exists(), reason="no cc, or not built")
+def test_a_program_linked_with_an_allocator_of_its_own_is_noticed(tmp_path):
+    """As Debian's redis-server is with jemalloc: under "glibc" it must not run with the allocator that it brought."""
+    library = (OUT / "broken" / "libnone.so").resolve()
+    (tmp_path / "own.c").write_text(OWN)
+    subprocess.run(["cc", "-o", tmp_path / "own", tmp_path / "own.c", library], check=True)
+    subprocess.run(["cc", "-o", tmp_path / "plain", tmp_path / "own.c"], check=True)
+    chosen = [allocators.find("glibc", OUT), allocators.find("cellmalloc", OUT)]
+    for name, own in (("own", str(library)), ("plain", None)):
+        subject = programs.Subject(catalog.Workload(name, (str(tmp_path / name),), (), "", "prints"), tmp_path / "out", 1)
+        subject.prove(chosen)
+        assert subject.own_allocator == own
+        assert {subject.identity[one.name] for one in chosen} == {(True, "proved")}
+        assert subject.environment(chosen[0]).get("LD_PRELOAD") == (allocators.libc_path() if own else None)
 
 
 def test_the_allocators_own_calls_into_libc_do_not_count():
