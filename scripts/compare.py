@@ -10,7 +10,7 @@ import sys
 from heaplay_report import load, schema, stats, verdict
 
 FINGERPRINT = ("kernel", "cpu", "cpus", "memory_kib", "thp", "overcommit", "aslr", "governor", "libc",
-               "cgroup_memory_kib", "variables")
+               "cgroup_memory_kib", "cgroup_cpus", "variables")
 EXIT_REGRESSION, EXIT_UNLIKE = 1, 2
 
 

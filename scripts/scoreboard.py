@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from heaplay_bench import allocators, board, board_rows, board_text, document, probe, run
+from heaplay_bench import allocators, board, board_rows, board_text, document, machine, probe, run
 from workloads import catalog
 
 HISTORY = document.ROOT / "results" / "history.csv"
@@ -153,7 +153,7 @@ def main(words=None):
         chosen, names = choose(given)
         rows = measure(given, chosen)
         peers = [name for name in names if name != given.subject]
-        fixed = {"created": document.document("bench", {}, {}, [])["created"], "commit": document.git_commit() or "",
+        fixed = {"created": document.document("bench", {}, {}, [])["created"], "commit": machine.git_commit() or "",
                  "mode": "quick" if given.quick else "full"}
         lines = [board.history_row(row, given.subject, peers, fixed) for row in rows]
         board_text.terminal(board_text.sections(rows, lines, given.subject, names))

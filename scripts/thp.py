@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import scoreboard
-from heaplay_bench import allocators, board, document, run, tables
+from heaplay_bench import allocators, board, document, machine, run, tables
 
 SWITCH = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 SETTINGS = ("never", "always")
@@ -22,7 +22,7 @@ SETTINGS = ("never", "always")
 def current(switch):
     """The setting in force: the word in brackets."""
     try:
-        return document.chosen(switch.read_text(encoding="ascii"))
+        return machine.chosen(switch.read_text(encoding="ascii"))
     except OSError as error:
         raise run.RunError(f"{switch}: {error.strerror}; this kernel has no switch for huge pages") from None
 

@@ -3,12 +3,15 @@
 #include "measure/environment.h"
 
 #include <gnu/libc-version.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
+
+#include "measure/cgroup.h"
 
 extern char **environ;
 
@@ -60,13 +63,28 @@ static json_t *huge_pages(void)
     return json_string(from + 1);
 }
 
-static json_t *cgroup_limit(void)
-{
-    char text[64];
+static const char groups[] = "/proc/self/cgroup", groups_root[] = "/sys/fs/cgroup";
 
-    if (!read_text("/sys/fs/cgroup/memory.max", text, sizeof text) || text[0] < '0' || text[0] > '9')
-        return json_null();
-    return json_integer(atoll(text) / 1024);
+static json_t *group_memory(void)
+{
+    int64_t kib = hp_cgroup_memory_kib(groups, groups_root);
+
+    return kib < 0 ? json_null() : json_integer(kib);
+}
+
+static json_t *group_cpus(void)
+{
+    double cpus = hp_cgroup_cpus(groups, groups_root);
+
+    return cpus < 0 ? json_null() : json_real(cpus);
+}
+
+/* That this process may run on. */
+static json_t *processors(void)
+{
+    cpu_set_t set;
+
+    return json_integer(sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : sysconf(_SC_NPROCESSORS_ONLN));
 }
 
 static json_t *number_in(const char *path)
@@ -80,7 +98,7 @@ static json_t *number_in(const char *path)
 static json_t *variables(void)
 {
     static const char *const prefix[] = { "MALLOC_", "GLIBC_TUNABLES", "LD_", "TCMALLOC_", "MIMALLOC_", "CELLMALLOC_",
-                                          "CELL_", "JE_MALLOC_CONF", "SCUDO_" };
+                                          "JE_MALLOC_CONF", "_RJEM_", "SCUDO_", "TBB_MALLOC_" };
     json_t *object = json_object();
 
     for (char **v = environ; *v; v++)
@@ -117,7 +135,7 @@ json_t *hp_environment_json(void)
     snprintf(libc, sizeof libc, "glibc %s", gnu_get_libc_version());
     json_object_set_new(e, "kernel", json_string(kernel));
     json_object_set_new(e, "cpu", processor());
-    json_object_set_new(e, "cpus", json_integer(sysconf(_SC_NPROCESSORS_ONLN)));
+    json_object_set_new(e, "cpus", processors());
     json_object_set_new(e, "memory_kib",
                         json_integer(sysconf(_SC_PHYS_PAGES) * (sysconf(_SC_PAGESIZE) / 1024)));
     json_object_set_new(e, "thp", huge_pages());
@@ -125,7 +143,8 @@ json_t *hp_environment_json(void)
     json_object_set_new(e, "aslr", number_in("/proc/sys/kernel/randomize_va_space"));
     json_object_set_new(e, "governor", first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"));
     json_object_set_new(e, "libc", json_string(libc));
-    json_object_set_new(e, "cgroup_memory_kib", cgroup_limit());
+    json_object_set_new(e, "cgroup_memory_kib", group_memory());
+    json_object_set_new(e, "cgroup_cpus", group_cpus());
     json_object_set_new(e, "heaplay_version", json_string("0.1.0"));
     json_object_set_new(e, "git_commit", git_commit());
     json_object_set_new(e, "variables", variables());

@@ -185,6 +185,30 @@ def test_compare_refuses_unlike_machines(tmp_path, capsys):
     assert compare.main([str(old), str(new), "--any-machine"]) == 0
 
 
+@pytest.mark.parametrize("key, value", [
+    ("kernel", "Linux 7"), ("cpu", "Another CPU"), ("cpus", 3), ("memory_kib", 9_000_000), ("thp", "always"), ("overcommit", 1),
+    ("aslr", 0), ("governor", "powersave"), ("libc", "glibc 2.41"), ("cgroup_memory_kib", 1000), ("cgroup_cpus", 0.5),
+    ("variables", {"MALLOC_CONF": "dirty_decay_ms:0"})])
+def test_every_part_of_the_fingerprint_counts(tmp_path, capsys, key, value):
+    old, new = fixture.document(traces=SMALL), fixture.document(traces=SMALL)
+    new["environment"][key] = value
+    paths = [str(write(tmp_path, *pair)) for pair in ((old, "old.json"), (new, "new.json"))]
+    assert compare.main(paths) == 2
+    assert f"unlike: {key}: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("change, said", [
+    (lambda doc: [row.update(touch="all") for row in doc["rows"]], "conditions: "),
+    (lambda doc: doc["traces"]["gcc-cc1"].update(sha256="f" * 64), "trace gcc-cc1: another file")])
+def test_compare_refuses_other_conditions_and_traces(tmp_path, capsys, change, said):
+    old, new = fixture.document(traces=SMALL), fixture.document(traces=SMALL)
+    change(new)
+    paths = [str(write(tmp_path, *pair)) for pair in ((old, "old.json"), (new, "new.json"))]
+    assert compare.main(paths) == 2
+    assert f"unlike: {said}" in capsys.readouterr().err
+    assert compare.main([*paths, "--any-machine"]) == 0
+
+
 def test_compare_counts_a_new_failure(tmp_path):
     old = write(tmp_path, fixture.document(traces=SMALL), "old.json")
     new = write(tmp_path, fixture.fail(fixture.document(traces=SMALL), "gcc-cc1", "cellmalloc"), "new.json")
