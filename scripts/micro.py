@@ -114,11 +114,13 @@ def print_table(rows, names, base, key, head):
             cells.append(f"{found[other].ratio:12.3f}{control.mark(found[other], floor, other)}" if found[other] else
                          f"{table[name, other]['status'].replace('ok', '-'):>12s} ")
         print(f"{name:44s}" + "".join(cells))
-    for other in others:
-        found = stats.estimate([stats.paired_logs(by_block[n, other], by_block[n, base]) for n in benchmarks
-                                if (n, other) in by_block and (n, base) in by_block])
+    means = {other: stats.estimate([stats.paired_logs(by_block[n, other], by_block[n, base]) for n in benchmarks
+                                    if (n, other) in by_block and (n, base) in by_block]) for other in others}
+    floor = control.floor(means.get(control.NAME))
+    for other, found in means.items():
         if found:
-            print(f"geometric mean {other:12s} {found.ratio:.3f} [{found.low:.3f}, {found.high:.3f}]")
+            print(f"geometric mean {other:12s} {found.ratio:.3f} [{found.low:.3f}, {found.high:.3f}]"
+                  f"{control.mark(found, floor, other)}")
     print("* a difference that this run shows" + (", beyond what the control shows" if control.NAME in names else ""))
 
 

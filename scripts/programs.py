@@ -203,7 +203,8 @@ def print_table(rows, names, base):
         print_figure(rows, names, base, figure, title, scale)
     print("\ngeometric means over the programs, against " + base + " (95 % intervals of this run)")
     for figure, means in ratios(rows, base, [n for n in names if n != base]).items():
-        print(f"{figure:14s}" + "   ".join(f"{name} {e.ratio:.3f} [{e.low:.3f}, {e.high:.3f}]"
+        floor = control.floor(means.get(control.NAME))
+        print(f"{figure:14s}" + "   ".join(f"{name} {e.ratio:.3f} [{e.low:.3f}, {e.high:.3f}]{control.mark(e, floor, name)}"
                                            for name, e in means.items() if e))
     for name in names:
         left_out = [f"{row['trace']} ({row['status']})" for row in rows if row["allocator"] == name and row["status"] != "ok"]

@@ -60,6 +60,8 @@ def test_only_differences_beyond_the_control_are_starred(capsys):
     micro.print_table([row(*pair) for pair in zip(names, (1, 1.05, 1.3, 1.1))], names, "glibc", "ns_per_op", "ns")
     said = capsys.readouterr().out
     assert re.search(r"^p +\S+ +1\.050 +1\.300\* +1\.100 *$", said, re.M) and "beyond what the control shows" in said
+    assert re.findall(r"^geometric mean (\S+) +[\d.]+ \[.*?\](.?)$", said, re.M) == [
+        ("near", " "), ("far", "*"), (control.NAME, " ")]
 
 
 def test_usage_errors():

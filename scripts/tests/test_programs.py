@@ -142,6 +142,8 @@ def test_only_differences_beyond_the_control_are_starred(capsys):
     said = capsys.readouterr().out
     assert re.search(r"^p +\S+ +1\.050 +1\.300\* +1\.100 *$", said, re.M)
     assert "glibc against itself is at worst 10.0 % apart (p)" in said
+    bounds = r"[\d.]+ \[[^]]*\]"
+    assert re.search(rf"^elapsed_ns +near {bounds}    far {bounds}\*   glibc-again {bounds} *$", said, re.M)
     programs.print_table(rows[:3], ["glibc", "near", "far"], "glibc")
     assert "1.050*" in capsys.readouterr().out
     programs.print_table([rows[0], {**rows[1], "status": "wrong", "status_text": "x"}], ["glibc", "near"], "glibc")
