@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "trace/compile_file.h"
+#include "trace/compile_head.h"
 #include "trace/compile_live.h"
 #include "trace/compile_op.h"
 #include "trace/compile_order.h"
@@ -29,7 +30,7 @@ struct compilation {
     struct hp_plan_file file;
     struct hp_plan   plan;
     bool             one_thread;        /* a second thread turns it into a survey */
-    bool             survey;            /* only for what choose_epoch needs: nothing is ordered or written */
+    bool             survey;            /* only for what the length of epochs needs: nothing is ordered or written */
     uint64_t         section_operations;
     uint64_t         live_bytes;
     uint64_t         last_time_ns, idle_cut_ns;
@@ -108,43 +109,6 @@ static bool pace(struct compilation *c, const struct hp_event *e, uint32_t threa
     c->paced_ns[thread] = at;
     c->plan.paced = 1;
     return hp_order_append(&c->order, thread, (struct hp_op){ .code = OP_PACE, .size = at });
-}
-
-/* Keeps at most HP_MAX_POINTS points: when they are full, every other one goes and the step doubles. */
-static void add_point(struct compilation *c)
-{
-    struct hp_plan *p = &c->plan;
-
-    if (p->calls % p->curve_step != 0)
-        return;
-    if (p->points == HP_MAX_POINTS) {
-        for (uint32_t i = 0; i < HP_MAX_POINTS / 2; i++)
-            p->live_bytes[i] = p->live_bytes[2 * i + 1];
-        p->points = HP_MAX_POINTS / 2;
-        p->curve_step *= 2;
-        if (p->calls % p->curve_step != 0)
-            return;
-    }
-    p->live_bytes[p->points++] = c->live_bytes;
-}
-
-static void count_call(struct compilation *c, const struct hp_event *e, uint64_t bytes)
-{
-    struct hp_plan *p = &c->plan;
-
-    p->calls++;
-    if (e->id != 0) {
-        p->requested_total += ((bytes + 15) & ~15ull) + 16 + (e->alignment > 16 ? e->alignment : 0);
-        if (bytes > p->largest_bytes)
-            p->largest_bytes = bytes;
-    }
-    if (c->live.used > p->live_max)
-        p->live_max = c->live.used;
-    if (c->live_bytes > p->peak_live_bytes) {
-        p->peak_live_bytes = c->live_bytes;
-        p->peak_call = p->calls;
-    }
-    add_point(c);
 }
 
 /* Brings the live blocks up to date and finds the slot of the operation. */
@@ -262,7 +226,7 @@ static int add_event(struct compilation *c, const struct hp_event *e)
         begin_survey(c);
     code = c->survey ? place_event(c, e, bytes, thread, &slot) : add_operation(c, e, bytes, thread);
     if (code == HP_OK)
-        count_call(c, e, bytes);
+        hp_compile_head_count(&c->plan, e, bytes, c->live.used, c->live_bytes);
     return code;
 }
 
@@ -404,19 +368,6 @@ static int compile_once(const char *path, const struct hp_compile_options *optio
     return code;
 }
 
-/* Length of an epoch: 4096 calls per thread, since 64 threads on 2 processors then spend 6 ns per call on waiting for each
- * other (38 ns with 256 calls per thread); fewer where so many would ask for more than a sixteenth of the peak of live
- * bytes, so that threads running ahead do not make a peak of their own. */
-static uint64_t choose_epoch(const struct hp_plan *plan)
-{
-    enum { CALLS_MOST = 4096, CALLS_LEAST = 32, PEAK_SHARE = 16 };
-    uint64_t bytes_per_call = plan->requested_total / (plan->calls + 1) + 1;
-    uint64_t calls = plan->peak_live_bytes / PEAK_SHARE / bytes_per_call;
-    uint64_t most = (uint64_t)CALLS_MOST * plan->threads, least = (uint64_t)CALLS_LEAST * plan->threads;
-
-    return calls > most ? most : calls < least ? least : calls;
-}
-
 static double now_s(void)
 {
     struct timespec t;
@@ -439,7 +390,7 @@ int hp_compile_file(const char *path, const struct hp_compile_options *options, 
             snprintf(error, error_size, "a trace of several threads is read more than once: give a file, or --threads 1");
             return HP_E_INVALID;
         }
-        code = compile_once(path, options, options->window < 0 ? choose_epoch(&head) : (uint64_t)options->window, false,
+        code = compile_once(path, options, options->window < 0 ? hp_compile_head_epoch(&head) : (uint64_t)options->window, false,
                             out, &head, error, error_size);
     }
     out->compile_s = now_s() - started;
