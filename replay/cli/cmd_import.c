@@ -37,6 +37,8 @@ static int report(const struct options *o, const struct hp_importer *importer, c
     if (r->offences)
         fprintf(stderr, "  skipped or mended: %" PRIu64 " (%" PRIu64 " of unknown blocks, %" PRIu64
                 " onto live blocks); the first at %s\n", r->offences, r->unknown_frees, r->replaced, r->first);
+    for (size_t i = 0; r->reasons[1].what && i < HP_IMPORT_REASONS && r->reasons[i].what; i++)
+        fprintf(stderr, "  %12" PRIu64 "  %s\n", r->reasons[i].count, r->reasons[i].what);
     if (r->operations == 0) {
         fprintf(stderr, "heaplay import: %s holds no operation of format %s; is it the right --from?\n", o->in,
                 importer->name);
@@ -63,6 +65,8 @@ static int convert(const struct options *o, const struct hp_importer *importer, 
     bool broken;
 
     snprintf(origin, sizeof origin, "imported:%s", importer->name);
+    if (importer->time_step && meta.flags & HP_HAS_TIME)
+        meta.time_step_ns = importer->time_step(bytes, size);
     writer = hp_writer_open(o->out, &meta, error, sizeof error);
     import = writer ? hp_import_begin(writer, meta.flags) : NULL;
     if (!import) {
@@ -109,6 +113,9 @@ static int import_file(const struct options *o)
         code = convert(o, importer, source);
     else if (!hp_source_peek(source, &bytes, 1))
         fprintf(stderr, "heaplay import: %s is empty\n", o->in);
+    else if (hp_source_peek(source, &bytes, 2) == 2 && (!memcmp(bytes, "\xff\xfe", 2) || !memcmp(bytes, "\xfe\xff", 2)))
+        fprintf(stderr, "heaplay import: %s is text in UTF-16; convert it: iconv -f UTF-16 -t UTF-8 FILE | heaplay import -\n",
+                o->in);
     else
         fprintf(stderr, "heaplay import: %s: the format was not recognised by its first bytes; name it with --from\n",
                 o->in);

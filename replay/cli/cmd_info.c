@@ -3,7 +3,8 @@
  *
  * Keys of --json (all counts are integers; absent figures are null):
  *   path, sha256, file_bytes, bytes_per_operation, format_version
- *   command, origin, host, start_unix_ns, pid, parent_pid, flags (array: time, threads, resident, sampled, sites), sample
+ *   command, origin, host, start_unix_ns, pid, parent_pid, flags (array: time, threads, resident, sampled, sites), sample,
+ *   time_step_ns         what times are right to; null: as fine as the recorder's
  *   whole                true when the trace ends with its trailer
  *   operations, threads, duration_ns, by_kind (object: kind -> calls; kinds that occur)
  *   allocations, frees, failed, null_frees, never_freed, requested_bytes
@@ -126,6 +127,7 @@ static void set_file(json_t *root, const struct card *card)
     set_uint(root, "pid", card->meta->pid);
     set_uint(root, "parent_pid", card->meta->parent_pid);
     json_object_set_new(root, "sample", card->meta->sample ? json_integer(card->meta->sample) : json_null());
+    json_object_set_new(root, "time_step_ns", card->meta->time_step_ns ? integer(card->meta->time_step_ns) : json_null());
     for (unsigned i = 0; i < 5; i++)
         if (card->meta->flags & 1u << i)
             json_array_append_new(flags, json_string(names[i]));
@@ -307,6 +309,8 @@ static void print_card(const struct card *card)
         printf("  made under    %s\n", card->meta->host);
     if (card->meta->sample)
         printf("  sampled       one object of %" PRIu32 "\n", card->meta->sample);
+    if (card->meta->time_step_ns)
+        printf("  times         right to %g us\n", (double)card->meta->time_step_ns / 1e3);
     if (!card->trailer)
         printf("  NOT WHOLE     %s\n", card->a.text);
     else if (card->trailer->lost_events)

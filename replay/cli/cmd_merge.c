@@ -68,6 +68,7 @@ static int merge(char **paths, int count, const char *out)
         const struct hp_meta *m = hp_reader_meta(inputs[opened].reader);
         meta.flags &= m->flags | HP_HAS_THREADS;
         meta.sample = m->sample > meta.sample ? m->sample : meta.sample;
+        meta.time_step_ns = m->time_step_ns > meta.time_step_ns ? m->time_step_ns : meta.time_step_ns;
         if (!strncmp(m->origin, "synthetic", 9))
             snprintf(origin, sizeof origin, "synthetic");
     }

@@ -375,6 +375,13 @@ static uint32_t flags(const unsigned char *bytes, size_t size)
     return HP_HAS_THREADS | HP_HAS_TIME;
 }
 
+static uint64_t time_step(const unsigned char *bytes, size_t size)
+{
+    (void)bytes;
+    (void)size;
+    return 1024;
+}
+
 static void parse(hp_import *import, hp_source *source)
 {
     const unsigned char *bytes;
@@ -386,4 +393,4 @@ static void parse(hp_import *import, hp_source *source)
         parse_processed(import, source);
 }
 
-const struct hp_importer hp_import_alk = { "alk", "traces of alk's malloc tracer, raw or processed", detect, flags, parse };
+const struct hp_importer hp_import_alk = { "alk", "traces of alk's malloc tracer, raw or processed", detect, flags, parse, time_step };

@@ -100,4 +100,4 @@ static void parse(hp_import *import, hp_source *source)
     }
 }
 
-const struct hp_importer hp_import_android = { "android", "text of Android's memory_replay", detect, flags, parse };
+const struct hp_importer hp_import_android = { "android", "text of Android's memory_replay", detect, flags, parse, NULL };

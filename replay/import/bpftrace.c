@@ -4,25 +4,18 @@
 
 #include <string.h>
 
-static const struct call {
-    const char *word;
-    uint8_t kind;
-    const char *fields;         /* s: size, n: count, a: alignment, o: old pointer */
-} calls[] = {
-    { "malloc ", HP_MALLOC, "s" }, { "calloc ", HP_CALLOC, "ns" }, { "realloc ", HP_REALLOC, "os" },
-    { "reallocarray ", HP_REALLOCARRAY, "ons" }, { "free ", HP_FREE, "o" }, { "aligned_alloc ", HP_ALIGNED_ALLOC, "as" },
-    { "memalign ", HP_MEMALIGN, "as" }, { "posix_memalign ", HP_POSIX_MEMALIGN, "as" }, { "valloc ", HP_VALLOC, "s" },
-    { "pvalloc ", HP_PVALLOC, "s" },
-};
-
-/* Tells a call's line from others: *found is NULL when its word is unknown. */
-static bool take_start(const char **at, struct hp_call *call, const struct call **found)
+/* Tells a call's line from others: *known is false when its word is no function's. */
+static bool take_start(const char **at, struct hp_call *call, struct hp_function *function, bool *known)
 {
-    *found = NULL;
+    size_t length;
+
+    *known = false;
     if (!hp_take_number(at, 10, &call->thread) || **at != ' ' || !hp_take_number(at, 10, &call->time_ns) || **at != ' ')
         return false;
-    for (size_t i = 0; i < sizeof calls / sizeof *calls && !*found; i++)
-        *found = hp_take_word(at, calls[i].word) ? &calls[i] : NULL;
+    *at += strspn(*at, " ");
+    length = strcspn(*at, " \n");
+    *known = hp_import_function(*at, length, function);
+    *at += *known ? length : 0;
     return true;
 }
 
@@ -33,10 +26,11 @@ static int detect(const unsigned char *bytes, size_t size)
     memcpy(text, bytes, size < 4096 ? size : 4096);
     for (char *line = text, *end; *line; line = *end ? end + 1 : end) {
         struct hp_call call = { 0 };
-        const struct call *found;
+        struct hp_function function;
         const char *at = line;
+        bool known;
         end = line + strcspn(line, "\n");
-        if (take_start(&at, &call, &found) && found)
+        if (take_start(&at, &call, &function, &known) && known)
             return at <= end ? 2 : 0;
     }
     return 0;
@@ -49,16 +43,12 @@ static uint32_t flags(const unsigned char *bytes, size_t size)
     return HP_HAS_THREADS | HP_HAS_TIME;
 }
 
-static const char *parse_call(const char *at, const struct call *found, struct hp_call *call)
+static const char *parse_call(const char *at, const struct hp_function *function, struct hp_call *call)
 {
-    if (!found)
-        return "unknown call";
-    call->kind = found->kind;
-    for (const char *f = found->fields; *f; f++) {
-        uint64_t *field = *f == 's' ? &call->size : *f == 'n' ? &call->count : *f == 'a' ? &call->alignment : &call->old;
-        if (!hp_take_any(&at, field))
+    call->kind = function->kind;
+    for (const char *f = function->fields; *f; f++)
+        if (*f != 'x' && !hp_take_any(&at, hp_import_argument(call, *f, NULL)))
             return "an argument is missing, or too large";
-    }
     if (hp_kind_allocates(call->kind) && (!hp_take_word(&at, "=") || !hp_take_any(&at, &call->made)))
         return "no result";
     return hp_at_end(at) ? NULL : "unexpected text at the end of the line";
@@ -72,15 +62,16 @@ static void parse(hp_import *import, hp_source *source)
     hp_import_assume(import, "times count from the first line; blocks made before the probes were attached are unknown");
     while (!hp_import_failed(import) && (line = hp_source_line(source))) {
         struct hp_call call = { 0 };
-        const struct call *found;
+        struct hp_function function;
         const char *at = line, *fault;
+        bool known;
         hp_import_at(import, source);
-        if (!take_start(&at, &call, &found)) {
+        if (!take_start(&at, &call, &function, &known)) {
             if (!strncmp(line, "Lost ", 5))
                 hp_import_offence(import, "bpftrace lost events: record again with a larger BPFTRACE_PERF_RB_PAGES");
             continue;
         }
-        fault = parse_call(at, found, &call);
+        fault = known ? parse_call(at, &function, &call) : "unknown call";
         first_ns = first_ns == UINT64_MAX ? call.time_ns : first_ns;
         call.time_ns = call.time_ns > first_ns ? call.time_ns - first_ns : 0;
         if (fault)
@@ -91,4 +82,4 @@ static void parse(hp_import *import, hp_source *source)
 }
 
 const struct hp_importer hp_import_bpftrace = { "bpftrace", "lines of import/heaplay.bt, uprobes by bpftrace", detect, flags,
-                                                parse };
+                                                parse, NULL };

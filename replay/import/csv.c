@@ -64,4 +64,4 @@ static void parse(hp_import *import, hp_source *source)
 }
 
 const struct hp_importer hp_import_csv = { "csv", "one event a line, as 'heaplay export --to csv' writes it", detect,
-                                           flags, parse };
+                                           flags, parse, NULL };

@@ -10,16 +10,6 @@ enum column { TIME, TID, NAME, ARGS, RESULT, COLUMNS };
 static const char *const titles[COLUMNS] = { "timestamp-unix-ns", "tid", "name", "args", "result" };
 static const unsigned usual[COLUMNS] = { 1, 3, 4, 5, 6 };
 
-static const struct function {
-    const char *name;
-    uint8_t kind;
-    const char *fields;         /* s: size, n: count, a: alignment, o: old pointer, x: a pointer that is not looked at */
-} functions[] = {
-    { "malloc", HP_MALLOC, "s" }, { "calloc", HP_CALLOC, "ns" }, { "realloc", HP_REALLOC, "os" },
-    { "reallocarray", HP_REALLOCARRAY, "ons" }, { "free", HP_FREE, "o" }, { "aligned_alloc", HP_ALIGNED_ALLOC, "as" },
-    { "memalign", HP_MEMALIGN, "as" }, { "posix_memalign", HP_POSIX_MEMALIGN, "xas" },
-};
-
 static int detect(const unsigned char *bytes, size_t size)
 {
     return (size > 23 && !memcmp(bytes, "@record-type:call-trace", 23)) || (size > 11 && !memcmp(bytes, "call-trace\t", 11))
@@ -55,7 +45,7 @@ static void take_header(char *line, unsigned place[COLUMNS])
                 place[c] = i;
 }
 
-static const char *take_row(char *part[], const unsigned place[COLUMNS], const struct function *function, struct hp_call *call)
+static const char *take_row(char *part[], const unsigned place[COLUMNS], const struct hp_function *function, struct hp_call *call)
 {
     const char *time = part[place[TIME]], *tid = part[place[TID]], *args = part[place[ARGS]], *result = part[place[RESULT]];
     uint64_t ignored;
@@ -63,9 +53,7 @@ static const char *take_row(char *part[], const unsigned place[COLUMNS], const s
     if (!hp_take_number(&time, 10, &call->time_ns) || !hp_take_number(&tid, 10, &call->thread))
         return "no time or no thread";
     for (const char *f = function->fields; *f; f++) {
-        uint64_t *field = *f == 's' ? &call->size : *f == 'n' ? &call->count : *f == 'a' ? &call->alignment
-                        : *f == 'o' ? &call->old : &ignored;
-        if (!hp_take_number(&args, *f == 'o' || *f == 'x' ? 16 : 10, field))
+        if (!hp_take_number(&args, *f == 'o' || *f == 'x' ? 16 : 10, hp_import_argument(call, *f, &ignored)))
             return "an argument is missing, or too large";
     }
     if (hp_kind_allocates(function->kind) && !hp_take_number(&result, 16, &call->made))
@@ -82,7 +70,7 @@ static void parse(hp_import *import, hp_source *source)
     memcpy(place, usual, sizeof place);
     hp_import_assume(import, "times count from the first row; the result of posix_memalign is the block");
     while (!hp_import_failed(import) && (line = hp_source_line(source))) {
-        const struct function *function = NULL;
+        struct hp_function function;
         struct hp_call call = { 0 };
         char *part[MOST_COLUMNS];
         const char *fault;
@@ -99,12 +87,10 @@ static void parse(hp_import *import, hp_source *source)
             hp_import_offence(import, "a row with too few columns");
             continue;
         }
-        for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
-            function = strcmp(part[place[NAME]], functions[i].name) ? function : &functions[i];
-        if (!function)
+        if (!hp_import_function(part[place[NAME]], strlen(part[place[NAME]]), &function))
             continue;                           /* mmap and the like */
-        call.kind = function->kind;
-        fault = take_row(part, place, function, &call);
+        call.kind = function.kind;
+        fault = take_row(part, place, &function, &call);
         first_ns = first_ns ? first_ns : call.time_ns;
         call.time_ns = call.time_ns > first_ns ? call.time_ns - first_ns : 0;
         if (fault)
@@ -115,4 +101,4 @@ static void parse(hp_import *import, hp_source *source)
 }
 
 const struct hp_importer hp_import_ctsrd = { "ctsrd", "tab-separated call traces of CTSRD's DTrace script", detect, flags,
-                                             parse };
+                                             parse, NULL };

@@ -1,14 +1,18 @@
 /* glibc_trace.c - binary records of the tracing branch of glibc's malloc: an array of fixed size, the first of type 255.
  *
- * Record: int32 thread, uint32 bits (lowest 8: type), then words: ptr1 ptr2 size size2 size3 and two of padding; a word has
- * the 4 or 8 bytes that the first record's size says. An allocation can be reported before the free that made room for
+ * Record: int32 thread, uint32 bits (lowest 8: type), then words: ptr1 ptr2 size size2 size3, and padding: to 64 bytes when a word
+ * has 8; with words of 4, as the first record's size says, to what the records themselves show. An allocation can be reported before the free that made room for
  * it: it is held back until that free comes (an inversion), or until WAIT_RECORDS have passed.
  */
 #include "import/import.h"
 
+#include <stdio.h>
 #include <string.h>
 
-#define WORDS           7u
+#define WORDS           5u
+#define RECORD_64       64u
+#define RECORD_32       36u         /* when there is nothing to tell it from */
+#define RECORD_32_MOST  64u
 #define HELD_MAX        64u
 #define WAIT_RECORDS    65536u
 
@@ -47,6 +51,35 @@ static unsigned word_bytes(const unsigned char *bytes, size_t size)
             && load(bytes + 8 + SIZE * word, word) == word)
             return word;
     return 0;
+}
+
+/* Whether a record that begins here makes no sense. */
+static bool is_misfit(const unsigned char *at)
+{
+    unsigned type = at[4];
+    uint64_t block = load(at + 8 + (type == FREE ? PTR1 : PTR2) * 4, 4);
+
+    return type >= TYPES || block % 8 || (type != UNUSED && load(at, 4) == 0);
+}
+
+/* The size of a record of 32-bit programs: the one with the fewest misfits, of equals the one with most calls; of equals the larger. */
+static size_t record_bytes_32(const unsigned char *bytes, size_t size)
+{
+    size_t best = RECORD_32, fewest = SIZE_MAX, most = 0;
+
+    for (size_t record = 8 + WORDS * 4; record <= RECORD_32_MOST; record += 4) {
+        size_t misfits = 0, calls = 0, records = 0;
+        for (size_t at = record; at + 8 + WORDS * 4 <= size; at += record, records++) {
+            misfits += is_misfit(bytes + at);
+            calls += bytes[at + 4] != UNUSED;
+        }
+        if (records && (misfits * 4096 / records < fewest || (misfits * 4096 / records == fewest && calls >= most))) {
+            best = record;
+            fewest = misfits * 4096 / records;
+            most = calls;
+        }
+    }
+    return best;
 }
 
 static int detect(const unsigned char *bytes, size_t size)
@@ -151,20 +184,21 @@ static void take_record(struct state *s, const unsigned char *bytes, unsigned wo
 
 static void parse(hp_import *import, hp_source *source)
 {
-    static const size_t most = 8 + WORDS * 8;
     const unsigned char *bytes;
     struct state s = { .import = import };
-    size_t size = hp_source_peek(source, &bytes, most), record;
+    size_t size = hp_source_peek(source, &bytes, HP_SOURCE_PEEK), record;
     unsigned word = word_bytes(bytes, size);
+    char said[80];
 
     if (!word) {
         hp_import_offence(import, "the first record does not say the size of a word; taken for 8 bytes");
         word = 8;
     }
+    record = word == 4 ? record_bytes_32(bytes, size) : RECORD_64;
+    snprintf(said, sizeof said, "a 32-bit program, with records of %zu bytes", record);
     if (word == 4)
-        hp_import_assume(import, "records of 32-bit programs have 36 bytes");
+        hp_import_assume(import, said);
     hp_import_assume(import, "calloc is one element; the order is that of the records");
-    record = 8 + WORDS * word;
     while (!hp_import_failed(import) && (size = hp_source_peek(source, &bytes, record)) > 0) {
         hp_import_at_byte(import, hp_source_offset(source));
         if (size < record)
@@ -181,4 +215,4 @@ static void parse(hp_import *import, hp_source *source)
 }
 
 const struct hp_importer hp_import_glibc_trace = { "glibc-trace", "records of glibc's malloc tracing branch (.mtrace)", detect,
-                                                   flags, parse };
+                                                   flags, parse, NULL };

@@ -37,6 +37,8 @@ struct hp_importer {
     uint32_t (*flags)(const unsigned char *bytes, size_t size);
     /* Takes the input to its end. Offences are reported with hp_import_offence and skipped. */
     void (*parse)(hp_import *import, hp_source *source);
+    /* Nanoseconds between two times that the input can tell apart, from its first bytes; NULL: it tells them as finely as we. */
+    uint64_t (*time_step)(const unsigned char *bytes, size_t size);
 };
 extern const struct hp_importer hp_import_android, hp_import_rep, hp_import_csv, hp_import_mtrace, hp_import_valgrind,
                                 hp_import_heaptrack, hp_import_wl, hp_import_proto, hp_import_ltrace,
@@ -47,9 +49,14 @@ const struct hp_importer *hp_importer_detect(hp_source *source);             /* 
 void hp_importer_list(void (*each)(const struct hp_importer *importer));
 
 /* What came of it. */
+#define HP_IMPORT_REASONS 16u
 struct hp_import_report {
     uint64_t operations, offences, unknown_frees, replaced, live_at_end;
     uint64_t inversions;            /* allocations that were held back until the free before them was reported */
+    struct {
+        const char *what;           /* NULL: no more of them */
+        uint64_t count;
+    } reasons[HP_IMPORT_REASONS];   /* of offences, in the order in which they came; the last counts all further ones */
     char     first[300];            /* the first offence, with its place */
     char     assumed[600];          /* sentences */
 };
@@ -60,6 +67,7 @@ int        hp_import_end(hp_import *import, struct hp_import_report *report);
 bool       hp_import_failed(const hp_import *import);       /* the writer refused: stop parsing */
 void       hp_import_assume(hp_import *import, const char *sentence);       /* once each */
 void       hp_import_at(hp_import *import, const hp_source *source);       /* where offences are from now on */
+void       hp_import_at_line(hp_import *import, uint64_t line, uint64_t offset);   /* for calls that had to wait */
 void       hp_import_at_byte(hp_import *import, uint64_t offset);          /* the same for formats without lines */
 void       hp_import_offence(hp_import *import, const char *what);
 void       hp_import_inversion(hp_import *import);
@@ -72,6 +80,14 @@ struct hp_call {
 };
 void hp_import_call(hp_import *import, const struct hp_call *call);
 void hp_import_thread_end(hp_import *import, uint64_t thread, uint64_t time_ns);
+
+/* Functions by name. fields: s size, n count, a alignment, o old pointer, x what is no part of a call. */
+struct hp_function {
+    uint8_t kind;
+    const char *fields;
+};
+bool hp_import_function(const char *name, size_t length, struct hp_function *function);     /* false: not of these */
+uint64_t *hp_import_argument(struct hp_call *call, char field, uint64_t *ignored);          /* its place; x: ignored */
 
 /* Text: a number in base 10 or 16 (0x allowed), spaces before it skipped; false and *at unmoved when there is none. */
 bool hp_take_number(const char **at, int base, uint64_t *v);

@@ -11,25 +11,8 @@
 #define DEPTH       16u
 #define STACKS      1024u       /* threads that may be inside a call at one time */
 
-static const struct function {
-    const char *name;
-    uint8_t kind;
-    const char *fields;         /* s: size, n: count, a: alignment, o: old pointer, x: not looked at */
-} functions[] = {
-    { "malloc", HP_MALLOC, "s" }, { "calloc", HP_CALLOC, "ns" }, { "realloc", HP_REALLOC, "os" },
-    { "reallocarray", HP_REALLOCARRAY, "ons" }, { "free", HP_FREE, "o" }, { "cfree", HP_FREE, "o" },
-    { "memalign", HP_MEMALIGN, "as" }, { "aligned_alloc", HP_ALIGNED_ALLOC, "as" },
-    { "posix_memalign", HP_POSIX_MEMALIGN, "xas" }, { "valloc", HP_VALLOC, "s" }, { "pvalloc", HP_PVALLOC, "s" },
-    { "_Znwm", HP_NEW, "s" }, { "_Znam", HP_NEW, "s" }, { "_ZnwmRKSt9nothrow_t", HP_NEW, "s" },
-    { "_ZnamRKSt9nothrow_t", HP_NEW, "s" }, { "_ZnwmSt11align_val_t", HP_NEW_ALIGNED, "sa" },
-    { "_ZnamSt11align_val_t", HP_NEW_ALIGNED, "sa" }, { "_ZdlPv", HP_DELETE, "o" }, { "_ZdaPv", HP_DELETE, "o" },
-    { "_ZdlPvm", HP_DELETE_SIZED, "os" }, { "_ZdaPvm", HP_DELETE_SIZED, "os" },
-    { "_ZdlPvSt11align_val_t", HP_DELETE_ALIGNED, "oa" }, { "_ZdaPvSt11align_val_t", HP_DELETE_ALIGNED, "oa" },
-};
-#define FUNCTIONS (sizeof functions / sizeof *functions)
-
 struct open_call {
-    const struct function *function;
+    struct hp_function function;
     struct hp_call call;
     const char *fault;
 };
@@ -46,14 +29,6 @@ struct state {
     uint64_t relative_ns;
     bool differences;           /* times are those of ltrace -r */
 };
-
-static const struct function *find(const char *name, size_t length)
-{
-    for (size_t i = 0; i < FUNCTIONS; i++)
-        if (strlen(functions[i].name) == length && !memcmp(functions[i].name, name, length))
-            return &functions[i];
-    return NULL;
-}
 
 /* [HH:MM:SS][.US] or SEC.US; whether it was one. */
 static bool take_time(const char **at, uint64_t *ns)
@@ -113,18 +88,20 @@ static const char *find_name(const char *at, size_t *length)
     return at;
 }
 
-static const char *take_arguments(const struct function *function, const char **at, struct hp_call *call)
+/* The place of posix_memalign's result is no use, but import/ltrace.conf makes ltrace print what stands there at the end,
+ * and three arguments instead of the four that ltrace prints of a function it does not know. */
+static const char *take_arguments(const struct hp_function *function, const char **at, struct hp_call *call)
 {
-    uint64_t ignored;
+    uint64_t first = 0;
 
     for (const char *f = function->fields; *f; f++) {
-        uint64_t *field = *f == 's' ? &call->size : *f == 'n' ? &call->count : *f == 'a' ? &call->alignment
-                        : *f == 'o' ? &call->old : &ignored;
         if (f != function->fields && !hp_take_word(at, ","))
             return "an argument is missing";
-        if (!hp_take_word(at, "nil") && !hp_take_word(at, "(nil)") && !hp_take_any(at, field))
+        if (!hp_take_word(at, "nil") && !hp_take_word(at, "(nil)") && !hp_take_any(at, hp_import_argument(call, *f, &first)))
             return "an argument is missing, or too large";
     }
+    if (function->kind == HP_POSIX_MEMALIGN && hp_take_word(at, ")"))
+        call->made = first;
     return NULL;
 }
 
@@ -133,14 +110,17 @@ static const char *take_result(const char *at, struct open_call *open)
     const char *equals = strstr(at, "= ");
     uint64_t v = 0;
 
-    if (!hp_kind_allocates(open->function->kind))
+    if (!hp_kind_allocates(open->function.kind))
         return NULL;
     at = equals ? equals + 2 : at;
     if (!equals || (!hp_take_word(&at, "nil") && !hp_take_word(&at, "(nil)") && !hp_take_any(&at, &v)))
         return "no result";
-    if (open->function->kind == HP_POSIX_MEMALIGN)
-        return v ? NULL : "posix_memalign: ltrace does not print the block that it made";
-    open->call.made = v;
+    if (open->function.kind != HP_POSIX_MEMALIGN)
+        open->call.made = v;
+    else if (v)
+        open->call.made = 0;
+    else if (!open->call.made)
+        return "posix_memalign: ltrace does not print the block that it made, unless run with -F import/ltrace.conf";
     return NULL;
 }
 
@@ -171,12 +151,23 @@ static struct stack *stack_of(struct state *s, uint64_t thread)
     return unused;
 }
 
+/* What ltrace could not print when the call began, such as what posix_memalign made, follows "resumed>". */
+static const char *take_rest(const char *at, struct open_call *open)
+{
+    if (open->fault) {
+        at += strcspn(at, ">");
+        at += *at == '>';
+        open->fault = take_arguments(&open->function, &at, &open->call);
+    }
+    return open->fault ? open->fault : take_result(at, open);
+}
+
 static void resume(struct state *s, struct stack *stack, const char *at, const char *name, size_t length, uint64_t ns)
 {
-    const struct function *function = find(name, length);
+    struct hp_function function;
     struct open_call *open;
 
-    if (!function)
+    if (!hp_import_function(name, length, &function))
         return;
     if (!stack->depth) {
         hp_import_offence(s->import, "a call goes on that did not begin");
@@ -185,13 +176,13 @@ static void resume(struct state *s, struct stack *stack, const char *at, const c
     open = &stack->open[--stack->depth % DEPTH];
     if (stack->depth)
         return;
-    if (open->function != function) {
+    if (open->function.kind != function.kind) {
         hp_import_offence(s->import, "another call goes on than the one that began");
         return;
     }
     open->call.time_ns = ns;
-    if (hp_kind_allocates(open->function->kind))
-        deliver(s, open, open->fault ? open->fault : take_result(at, open));
+    if (hp_kind_allocates(function.kind))
+        deliver(s, open, take_rest(at, open));
 }
 
 static void take_line(struct state *s, const char *line)
@@ -201,7 +192,7 @@ static void take_line(struct state *s, const char *line)
     struct stack *stack;
     size_t length;
     uint64_t ns = 0;
-    bool timed, unfinished = strstr(line, "<unfinished ...>") != NULL;
+    bool timed, known, unfinished = strstr(line, "<unfinished ...>") != NULL;
 
     take_prefix(&at, &open.call.thread, &ns, &timed);
     if (timed && s->differences)
@@ -218,21 +209,21 @@ static void take_line(struct state *s, const char *line)
         return;
     }
     name = find_name(at, &length);
-    open.function = name ? find(name, length) : NULL;
-    if (!open.function || stack->depth) {
-        stack->depth += unfinished && stack->depth && open.function;
-        if (unfinished && open.function && stack->depth <= DEPTH)
+    known = name && hp_import_function(name, length, &open.function);
+    if (!known || stack->depth) {
+        stack->depth += unfinished && stack->depth && known;
+        if (unfinished && known && stack->depth <= DEPTH)
             stack->open[stack->depth - 1] = open;
         return;
     }
     at = strchr(name, '(') + 1;
-    open.call.kind = open.function->kind;
-    fault = take_arguments(open.function, &at, &open.call);
+    open.call.kind = open.function.kind;
+    fault = take_arguments(&open.function, &at, &open.call);
     if (!unfinished) {
         deliver(s, &open, fault ? fault : take_result(at, &open));
         return;
     }
-    if (!hp_kind_allocates(open.function->kind))
+    if (!hp_kind_allocates(open.function.kind))
         deliver(s, &open, fault);
     open.fault = fault;
     stack->open[stack->depth++] = open;
@@ -268,6 +259,14 @@ static uint32_t flags(const unsigned char *bytes, size_t size)
     return (thread ? HP_HAS_THREADS : 0) | (timed ? HP_HAS_TIME : 0);
 }
 
+/* -t prints seconds, all others microseconds. */
+static uint64_t time_step(const unsigned char *bytes, size_t size)
+{
+    const unsigned char *newline = memchr(bytes, '\n', size), *colon = memchr(bytes, ':', newline ? (size_t)(newline - bytes) : size);
+
+    return colon && !memchr(colon, '.', (size_t)(bytes + size - colon < 10 ? bytes + size - colon : 10)) ? 1000000000 : 1000;
+}
+
 static void parse(hp_import *import, hp_source *source)
 {
     struct state s = { .import = import, .stacks = calloc(STACKS, sizeof *s.stacks) };
@@ -293,4 +292,4 @@ static void parse(hp_import *import, hp_source *source)
 }
 
 const struct hp_importer hp_import_ltrace = { "ltrace", "text of ltrace (with -f, -t, -tt, -ttt, -r, -i, -T)", detect, flags,
-                                              parse };
+                                              parse, time_step };

@@ -125,6 +125,12 @@ void hp_import_at(hp_import *import, const hp_source *source)
     import->offset = hp_source_offset(source);
 }
 
+void hp_import_at_line(hp_import *import, uint64_t line, uint64_t offset)
+{
+    import->line = line;
+    import->offset = offset;
+}
+
 void hp_import_at_byte(hp_import *import, uint64_t offset)
 {
     import->line = 0;
@@ -144,7 +150,13 @@ bool hp_import_live(const hp_import *import, uint64_t name)
 void hp_import_offence(hp_import *import, const char *what)
 {
     struct hp_import_report *r = &import->report;
+    size_t reason = 0;
 
+    while (reason < HP_IMPORT_REASONS - 1 && r->reasons[reason].what && strcmp(r->reasons[reason].what, what))
+        reason++;
+    if (!r->reasons[reason].what)
+        r->reasons[reason].what = reason < HP_IMPORT_REASONS - 1 ? what : "of other kinds";
+    r->reasons[reason].count++;
     if (r->offences++ == 0 && import->line)
         snprintf(r->first, sizeof r->first, "line %" PRIu64 " (before byte %" PRIu64 "): %s", import->line,
                  import->offset, what);

@@ -64,4 +64,4 @@ static void parse(hp_import *import, hp_source *source)
     }
 }
 
-const struct hp_importer hp_import_mtrace = { "mtrace", "text of glibc's mtrace(3)", detect, flags, parse };
+const struct hp_importer hp_import_mtrace = { "mtrace", "text of glibc's mtrace(3)", detect, flags, parse, NULL };

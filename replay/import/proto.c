@@ -134,4 +134,4 @@ static void parse(hp_import *import, hp_source *source)
 }
 
 const struct hp_importer hp_import_proto = { "proto", "Tracefile messages of protocol buffers (.trace.gz)", detect, flags,
-                                             parse };
+                                             parse, NULL };

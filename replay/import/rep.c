@@ -59,4 +59,4 @@ static void parse(hp_import *import, hp_source *source)
     }
 }
 
-const struct hp_importer hp_import_rep = { "rep", "text of the CMU malloc lab", detect, flags, parse };
+const struct hp_importer hp_import_rep = { "rep", "text of the CMU malloc lab", detect, flags, parse, NULL };

@@ -28,6 +28,7 @@ struct hp_source {
 hp_source *hp_source_open(const char *path, char *error, size_t error_size)
 {
     struct hp_source *s = calloc(1, sizeof *s);
+    const unsigned char *bytes;
     struct archive_entry *entry;
     struct stat st;
     int got;
@@ -59,6 +60,9 @@ hp_source *hp_source_open(const char *path, char *error, size_t error_size)
         hp_source_close(s);
         return NULL;
     }
+    /* Editors and shells of other systems put a mark before text; no format's own first bytes are these three. */
+    if (hp_source_peek(s, &bytes, 3) == 3 && !memcmp(bytes, "\xef\xbb\xbf", 3))
+        hp_source_skip(s, 3);
     return s;
 }
 

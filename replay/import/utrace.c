@@ -87,4 +87,4 @@ static void parse(hp_import *import, hp_source *source)
 }
 
 const struct hp_importer hp_import_utrace = { "utrace", "FreeBSD's utrace records of malloc as kdump prints them", detect,
-                                              flags, parse };
+                                              flags, parse, NULL };

@@ -208,4 +208,4 @@ static void parse(hp_import *import, hp_source *source)
     free(w.written);
 }
 
-const struct hp_importer hp_import_wl = { "wl", "workloads of glibc's trace2wl and trace_run", detect, flags, parse };
+const struct hp_importer hp_import_wl = { "wl", "workloads of glibc's trace2wl and trace_run", detect, flags, parse, NULL };

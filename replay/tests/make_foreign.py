@@ -60,6 +60,13 @@ def glibc_trace():
             + record(6, 8, 12, 0, 5, 64) + record(6, 2, 0, 0x4000, 24) + record(5, 3, 0x2000) + record(0, 0))
 
 
+def glibc_trace_32(size):
+    def record(thread, kind, ptr1=0, ptr2=0, size1=0, size2=0):
+        return struct.pack("<iIIIIII", thread, kind, ptr1, ptr2, size1, size2, size1 + 8).ljust(size, b"\0")
+    return (record(5, 255, 0x1234, 0, 4) + record(5, 1, 0, 0x1000, 100) + record(5, 2, 0, 0x2000, 24)
+            + record(6, 4, 0x1000, 0x3000, 70) + record(6, 3, 0x3000) + record(5, 5, 0, 0x4000, 9, 64) + record(0, 0))
+
+
 def alk_raw():
     def ts(ns):
         return prefix_varint(ns << 10)
@@ -94,6 +101,8 @@ def main():
     for name, make in (("wl", wl), ("proto", proto), ("glibc-trace", glibc_trace), ("alk", alk_raw),
                        ("alk-processed", alk_processed)):
         (out / f"t.{name}").write_bytes(make())
+    for size in (28, 32, 36, 40, 64):
+        (out / f"t{size}.glibc-trace").write_bytes(glibc_trace_32(size))
 
 
 if __name__ == "__main__":

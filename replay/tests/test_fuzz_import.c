@@ -33,6 +33,8 @@ static const struct seed {
                       "! 0x20 0xfff\n+ (nil) 0x5\n- 0x20\n= End\n") },
     { "valgrind", BYTES("==5== Memcheck\n--5-- malloc(100) = 0x10\n--5-- realloc(0x0,7)malloc(7) = 0x20\n"
                         "--5-- memalign(al 64, size 200) = 0x30\n--5-- _Znwm(8) = 0x40\n--5-- _ZdlPvm(0x40)\n--5-- free(0x30)\n") },
+    { "valgrind", BYTES("--00:00:00:01.250 5-- _Znwm(4)_Znwm(24) = 0x10\n--00:00:00:01.251 5--  = 0x30\n"
+                        "--00:00:00:01.252 5-- realloc(0x20,0)free(0x20)\n--00:00:00:01.252 5--  = 0\n--00:00:00:01.252 6-- free(0x10)\n") },
     { "heaptrack", BYTES("v 10400 3\nx 5 ./prg\nc 0\n+ 64 1 7f10\nc a\n+ 20 1 7f20\n- 7f10\n") },
     { "heaptrack", BYTES("v 10400 3\na 64 1\n+ 0\na 20 1\n+ 1\n+ 0\nc a\n- 0\n- 0\n- 1\n+ 1\n") },
     { "ltrace", BYTES("9 malloc(100) = 0x10\n9 libc.so.6->calloc(3, 0x7) = 0x20\n9 realloc(0x10, 50 <unfinished ...>\n"

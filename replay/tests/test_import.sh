@@ -80,11 +80,36 @@ t0   new(8) = #4
 t0   delete(#4)
 t0   free(#3)'
 
+printf '%s\n' '--00:00:00:01.250 5-- _Znwm(4)_Znwm(24) = 0x10' '--00:00:00:01.251 5-- calloc(18,16) = 0x20' \
+    '--00:00:00:01.251 5--  = 0x30' '--00:00:00:01.251 6-- malloc(9) = 0x10' '--00:00:00:01.252 5-- realloc(0x20,0)free(0x20)' \
+    '--00:00:00:01.252 5-- malloc(3) = 0x20' '--00:00:00:01.252 5--  = 0' \
+    '--00:00:00:01.253 5-- _ZnwmSt11align_val_tRKSt9nothrow_t(size 128, al 64) = 0x40' \
+    '--00:00:00:01.253 5-- _ZdlPvSt11align_val_tRKSt9nothrow_t(0x40)' '--01:02:03:04.005 5-- free(0x30)' > t2.valgrind
+reads "valgrind: calls in two parts, times, one process" t2.valgrind --strict 't0   new(24) = #1
+t0   calloc(18, 16) = #2
+t0   new(4) = #3
+t0   realloc(#2, 0) = NULL
+t0   malloc(3) = #4
+t0   new_aligned(align 64, 128) = #5
+t0   delete(#5)
+t0   free(#3)'
+like "valgrind: the time since the start" "$("$H" cat out.hpt | tail -1)" ' 93784\.00(5000|4999)'
+like "valgrind: other processes are told of" "$(cat said)" 'other processes than the first'
+
 printf '%s\n' 'v 10400 3' 'x 5 ./prg' 'c 0' '+ 64 1 7f10' 'c a' '+ 20 1 7f20' '- 7f10' > t.heaptrack
 reads "heaptrack" t.heaptrack "" 't0   malloc(100) = #1
 t0   malloc(32) = #2
 t0   free(#1)'
 like "heaptrack: times" "$("$H" cat out.hpt | tail -1)" '0\.0(10000000|099999)'
+like "heaptrack: what times are right to" "$("$H" info out.hpt)" 'times +right to 10000 us'
+like "heaptrack: the same in JSON" "$("$H" info --json out.hpt)" '"time_step_ns": 10000000,'
+"$H" head -n 2 out.hpt -o part.hpt
+like "heaptrack: and of a part" "$("$H" info part.hpt)" 'times +right to 10000 us'
+{ printf '%s\n' 'v 10400 3' 'c 1'; for i in 1 2 3 4 5 6 7 8 9 a; do echo "+ 8 1 ${i}0"; done; printf '%s\n' 'c b' '- 10' '- 10' 'c b'; } > t3.heaptrack
+"$H" import t3.heaptrack -o out.hpt 2>said
+is "heaptrack: calls between two stamps are spread evenly" "$("$H" cat out.hpt | awk '{ printf "%.0f ", $2 * 1000 }')" \
+    '1 2 3 4 5 6 7 8 9 10 11 '
+like "heaptrack: offences keep their line" "$(cat said)" 'the first at line 15 '
 
 # Binary formats, made by a script that knows their events.
 python3 "$SRC/replay/tests/make_foreign.py" .
@@ -118,6 +143,16 @@ t1   posix_memalign(align 64, 5) = NULL
 t1   calloc(1, 24) = #5
 t0   free(#3)'
 like "glibc-trace: inversions are counted" "$(cat said)" 'mended order: 1 '
+for size in 28 32 36 40 64; do
+    reads "glibc-trace: records of $size bytes of a 32-bit program" t$size.glibc-trace --strict 't0   thread_start()
+t0   malloc(100) = #1
+t0   calloc(1, 24) = #2
+t1   thread_start()
+t1   realloc(#1, 70) = #3
+t1   free(#3)
+t0   memalign(align 64, 9) = #4'
+    like "glibc-trace: their size is told" "$(cat said)" "records of $size bytes"
+done
 reads "alk: a free waits for its token" t.alk "" 't0   thread_start()
 t0   malloc(16) = #1
 t0   malloc(40) = #2
@@ -163,6 +198,17 @@ reads "ltrace: times and places" t2.ltrace "" 't0   thread_start()
 t0   malloc(1) = #1
 t0   free(#1)'
 like "ltrace: the time of day" "$("$H" cat out.hpt | tail -1)" '36001\.000128'
+like "ltrace: what times are right to" "$("$H" info out.hpt)" 'times +right to 1 us'
+printf '%s\n' '9 10:00:01 posix_memalign(0x10, 64, 9) = 0' '9 10:00:01 posix_memalign( <unfinished ...>' \
+    '8 10:00:02 posix_memalign(0x7ffe00, 64, 7, 3) = 0' '9 10:00:02 <... posix_memalign resumed> 0x20, 64, 8) = 0' \
+    '9 10:00:03 posix_memalign(0x20, 64, 7) = 12' '9 10:00:03 free(0x20) = <void>' > t3.ltrace
+reads "ltrace: what posix_memalign made" t3.ltrace "" 't0   thread_start()
+t0   posix_memalign(align 64, 9) = #1
+t0   posix_memalign(align 64, 8) = #2
+t0   posix_memalign(align 64, 7) = NULL
+t0   free(#2)'
+like "ltrace: and where it is not printed" "$(cat said)" 'skipped or mended: 1 .* line 3 .*-F import/ltrace.conf'
+like "ltrace: times of -t" "$("$H" info out.hpt)" 'times +right to 1e\+06 us'
 printf '%s\n' ' 7 prog USER  malloc_init()' ' 7 prog CALL  open(0x1,0,0)' ' 7 prog USER  0x10 = malloc(100)' \
     ' 7 prog USER  0x20 = realloc(0x10, 50)' ' 7 prog USER  free(0x20)' > t.utrace
 reads "utrace" t.utrace "" 't0   thread_start()
@@ -207,6 +253,7 @@ printf '%s\n' '1: malloc 0x10 8' '1: free 0x99' '1: bogus 0x1' '1: malloc 0x20 9
 "$H" import t.bad -o out.hpt 2>said
 is "offences do not stop an import" $? 0
 like "they are counted" "$(cat said)" 'skipped or mended: 6 \(1 of unknown blocks, 1 onto live blocks\)'
+like "how often each" "$(cat said)" '^ +1  alignment is not a power of two'
 like "the first is located" "$(cat said)" 'line 2 .*not live'
 ok "what remains is consistent" "$H" check out.hpt
 exits "--strict makes them exit 3" 3 "$H" import --strict t.bad -o out.hpt

@@ -133,7 +133,7 @@ static bool load_field(struct hp_reader *r, uint64_t tag, const unsigned char *a
             return false;
         return (*texts[tag] = hp_utf8_clean((const char *)at, size)) != NULL;
     }
-    if (tag >= 4 && tag <= 8 && !take_value(at, size, &v))
+    if (tag >= 4 && tag <= 9 && !take_value(at, size, &v))
         return false;
     if (tag == 4)
         r->meta.start_unix_ns = v;
@@ -145,6 +145,8 @@ static bool load_field(struct hp_reader *r, uint64_t tag, const unsigned char *a
         r->meta.flags = (uint32_t)v;
     else if (tag == 8)
         r->meta.sample = (uint32_t)v;
+    else if (tag == 9)
+        r->meta.time_step_ns = v;
     return true;
 }
 

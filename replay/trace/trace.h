@@ -59,6 +59,7 @@ struct hp_meta {
     uint32_t pid, parent_pid;
     uint32_t flags;         /* HP_HAS_* */
     uint32_t sample;        /* with HP_SAMPLED: one object of so many was recorded */
+    uint64_t time_step_ns;  /* times are right to so much; 0: as right as a recorder can tell */
 };
 #define HP_HAS_TIME      1u
 #define HP_HAS_THREADS   2u

@@ -104,6 +104,8 @@ static int put_meta(struct hp_writer *w, const struct hp_meta *meta)
         n += put_value(buffer + n, 7, meta->flags);
         if (meta->flags & HP_SAMPLED)
             n += put_value(buffer + n, 8, meta->sample);
+        if (meta->time_step_ns)
+            n += put_value(buffer + n, 9, meta->time_step_ns);
         error = put_frame(w, HP_TAG_META, 0, buffer, n);
     }
     for (int i = 0; i < 3; i++)
