@@ -36,6 +36,14 @@ is "the curve's peak of live bytes is near the true one" \
 is "touched memory is resident" \
     "$(json "$doc" 'r["glibc"]["peak_rss_kib"]["median"] * 1024 > 0.7 * r["glibc"]["peak_live_bytes"]')" True
 is "the harness stays out of the memory figure" "$(json "$doc" 'r["null"]["peak_rss_kib"]["median"] < 600')" True
+$python -c '
+print("kind,thread,time_ns,id,old_id,size,count,alignment")
+for i in range(1, 300001):
+    print(f"malloc,0,0,{i},0,16,0,0")' >"$TAP_TMP/crowd.csv"
+"$heaplay" import "$TAP_TMP/crowd.csv" -o "$TAP_TMP/crowd.hpt" 2>/dev/null || echo "Bail out! cannot import a trace"
+"$heaplay" replay "$TAP_TMP/crowd.hpt" --alloc glibc --samples 2 --json "$TAP_TMP/crowd.json" >/dev/null
+is "nor are 2.3 MiB of slots in it, or in the faults" "$(json "$TAP_TMP/crowd.json" '
+    r["null"]["peak_rss_kib"]["median"] < 600 and r["null"]["minor_faults"]["median"] < 150')" True
 is "bump keeps all it ever handed out" \
     "$(json "$doc" 'r["bump"]["peak_rss_kib"]["median"] > r["glibc"]["peak_rss_kib"]["median"]')" True
 is "net is gross less null, or null above 30 %" "$(json "$doc" '

@@ -24,6 +24,7 @@ finds dirty      'calloc of [0-9]+ bytes: byte [0-9]+ is -?[0-9]+, not 0'
 finds lost       'realloc from [0-9]+ to [0-9]+ bytes lost the content at byte'
 finds small      'malloc_usable_size is only'
 finds generous   'overlaps a live block|overwritten'
+finds unstable   'malloc_usable_size of a block of [0-9]+ bytes changed from [0-9]+ to [0-9]+ before'
 finds errno      "free[a-z_]* changed errno to 22"
 finds scribble   'was overwritten at byte 0'
 finds crash      'crashed: killed by signal (4|5)'
