@@ -1,7 +1,9 @@
-/* info_sites.c - heaplay info --sites: the call sites of a trace that was recorded with --sites, those that asked for most first. */
+/* info_sites.c - heaplay info --sites: the call sites of a trace that was recorded with --sites, those that asked for most first.
+ * Names of C++ are printed as in its sources when libstdc++ is there to do that: heaplay itself has no part in C++. */
 #include "cli/info_sites.h"
 #include "cli/commands.h"
 
+#include <dlfcn.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,14 +50,62 @@ static struct line *parse(const char *text, size_t *count)
     return lines;
 }
 
-static void print_frames(const char *frames)
+typedef char *demangler(const char *mangled, char *buffer, size_t *size, int *status);
+
+static demangler *find_demangler(void)
 {
+    void *library = dlopen("libstdc++.so.6", RTLD_LAZY | RTLD_LOCAL);
+    demangler *found = NULL;
+
+    if (library)
+        *(void **)&found = dlsym(library, "__cxa_demangle");
+    return found;
+}
+
+/* "MODULE+0xOFFSET(NAME+0xOFFSET)" of n bytes. Returns whether the name is mangled still. */
+static bool print_frame(const char *frame, size_t n, demangler *demangle)
+{
+    const char *open = memmem(frame, n, "(_Z", 3), *end = frame + n, *plus = open ? memrchr(frame, '+', n) : NULL;
+    char *mangled = plus > open ? strndup(open + 1, (size_t)(plus - open - 1)) : NULL;
+    int status = -1;
+    char *name = mangled && demangle ? demangle(mangled, NULL, NULL, &status) : NULL;
+    bool remains = mangled && !name;
+
+    if (name)
+        printf("      %.*s(%s%.*s\n", (int)(open - frame), frame, name, (int)(end - plus), plus);
+    else
+        printf("      %.*s\n", (int)n, frame);
+    free(name);
+    free(mangled);
+    return remains;
+}
+
+static bool print_frames(const char *frames, demangler *demangle)
+{
+    bool remains = false;
+
     while (*frames == ' ') {
         size_t n = strcspn(++frames, " \n");
 
-        printf("      %.*s\n", (int)n, frames);
+        remains |= print_frame(frames, n, demangle);
         frames += n;
     }
+    return remains;
+}
+
+static void print(const char *path, const struct line *lines, size_t count)
+{
+    demangler *demangle = find_demangler();
+    bool remains = false;
+
+    printf("%s: %zu call sites, by the bytes they asked for\n%14s %14s %14s\n", path, count, "bytes", "calls", "live at peak");
+    for (size_t i = 0; i < count && i < SHOWN; i++) {
+        printf("%14" PRIu64 " %14" PRIu64 " %14" PRIu64 "\n", lines[i].bytes, lines[i].count, lines[i].at_peak);
+        remains |= print_frames(lines[i].frames, demangle);
+    }
+    if (remains && !demangle)
+        fprintf(stderr, "heaplay info: names of C++ are printed as the linker knows them, because libstdc++.so.6 is not "
+                "installed; c++filt reads them\n");
 }
 
 int hp_info_sites(const char *path)
@@ -81,11 +131,7 @@ int hp_info_sites(const char *path)
         fprintf(stderr, "heaplay info: %s: its table of call sites cannot be read; get a good copy of the file\n", path);
     if (lines) {
         qsort(lines, count, sizeof *lines, by_bytes);
-        printf("%s: %zu call sites, by the bytes they asked for\n%14s %14s %14s\n", path, count, "bytes", "calls", "live at peak");
-        for (size_t i = 0; i < count && i < SHOWN; i++) {
-            printf("%14" PRIu64 " %14" PRIu64 " %14" PRIu64 "\n", lines[i].bytes, lines[i].count, lines[i].at_peak);
-            print_frames(lines[i].frames);
-        }
+        print(path, lines, count);
     }
     code = lines ? HP_EXIT_OK : HP_EXIT_BAD_INPUT;
     hp_reader_close(reader);

@@ -105,11 +105,24 @@ static void describe_process(struct hp_process_slot *slot, uint64_t parent_seria
         strncat(slot->allocator, info.dli_fname, HP_PATH_BYTES - 1);
 }
 
+/* A pid of another namespace would mean another process to the collector. */
+static bool same_pid_namespace(const struct hp_shared *shared)
+{
+    struct stat st;
+
+    return stat("/proc/self/ns/pid", &st) != 0 || shared->pid_namespace == (uint64_t)st.st_ino;
+}
+
 /* A slot of the process table for this image, or for this child of a fork. */
 static void register_process(uint64_t parent_serial, uint64_t fork_number)
 {
     uint32_t expected, used;
 
+    if (parent_serial && !same_pid_namespace(hp_shared)) {      /* the parent made a namespace for its children */
+        atomic_fetch_add(&hp_shared->refused, 1);
+        off = true;
+        return;
+    }
     serial = atomic_fetch_add(&hp_shared->next_serial, 1) + 1;
     hp_preload_sites(hp_shared->sites);
     if (!hp_shared->children && serial != 1) {
@@ -294,14 +307,6 @@ static int open_shared(const char *text, bool *opened)
         return -1;
     }
     return (int)fd;
-}
-
-/* A pid of another namespace would mean another process to the collector. */
-static bool same_pid_namespace(const struct hp_shared *shared)
-{
-    struct stat st;
-
-    return stat("/proc/self/ns/pid", &st) != 0 || shared->pid_namespace == (uint64_t)st.st_ino;
 }
 
 /* Maps the memory of a recording and enters this process. False: it is not recorded. */

@@ -2,6 +2,7 @@
 # heaplay record --pid: what arrives from programs that run already, and that they run on as they were; who is refused.
 SRC=${SRC:-$(cd "$(dirname "$0")/../.." && pwd)}
 OUT=${OUT:-$SRC/build/release}
+case $OUT in /*) ;; *) OUT=$SRC/$OUT ;; esac
 . "$SRC/scripts/tests/tap.sh"
 HEAPLAY=$OUT/heaplay
 TARGETS=$OUT/replay/tests/targets

@@ -2,6 +2,7 @@
 # heaplay record on programs whose calls are known: what arrives, how programs may end, fork, exec, threads, errors.
 SRC=${SRC:-$(cd "$(dirname "$0")/../.." && pwd)}
 OUT=${OUT:-$SRC/build/release}
+case $OUT in /*) ;; *) OUT=$SRC/$OUT ;; esac
 . "$SRC/scripts/tests/tap.sh"
 HEAPLAY=$OUT/heaplay
 TARGETS=$OUT/replay/tests/targets
@@ -113,6 +114,16 @@ for name in exec vfork spawn; do
 done
 record close.hpt -- "$TARGETS/record_modes" close
 whole close close.hpt close.1.hpt close.2.hpt
+record space.hpt -- "$TARGETS/record_modes" namespace
+if [ $status -eq 77 ]; then
+    skip "a child in another pid namespace" "not root"
+else
+    is "a child in another pid namespace: exit status" $status 0
+    whole namespace space.hpt
+    is "a child in another pid namespace: the program has its trace, the child none" "$(echo space*.hpt) $(marked space.hpt)" \
+        "space.hpt 1000"
+    like "a child in another pid namespace: is counted" "$(cat err.txt)" '1 processes could not be recorded .*pid namespace'
+fi
 record only.hpt --no-children -- "$TARGETS/record_modes" nested
 is "--no-children: one trace" "$(echo only*.hpt)" only.hpt
 whole --no-children only.hpt
@@ -197,6 +208,7 @@ is "anonymize: and nothing else" "$("$HEAPLAY" cat nobody.hpt | cksum)" "$("$HEA
 like "info --sites of a trace without" "$("$HEAPLAY" info --sites threads.hpt 2>&1)" 'holds no call sites; record it with --sites'
 record cxxsites.hpt --sites 1 -- "$TARGETS/record_cxx"
 like "--sites: operator new is not the caller" "$(sites cxxsites.hpt | sed -n '/^12 1 /,+1p' | tr '\n' ' ')" 'record_cxx\+0x[0-9a-f]+\(main'
+like "info --sites: names of C++ as in its sources" "$(sites cxxsites.hpt)" 'record_cxx\+0x[0-9a-f]+\(shelf::take\(unsigned long\)\+0x'
 record forksites.hpt --sites 4 -- "$TARGETS/record_modes" fork
 whole "sites of a forked child" forksites.hpt forksites.1.hpt
 like "--sites: a forked child tells its own" "$(sites forksites.1.hpt | tr '\n' ' ')" '5000 1 5000 record_modes\+0x[0-9a-f]+\((fork_child|main)\+'

@@ -10,12 +10,19 @@ static void *hold(void *p)
     return p;
 }
 
+namespace shelf {
+__attribute__((noinline)) static void *take(std::size_t size)
+{
+    return hold(::operator new(size));
+}
+}
+
 int main()
 {
     const std::align_val_t wide{64};
 
     hold(std::malloc(777001));
-    ::operator delete(hold(::operator new(11)));
+    ::operator delete(shelf::take(11));
     ::operator delete(hold(::operator new(12, std::nothrow)), std::nothrow);
     ::operator delete[](hold(::operator new[](13)));
     ::operator delete[](hold(::operator new[](14, std::nothrow)), std::nothrow);

@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -313,6 +314,10 @@ int main(int argc, char **argv)
         closefrom(3);
         fork_child(0);
         run_child(argv[0], 0);
+    } else if (!strcmp(mode, "namespace")) {
+        if (unshare(CLONE_NEWPID) != 0)
+            return 77;
+        fork_child(0);
     } else if (!strcmp(mode, "threads")) {
         threads();
     } else if (!strcmp(mode, "churn")) {
