@@ -41,7 +41,7 @@ CELL_EXPORT int    cell_posix_memalign(void **block, size_t alignment, size_t si
 CELL_EXPORT void  *cell_valloc(size_t size);                   /* aligned to a page */
 CELL_EXPORT void  *cell_pvalloc(size_t size);                  /* the same, size rounded up to pages */
 
-/* Bytes that may be used in a block (at least what was asked for, 0 for NULL), and in the block malloc(size) would give. */
+/* Bytes that may be used in a block (at least what was asked for, 0 for NULL), and that malloc(size) would give at least. */
 CELL_EXPORT size_t cell_usable_size(const void *block);
 CELL_EXPORT size_t cell_good_size(size_t size);
 

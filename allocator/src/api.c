@@ -10,6 +10,7 @@
 
 #include "api.h"
 #include "harden.h"
+#include "mapped.h"
 #include "os.h"
 #include "override.h"
 #include "sizeclass.h"
@@ -373,10 +374,12 @@ size_t cell_usable_size(const void *block)
 
 size_t cell_good_size(size_t size)
 {
+    if (size > CELL_REQUEST_MAX - 2 * CELL_PAGE || cell_harden_is_on() || !cell_tcache_start())
+        return size;
     if (cell_size_is_cell(size))
         return cell_size_of_cell(size);
-    if (size > CELL_REQUEST_MAX - 2 * CELL_PAGE)
-        return size;
+    if (size >= cell_mapped_threshold(&cell_heap_main))
+        return cell_mapped_good_size(size);
     return cell_size_of_chunk(size) - CELL_WORD;
 }
 

@@ -184,6 +184,11 @@ static struct cell_extent obtain(struct cell_extent kept, size_t size, size_t *u
     return (struct cell_extent){ start, size };
 }
 
+size_t cell_mapped_good_size(size_t request)
+{
+    return round_to_page(request + CELL_MAPPED_PREFIX) - CELL_MAPPED_PREFIX;
+}
+
 void *cell_mapped_alloc(struct cell_heap *heap, size_t request, size_t alignment, struct cell_zero_run *zero)
 {
     size_t slack = alignment > CELL_ALIGN ? alignment : 0, size, used;

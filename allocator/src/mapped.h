@@ -16,6 +16,8 @@ void *cell_mapped_resize(struct cell_heap *heap, void *block, size_t request);
 /* The same without moving, down to a page; NULL: what lies behind it is taken, or a limit is reached. */
 void *cell_mapped_resize_in_place(struct cell_heap *heap, void *block, size_t request);
 size_t cell_mapped_usable(const void *block);
+/* What is usable of a block that is mapped for `request` bytes. */
+size_t cell_mapped_good_size(size_t request);
 
 /* A mapping that the caller has made, with `guard` bytes without access behind `size`, becomes the heap's, with the block
  * that lies in it; false: a limit is reached. And back. */

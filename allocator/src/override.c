@@ -215,7 +215,7 @@ DELETE_3(cxx_delete_array_aligned_nothrow, size_t, const void *, "_ZdaPvSt11alig
 #ifdef __GLIBC__
 
 /* arena == uordblks + fordblks, as in glibc; free cells and cached blocks count as fastbin blocks. */
-__attribute__((visibility("default"))) struct mallinfo2 mallinfo2(void)
+static struct mallinfo2 count(void)
 {
     struct cell_stats stats;
 
@@ -235,9 +235,14 @@ __attribute__((visibility("default"))) struct mallinfo2 mallinfo2(void)
     };
 }
 
+__attribute__((visibility("default"))) struct mallinfo2 mallinfo2(void)
+{
+    return count();
+}
+
 __attribute__((visibility("default"))) struct mallinfo mallinfo(void)
 {
-    struct mallinfo2 wide = mallinfo2();
+    struct mallinfo2 wide = count();        /* mallinfo2 by name may be another library's */
 
     return (struct mallinfo){
         .arena = (int)wide.arena, .ordblks = (int)wide.ordblks, .smblks = (int)wide.smblks, .hblks = (int)wide.hblks,

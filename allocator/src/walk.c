@@ -128,7 +128,7 @@ int cell_walk_locked(struct cell_heap *heap, cell_walk_visit visit, void *contex
     return stop != 0 ? stop : visit_mapped(heap, visit, context);
 }
 
-/* ---- the public walk: tells cached blocks, and those in quarantine, from live ones ------------------------------------------------------------ */
+/* ---- the public walk: tells cached blocks, and those in quarantine, from live ones ---------------------------------- */
 
 struct refined {
     cell_walk_visit visit;

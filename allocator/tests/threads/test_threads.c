@@ -63,6 +63,7 @@ TEST(churn_by_1)        { churn_by(1); }
 TEST(churn_by_2)        { churn_by(2); }
 TEST(churn_by_4)        { churn_by(4); }
 TEST(churn_by_16)       { churn_by(16); }
+TEST(churn_by_64)       { churn_by(64); }
 TEST(churn_without_caches)
 {
     cell_option_set("cache_bytes", 0);
@@ -280,7 +281,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(churn_by_1), cmocka_unit_test(churn_by_2), cmocka_unit_test(churn_by_4),
-        cmocka_unit_test(churn_by_16), cmocka_unit_test(churn_without_caches), cmocka_unit_test(churn_without_cells),
+        cmocka_unit_test(churn_by_16), cmocka_unit_test(churn_by_64), cmocka_unit_test(churn_without_caches),
+        cmocka_unit_test(churn_without_cells),
         cmocka_unit_test(churn_while_purging), cmocka_unit_test(check_and_trim_while_others_allocate),
         cmocka_unit_test(producer_and_consumer), cmocka_unit_test(batches_pass_from_thread_to_thread),
         cmocka_unit_test(classes_between_threads), cmocka_unit_test(sized_frees_between_threads),
