@@ -149,7 +149,7 @@ static void uncount_live(struct cell_stats *stats, uint64_t *of_layer, size_t us
 /* What waits in the calling thread's cache. */
 static void count_cache(struct cell_stats *stats, const struct cell_tcache *cache)
 {
-    for (size_t i = 1; i < CELL_TCACHE_BINS; i++) {
+    for (size_t i = 0; i < CELL_TCACHE_BINS; i++) {
         const struct cell_freed *block = cache->slot[i].bin.head;
         for (; block != NULL; block = cell_freed_next(block)) {
             size_t size = cell_heap_size_of(&cell_heap_main, block);

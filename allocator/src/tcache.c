@@ -12,6 +12,7 @@
 #define CELLS_AT_FIRST    8u                /* a page holds them anyway */
 #define CHUNKS_AT_FIRST   1u
 #define VICTIMS_TRIED     8u
+#define ASIDE_MAX         32u
 
 /* ---- filling and emptying bins ----------------------------------------------------------------------------------- */
 
@@ -53,8 +54,35 @@ static void flush_bin(struct cell_bin *bin, size_t keep)
         cell_heap_free_stack(&cell_heap_main, split_off(bin, keep));
 }
 
+static void give_aside_back(struct cell_tcache *cache)
+{
+    struct cell_bin *aside = &cache->slot[0].bin;
+
+    cell_heap_free_stack(&cell_heap_main, aside->head);
+    *aside = (struct cell_bin){ NULL, 0, 0 };
+}
+
+/* A cell of a size that the thread has not asked for was another thread's, whose cache holds its neighbours in the cache line:
+ * handing it out here would have both write to one line. False: there have been too many for that to be chance. */
+static bool set_aside(struct cell_tcache *cache, void *cell)
+{
+    struct cell_bin *aside = &cache->slot[0].bin;
+
+    CELL_CHECK(!cell_freed_is_tagged(cell), CELL_FATAL_DOUBLE_FREE);
+    if (cell_os_single_threaded())
+        return false;
+    if (aside->limit == ASIDE_MAX) {
+        give_aside_back(cache);
+        return false;
+    }
+    cell_freed_push(&aside->head, cell);
+    aside->limit++;
+    return true;
+}
+
 void cell_tcache_empty(struct cell_tcache *cache)
 {
+    give_aside_back(cache);
     for (size_t i = 1; i < CELL_TCACHE_BINS; i++)
         flush_bin(&cache->slot[i].bin, 0);
 }
@@ -291,6 +319,8 @@ void cell_tcache_free_slow(struct cell_tcache *cache, size_t row, void *block)
         return;
     }
     struct cell_bin *bin = bin_of_row(cache, row);
+    if (bin->limit == 0 && is_cell_row(row) && set_aside(cache, block))
+        return;
     if (bin->room == 0 && !widen(cache, bin, row)) {
         cache->flushes++;
         if (bin->limit != 0)
@@ -306,6 +336,8 @@ size_t cell_tcache_bytes(const struct cell_tcache *cache)
 {
     size_t bytes = 0;
 
+    for (const struct cell_freed *cell = cache->slot[0].bin.head; cell != NULL; cell = cell_freed_next(cell))
+        bytes += cell_heap_size_of(&cell_heap_main, cell);
     for (size_t i = 1; i < CELL_TCACHE_BINS; i++)
         bytes += held(&cache->slot[i].bin) * size_of_row(i);
     return bytes;
@@ -323,8 +355,13 @@ static bool may_hold(size_t row, size_t size)
 
 bool cell_tcache_is_valid(const struct cell_tcache *cache)
 {
-    size_t capacity = 0;
+    const struct cell_bin *aside = &cache->slot[0].bin;
+    size_t capacity = 0, cells_aside = 0;
 
+    for (const struct cell_freed *cell = aside->head; cell != NULL && cells_aside <= aside->limit; cells_aside++)
+        cell = cell_freed_next(cell);
+    if (cells_aside != aside->limit)                                    /* T5 */
+        return false;
     for (size_t row = 1; row < CELL_TCACHE_BINS; row++) {
         const struct cell_bin *bin = &cache->slot[row].bin;
         size_t blocks = 0;

@@ -17,6 +17,7 @@
  *   T2  room + blocks in the bin == limit.
  *   T3  The sum of limit * size over all bins is `capacity`.
  *   T4  No thread but its owner touches a cache.
+ *   T5  Slot 0, of no size, is set aside: cells of sizes that the thread has freed and not yet asked for; `limit` of them.
  */
 #ifndef CELL_TCACHE_H
 #define CELL_TCACHE_H

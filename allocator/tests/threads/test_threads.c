@@ -207,6 +207,69 @@ TEST(batches_pass_from_thread_to_thread)
     REQUIRE_SOUND_HEAP();
 }
 
+enum { LINE = 64, HANDED = 2 };
+
+static char *handed[HANDED], *made[HANDED];
+static pthread_barrier_t all_made;
+
+static void *make_in_turn(void *argument)
+{
+    size_t i = (size_t)argument;
+
+    cell_free(cell_malloc(48));             /* the thread has its cache */
+    size_t before = stats_now().cached_bytes;
+    cell_free(handed[i]);
+    REQUIRE_EQUAL(stats_now().cached_bytes, before + 16);
+    made[i] = cell_malloc(8);
+    pthread_barrier_wait(&all_made);
+    cell_free(made[i]);
+    REQUIRE(cell_malloc(8) == made[i]);
+    cell_free(made[i]);
+    REQUIRE_SOUND_HEAP();
+    return NULL;
+}
+
+/* Cells of one cache line that two threads were given do not become theirs: each allocates elsewhere from then on. */
+TEST(cells_of_one_line_for_two_threads)
+{
+    pthread_t thread[HANDED];
+
+    REQUIRE(pthread_barrier_init(&all_made, NULL, HANDED) == 0);
+    for (size_t i = 0; i < HANDED; i++)
+        handed[i] = cell_malloc(8);
+    REQUIRE_EQUAL((uintptr_t)handed[0] / LINE, (uintptr_t)handed[1] / LINE);
+    for (size_t i = 0; i < HANDED; i++)
+        start(&thread[i], make_in_turn, (void *)i);
+    for (size_t i = 0; i < HANDED; i++)
+        pthread_join(thread[i], NULL);
+    REQUIRE((uintptr_t)made[0] / LINE != (uintptr_t)made[1] / LINE);
+    REQUIRE_SOUND_HEAP();
+    cell_trim(0);
+    REQUIRE_SOUND_HEAP();
+}
+
+static void *free_many(void *unused)
+{
+    for (size_t i = 0; i < COUNT_OF(freed_there); i++)
+        cell_free(freed_there[i]);
+    return unused;
+}
+
+/* A thread that frees only passes batches on all the same. */
+TEST(batches_of_a_thread_that_frees_only)
+{
+    pthread_t thread;
+
+    for (size_t i = 0; i < COUNT_OF(freed_there); i++)
+        freed_there[i] = cell_malloc(48);
+    start(&thread, free_many, NULL);
+    pthread_join(thread, NULL);
+    REQUIRE(cell_depot_bytes() != 0);
+    cell_trim(0);
+    REQUIRE(stats_now().pool_bytes <= 2 * 4096);
+    REQUIRE_SOUND_HEAP();
+}
+
 static void *reuse_by_class(void *unused)
 {
     char *block = cell_malloc(5000), *apart = cell_malloc(600);
@@ -285,6 +348,7 @@ int main(void)
         cmocka_unit_test(churn_without_cells),
         cmocka_unit_test(churn_while_purging), cmocka_unit_test(check_and_trim_while_others_allocate),
         cmocka_unit_test(producer_and_consumer), cmocka_unit_test(batches_pass_from_thread_to_thread),
+        cmocka_unit_test(cells_of_one_line_for_two_threads), cmocka_unit_test(batches_of_a_thread_that_frees_only),
         cmocka_unit_test(classes_between_threads), cmocka_unit_test(sized_frees_between_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
