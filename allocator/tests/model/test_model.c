@@ -1,5 +1,8 @@
 /* test_model.c - random operations against a table of what must be there: stamps, alignment, overlap by content, zeroed
  * calloc, copied realloc, and the heap's own check every so often. Runs over settings of the tunables, one process each. */
+#include <pthread.h>
+#include <sched.h>
+
 #include "model.h"
 
 #define SLOTS       3000
@@ -82,12 +85,12 @@ static void release(struct slot *slot)
     slot->block = NULL;
 }
 
-static void run_model(uint64_t seed)
+static void run_model(uint64_t seed, int operations)
 {
     static struct slot slots[SLOTS];
 
     random_state = seed;
-    for (int i = 0; i < OPERATIONS; i++) {
+    for (int i = 0; i < operations; i++) {
         size_t range = (size_t)i / 20000 % 2 == 0 ? SLOTS : SLOTS / 10;     /* phases: grow, shrink */
         struct slot *slot = &slots[random_next() % range];
         if (slot->block == NULL)
@@ -118,7 +121,7 @@ static void run_settings(const void *argument)
     for (setting *s = argument; (*s)[0] != NULL; s++)
         REQUIRE(cell_option_set((*s)[0], strtoull((*s)[1], NULL, 10)) == 0);
     for (int i = 0; i < rounds; i++)
-        run_model(88172645463325252u + (uint64_t)i);
+        run_model(88172645463325252u + (uint64_t)i, OPERATIONS);
 }
 
 #define MODEL(name, ...)                                                    \
@@ -150,6 +153,52 @@ MODEL(hardened_with_guards_everywhere, { "harden", "2" }, { "guard_min", "0" }, 
 MODEL(hardened_without_quarantine, { "harden", "2" }, { "quarantine_blocks", "0" },)
 MODEL(requests_counted, { "count_requests", "1" },)
 MODEL(requests_counted_with_headers, { "count_requests", "1" }, { "small_limit", "0" },)
+
+/* ---- every tunable at both ends of its range, alone and beside another thread, without which some of them mean nothing ---- */
+
+static const struct extreme {
+    const char *name;
+    unsigned long long value;
+} extremes[] = {
+#define CELL_TUNABLE(name, initial, minimum, maximum, unit, when, text) { #name, (minimum) }, { #name, (maximum) },
+#include "tunables.def"
+#undef CELL_TUNABLE
+};
+
+static void *allocate_and_stay(void *ready)
+{
+    cell_free(cell_malloc(1000));
+    __atomic_store_n((int *)ready, 1, __ATOMIC_RELEASE);
+    pause();                            /* until the process ends */
+    return NULL;
+}
+
+static void run_extreme(const void *argument)
+{
+    const struct extreme *extreme = argument;
+    size_t value = extreme->value > SIZE_MAX ? SIZE_MAX : (size_t)extreme->value;
+    int ready = 0, rounds = is_long_run() ? 10 : 1;
+    pthread_t thread;
+
+    if (strncmp(extreme->name, "quarantine", 10) == 0 || strcmp(extreme->name, "guard_min") == 0)
+        REQUIRE(cell_option_set("harden", 2) == 0);
+    REQUIRE(cell_option_set(extreme->name, value) == 0);
+    run_model(2463534242u, OPERATIONS / 10 * rounds);
+    REQUIRE(pthread_create(&thread, NULL, allocate_and_stay, &ready) == 0);
+    while (!__atomic_load_n(&ready, __ATOMIC_ACQUIRE))
+        sched_yield();
+    run_model(362436069u, OPERATIONS / 10 * rounds);
+}
+
+static void each_tunable_at_either_end(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(extremes); i++) {
+        int status = status_of_child(run_extreme, &extremes[i]);
+        if (status != 0)
+            fail_msg("%s:%llu ends with status %d", extremes[i].name, extremes[i].value, status);
+    }
+}
 
 /* What was cells is handed out as chunks and freed unwritten: what the cells left behind must not pass for a free. */
 static void reuse_unwritten(void **state)
@@ -190,7 +239,8 @@ int main(void)
         cmocka_unit_test(no_purge), cmocka_unit_test(pages_by_faults), cmocka_unit_test(huge_pages_early),
         cmocka_unit_test(top_pad), cmocka_unit_test(hardened), cmocka_unit_test(hardened_without_quarantine),
         cmocka_unit_test(hardened_with_guards_everywhere), cmocka_unit_test(requests_counted),
-        cmocka_unit_test(requests_counted_with_headers), cmocka_unit_test(reuse_unwritten),
+        cmocka_unit_test(requests_counted_with_headers), cmocka_unit_test(each_tunable_at_either_end),
+        cmocka_unit_test(reuse_unwritten),          /* the last: here the parent itself allocates */
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
