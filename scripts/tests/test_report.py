@@ -8,7 +8,7 @@ import pytest
 import advise
 import compare
 import report
-from heaplay_report import load, schema, text, verdict
+from heaplay_report import load, schema, stats, text, verdict
 
 SMALL = {"python-json": (24, 4000), "gcc-cc1": (31, 8000), "larson-handoff": (60, 1600)}
 
@@ -64,6 +64,16 @@ def test_known_difference_is_said_in_words(run):
     assert verdict.phrase(found).startswith("leaner by 7.0") or verdict.phrase(found).startswith("leaner by 6.9")
     found = verdict.compare_overall(run, verdict.TIME, "glibc#again", "glibc")
     assert re.match(r"no difference shown; the smallest effect this run could show is [\d.]+ %", verdict.phrase(found))
+
+
+@pytest.mark.parametrize("floor, shown", [(0.0, "1.8 %"), (0.05, "5.0 %")])
+def test_no_difference_says_what_could_have_been_shown(floor, shown):
+    """The larger of what the spread hides and what the control shows."""
+    even = stats.Estimate(1.001, 0.99, 1.012, 1 / 1.018, 1.018, pairs=8, series=1)
+    found = verdict.Comparison(verdict.TIME, "t", "a", "b", even, floor)
+    assert verdict.phrase(found) == f"no difference shown; the smallest effect this run could show is {shown}"
+    few = verdict.Comparison(verdict.TIME, "t", "a", "b", even._replace(pairs=3), floor)
+    assert verdict.phrase(few) == "no verdict: 3 paired samples, at least 4 are needed"
 
 
 def test_twice_as_much_is_said_in_times(run):

@@ -120,6 +120,17 @@ def test_difference_of_two_runs_covers():
     assert covered > 90
 
 
+@pytest.mark.parametrize("count", [4, 6, 12])
+def test_the_smallest_effect_is_the_least_that_is_claimed(count):
+    """Samples whose ratio is 1 but for the spread, then moved to just below and just above that effect."""
+    logs = numpy.resize([0.03, -0.03, 0.01, -0.01], count)
+    effect = math.log1p(stats.estimate([logs]).smallest_effect)
+    assert effect > 0.01
+    for side in (-1, 1):
+        assert stats.estimate([logs + 0.95 * side * effect]).claimed == 0
+        assert stats.estimate([logs + 1.05 * side * effect]).claimed == side
+
+
 def test_constant_samples_have_no_width():
     found = stats.ratio(blocks([3.0] * 5), blocks([2.0] * 5))
     assert found.low == pytest.approx(1.5) and found.high == pytest.approx(1.5) and found.claimed == 1
