@@ -7,6 +7,7 @@
 #define BUDGET_THREAD_MAX ((size_t)131072)   /* the same for each of a few threads */
 #define BUDGET_THREAD_MIN ((size_t)16384)   /* ... for each of many */
 #define BUDGET_THREADS    ((size_t)1048576)  /* ... for all of them */
+#define MANY_THREADS      32u
 #define MISSES_PER_ROOM   8u                /* at the limit, this many go by before a bin may take over another's room */
 #define BIN_BYTES_MAX     ((size_t)32768)   /* more of one size does not spare many more locks */
 #define CELLS_AT_FIRST    8u                /* a page holds them anyway */
@@ -158,13 +159,15 @@ void cell_tcache_flush(void)
     cell_heap_coalesce(&cell_heap_main);
 }
 
-/* Bytes that one cache may hold. Threads share alike. */
+/* Bytes that one cache may hold. Threads share alike. Beyond MANY_THREADS what all hold together falls as their number rises:
+ * each runs more seldom, and what its cache holds lies there for longer. */
 static size_t budget(void)
 {
     size_t resident = cell_segment_resident(&cell_heap_main.segment) << CELL_PAGE_SHIFT;
     bool single = cell_os_single_threaded();
     size_t threads = cell_tcache_count();
-    size_t share = single ? resident / cell_option.cache_share : resident / (cell_option.cache_share_threads * threads);
+    size_t parts = max_size(threads, threads * threads / MANY_THREADS);
+    size_t share = single ? resident / cell_option.cache_share : resident / (cell_option.cache_share_threads * parts);
     size_t minimum = single ? BUDGET_MIN
                             : max_size(BUDGET_THREAD_MIN, min_size(BUDGET_THREAD_MAX, BUDGET_THREADS / (threads + 1)));
 

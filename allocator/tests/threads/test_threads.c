@@ -340,6 +340,45 @@ TEST(classes_between_threads)
     REQUIRE_SOUND_HEAP();
 }
 
+enum { CROWD = 64 };
+
+static pthread_barrier_t all_there, all_done;
+
+static void *one_of_a_crowd(void *argument)
+{
+    static void *block[24000];
+
+    cell_free(cell_malloc(48));             /* the thread has its cache */
+    pthread_barrier_wait(&all_there);
+    if (argument != NULL) {
+        for (size_t round = 0; round < 4; round++) {
+            for (size_t i = 0; i < COUNT_OF(block); i++)
+                block[i] = cell_malloc(200 + i % 32 * 40);
+            for (size_t i = 0; i < COUNT_OF(block); i++)
+                cell_free(block[i]);
+        }
+        const struct cell_stats stats = stats_now();
+        REQUIRE(stats.resident_bytes >= (size_t)16 << 20);
+        REQUIRE(stats.cached_bytes > 16384);
+        REQUIRE(stats.cached_bytes <= stats.resident_bytes / 4 / (2 * CROWD) * 9 / 8);
+    }
+    pthread_barrier_wait(&all_done);
+    return NULL;
+}
+
+/* The caches of twice 32 threads hold half of what those of 32 may, or else the peak of many threads is their caches. */
+TEST(caches_of_a_crowd)
+{
+    pthread_t thread[CROWD];
+
+    REQUIRE(pthread_barrier_init(&all_there, NULL, CROWD) == 0 && pthread_barrier_init(&all_done, NULL, CROWD) == 0);
+    for (size_t i = 0; i < CROWD; i++)
+        start(&thread[i], one_of_a_crowd, i == 0 ? thread : NULL);
+    for (size_t i = 0; i < CROWD; i++)
+        pthread_join(thread[i], NULL);
+    REQUIRE_SOUND_HEAP();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -350,6 +389,7 @@ int main(void)
         cmocka_unit_test(producer_and_consumer), cmocka_unit_test(batches_pass_from_thread_to_thread),
         cmocka_unit_test(cells_of_one_line_for_two_threads), cmocka_unit_test(batches_of_a_thread_that_frees_only),
         cmocka_unit_test(classes_between_threads), cmocka_unit_test(sized_frees_between_threads),
+        cmocka_unit_test(caches_of_a_crowd),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
