@@ -161,7 +161,7 @@ bool hp_tracee_wait(struct hp_tracee *t, struct hp_thread *thread, uint64_t dead
 
 bool hp_tracee_stop(struct hp_tracee *t)
 {
-    uint64_t deadline = hp_tracee_now_ms() + STOP_MS;
+    uint64_t deadline = t->armed ? UINT64_MAX : hp_tracee_now_ms() + STOP_MS;
     int added;
 
     for (size_t i = 0; i < t->count; i++)

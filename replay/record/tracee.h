@@ -1,7 +1,7 @@
 /* tracee.h - another process's threads under ptrace(2): stop them, find one that may call a function, make it call.
  *
  * Used by inject.c. All of it must be called by one thread of heaplay, which is the tracer. A process that was released
- * runs on as if nothing had been; one whose tracer is killed in between does so too.
+ * runs on as if nothing had been; one whose tracer is killed in between does so too, unless breakpoints are set at that moment.
  */
 #ifndef HP_RECORD_TRACEE_H
 #define HP_RECORD_TRACEE_H
@@ -22,6 +22,7 @@ struct hp_tracee {
     int memory;                 /* /proc/PID/mem; -1: closed */
     struct hp_thread *threads;  /* that are traced */
     size_t count, room;
+    bool armed;                 /* breakpoints are set: a thread that were left now would die of the next one */
     char *error;                /* one sentence, when a function returned false */
     size_t error_size;
 };

@@ -120,6 +120,7 @@ static pid_t run_to_entry(struct hp_tracee *t, const struct hp_entries *entries)
 {
     uint64_t deadline = hp_tracee_now_ms() + SLICE_MS;
 
+    t->armed = true;
     for (size_t i = 0; i < t->count; i++) {
         arm(&t->threads[i], entries);
         t->threads[i].stopped = false;
@@ -163,15 +164,14 @@ static bool trap_pending(const struct hp_thread *thread)
     return false;
 }
 
-/* A thread that came to an entry while it was being stopped has the trap still before it: it must not meet it untraced. */
+/* A thread that came to an entry while it was being stopped has the trap still before it: it must not meet it untraced, however
+ * long it takes on a machine that is busy. */
 static bool swallow_trap(struct hp_tracee *t, struct hp_thread *thread)
 {
-    uint64_t deadline = hp_tracee_now_ms() + SLICE_MS;
-
     while (thread->stopped && trap_pending(thread)) {
         thread->stopped = false;
         if (ptrace(PTRACE_CONT, thread->tid, NULL, NULL) != 0 || ptrace(PTRACE_INTERRUPT, thread->tid, NULL, NULL) != 0 ||
-            !hp_tracee_wait(t, thread, deadline))
+            !hp_tracee_wait(t, thread, UINT64_MAX))
             return false;
     }
     return true;
@@ -186,6 +186,7 @@ static bool disarm(struct hp_tracee *t)
             arm(&t->threads[i], NULL);
     for (size_t i = t->count; i-- > 0; )        /* one that has ended leaves its place to the last */
         good &= swallow_trap(t, &t->threads[i]);
+    t->armed = false;
     return good;
 }
 
