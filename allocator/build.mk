@@ -94,6 +94,7 @@ $(OUT)/allocator/tests/conformance/%: allocator/tests/conformance/%.cpp
 
 TESTS += $(CELL_TEST_BIN) $(wildcard allocator/tests/*/test_*.sh)
 ifeq ($(BUILD),release)
+TESTS += allocator/tests/policy/pages.sh
 test-list: $(CELL_MISUSE_BIN) $(CELL_PLAIN_BIN)
 endif
 

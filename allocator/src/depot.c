@@ -1,6 +1,7 @@
 #include "depot.h"
 
 #include "heap.h"
+#include "place.h"
 #include "tcache.h"
 
 #define BATCHES    8u
@@ -15,7 +16,7 @@ struct row {
 };
 
 static struct row rows[CELL_TCACHE_BINS];
-static size_t total_bytes;              /* apart: a process whose depot is empty has no page of the rows */
+static size_t total_bytes CELL_FIRST;   /* apart: a process whose depot is empty has no page of the rows */
 
 static size_t limit_bytes(void)
 {

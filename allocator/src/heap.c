@@ -5,6 +5,7 @@
 #include "index.h"
 #include "mapped.h"
 #include "os.h"
+#include "place.h"
 #include "sizeclass.h"
 #include "space.h"
 
@@ -12,9 +13,9 @@
 /* Others wait no longer than for this many at a time. */
 #define FREES_PER_LOCK 32u
 
-struct cell_heap cell_heap_main;
-uint64_t cell_chunk_secret;
-uintptr_t cell_freed_secret[2];
+struct cell_heap cell_heap_main CELL_FIRST_HEAP;
+uint64_t cell_chunk_secret CELL_FIRST;
+uintptr_t cell_freed_secret[2] CELL_FIRST;
 
 /* ---- start ---------------------------------------------------------------------------------------------------- */
 
@@ -30,7 +31,6 @@ static void make_secrets(void)
 bool cell_heap_init(struct cell_heap *heap, size_t reserve)
 {
     make_secrets();
-    memset(heap, 0, sizeof *heap);
     if (!cell_segment_init(&heap->segment, reserve))
         return false;
     if (!cell_segment_grow(&heap->segment, CELL_PAGE)) {
@@ -42,6 +42,7 @@ bool cell_heap_init(struct cell_heap *heap, size_t reserve)
     cell_link_init(&heap->dirty);
     cell_link_init(&heap->mapped);
     heap->top = cell_heap_first_chunk(heap);
+    heap->deferred.held = 0;        /* written before it is read, its page costs one fault, not two */
     __atomic_store_n(&heap->ready, true, __ATOMIC_RELEASE);
     return true;
 }

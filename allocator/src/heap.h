@@ -52,15 +52,15 @@ struct cell_heap {
     size_t last_purged;             /* pages that the last purge for their amount gave back */
     uint64_t last_purge_ms, brought_in_at_purge;
     struct cell_link dirty;
-    struct cell_bins bins;
     struct cell_fit fit;
-    struct cell_deferred deferred;
     struct cell_pools pools;
     struct cell_link mapped;
     size_t mapped_bytes, mapped_count, mapped_peak;
     size_t map_threshold;           /* follows blocks that come and go; read without the lock (relaxed) */
     struct cell_mapcache map_cache;
     struct cell_heap_counts counts;
+    struct cell_bins bins;
+    struct cell_deferred deferred;  /* last: a small process has no page for what rare sizes need at its end */
 };
 
 extern struct cell_heap cell_heap_main;
@@ -76,7 +76,7 @@ static inline bool cell_heap_is_ready(const struct cell_heap *heap)
     return __atomic_load_n(&heap->ready, __ATOMIC_ACQUIRE);
 }
 
-/* False: no address space. `reserve` 0: as much as is sensible. */
+/* Of memory that is all zero. False: no address space. `reserve` 0: as much as is sensible. */
 bool cell_heap_init(struct cell_heap *heap, size_t reserve);
 
 /* Up to `wanted` blocks of one size, pushed on the stack; returns how many. Cells come from the fullest pool. With

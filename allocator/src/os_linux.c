@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "place.h"
+
 /* Compilers of other C libraries come without the kernel's headers. */
 #ifdef __has_include
 #if __has_include(<linux/futex.h>)
@@ -30,7 +32,7 @@
 
 size_t cell_os_page_size(void)
 {
-    static size_t page_size;
+    static size_t page_size CELL_FIRST;
     size_t size = __atomic_load_n(&page_size, __ATOMIC_RELAXED);
 
     if (size == 0) {

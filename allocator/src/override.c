@@ -44,6 +44,11 @@ static void after_fork_in_child(void)
     cell_quarantine_reset_lock();
 }
 
+#ifdef CELL_OVERRIDE
+/* See cold.ld. */
+__attribute__((used, section(".bss.relro_end"))) static uint64_t relro_end;
+#endif
+
 __attribute__((constructor)) static void install_fork_handlers(void)
 {
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);

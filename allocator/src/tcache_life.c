@@ -5,15 +5,20 @@
 
 #include "depot.h"
 #include "os.h"
+#include "place.h"
 
 #define CACHES_AT_ONCE ((size_t)65536)   /* bytes mapped at a time for caches of further threads */
 
-static struct cell_tcache cache_none = { .state = CELL_TCACHE_NONE };
-static struct cell_tcache cache_exited = { .state = CELL_TCACHE_EXITED };
-static struct cell_tcache cache_main;
+/* Bins without room: nothing is ever written to them. */
+static const struct cell_tcache none = { .state = CELL_TCACHE_NONE };
+static const struct cell_tcache exited CELL_LOOKS_ON = { .state = CELL_TCACHE_EXITED };
+#define CACHE_NONE    ((struct cell_tcache *)&none)
+#define CACHE_EXITED  ((struct cell_tcache *)&exited)
 
-size_t cell_tcache_class_limit_now;
-__thread struct cell_tcache *cell_tcache_mine __attribute__((tls_model("initial-exec"))) = &cache_none;
+static struct cell_tcache cache_main CELL_FIRST;
+
+size_t cell_tcache_class_limit_now CELL_FIRST;
+__thread struct cell_tcache *cell_tcache_mine __attribute__((tls_model("initial-exec"))) = CACHE_NONE;
 
 /* Caches that no thread uses, and the part of a mapping from which none has been made yet. */
 static struct {
@@ -24,14 +29,14 @@ static struct {
     char *next, *end;
     size_t mapped_bytes;
     size_t caches;                  /* in use */
-} registry;
+} registry CELL_FIRST;
 
 /* At the end of a thread. What it frees from here on goes straight to the heap. */
 static void retire(void *argument)
 {
     struct cell_tcache *cache = argument;
 
-    cell_tcache_mine = &cache_exited;
+    cell_tcache_mine = CACHE_EXITED;
     cell_tcache_empty(cache);
     memset(cache, 0, sizeof *cache);
     cell_lock_acquire(&registry.lock);
@@ -91,17 +96,17 @@ static bool start(void)
     bool first = !registry.main_taken && cell_os_single_threaded();     /* else it may end before the process */
     if (!first && cell_option.cache_limit != 0)
         start_sharing();
-    struct cell_tcache *cache = cell_option.cache_bytes == 0 ? &cache_exited : new_cache();
-    if (cache != &cache_exited && cache != NULL)
+    struct cell_tcache *cache = cell_option.cache_bytes == 0 ? CACHE_EXITED : new_cache();
+    if (cache != CACHE_EXITED && cache != NULL)
         __atomic_store_n(&registry.caches, registry.caches + 1, __ATOMIC_RELAXED);
     if (!registry.key_made && !first)
         registry.key_made = pthread_key_create(&registry.key, retire) == 0;
     cell_lock_release(&registry.lock);
 
     if (cache == NULL)
-        cache = &cache_exited;
+        cache = CACHE_EXITED;
     cell_tcache_mine = cache;
-    if (cache == &cache_exited)
+    if (cache == CACHE_EXITED)
         return true;
     cache->next = NULL;
     cache->state = CELL_TCACHE_LIVE;

@@ -1,0 +1,15 @@
+/* place.h - where variables lie in the shared library, so that a small process touches few pages: see cold.ld. */
+#ifndef CELL_PLACE_H
+#define CELL_PLACE_H
+
+#ifdef CELL_OVERRIDE
+#define CELL_FIRST       __attribute__((section(".bss.first")))         /* written to by every program that allocates */
+#define CELL_FIRST_HEAP  __attribute__((section(".bss.first.heap")))    /* behind these */
+#define CELL_LOOKS_ON    __attribute__((section(".rodata.looks_on")))   /* constants that few programs read */
+#else
+#define CELL_FIRST
+#define CELL_FIRST_HEAP
+#define CELL_LOOKS_ON
+#endif
+
+#endif

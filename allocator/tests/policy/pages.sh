@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Where the released library lies in memory: what every process needs of it, in as few pages as cold.ld promises.
+source "$SRC/scripts/tests/tap.sh"
+library=$OUT/libcellmalloc.so
+
+# The segment with this number: address, bytes in the file, bytes in memory.
+load() { readelf -lW "$library" | awk '$1 == "LOAD" { print $3, $5, $6 }' | sed -n "$1p"; }
+# Address and size of a section; address of a symbol.
+section() { readelf -SW "$library" | sed 's/^ *\[ *[0-9]*\] *//' | awk -v name="$1" '$1 == name { print "0x" $3, "0x" $5 }'; }
+address() { nm "$library" | awk -v name="$1" '$3 == name { print "0x" $1 }'; }
+
+read -r start size < <(section .rodata)
+ok "code and constants of a program's start lie within the first 64 KiB" test $((start + size)) -le 65536
+read -r start in_file in_memory < <(load 2)
+ok "what the loader writes to ends with bytes to clear" test $((in_memory)) -gt $((in_file))
+is "and is a single page" $((start / 4096)) $(((start + in_memory - 1) / 4096))
+read -r start _ < <(load 3)
+heap=$(address cell_heap_main)
+ok "the heap begins in the first page of the variables' own segment" \
+    test $((heap)) -ge $((start)) -a $((heap)) -lt $((start + 4096))
+tap_end
