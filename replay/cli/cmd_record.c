@@ -33,7 +33,8 @@ static const char usage[] =
     "  --sites DEPTH      note which code asked for blocks, at most DEPTH (1 to 32) frames of each call; info --sites shows it (slower)\n"
     "  --wait             record nothing before heaplay gets SIGUSR1; frees of older blocks are counted and left out\n"
     "  --time-limit SECONDS, --size-limit BYTES[K|M|G]\n"
-    "                     end the recording then, as SIGUSR2 to heaplay does; the program runs on\n"
+    "                     end the recording then, as SIGUSR2 to heaplay does; the program runs on. What it has called by then is\n"
+    "                     written still: where heaplay lags behind the program, a trace can be larger than its limit\n"
     "Exit status: the program's own (128 + signal), 0 with --pid; 2 not found, 3 cannot be recorded, 1 the recording failed.\n";
 
 static bool parse_sample(const char *text, uint32_t *every)

@@ -22,7 +22,7 @@ struct hp_record_options {
     uint32_t sites;             /* frames of a call site; 0: none */
     uint32_t sample;            /* one object of so many; 0: all */
     double time_limit;          /* seconds from the start of the recording; 0: none */
-    uint64_t size_limit;        /* bytes of all traces together, looked at 50 times a second; 0: none */
+    uint64_t size_limit;        /* bytes of all traces together, looked at between rounds of the merge; 0: none */
     char *const *argv;          /* of the program, NULL at the end */
     pid_t pid;                  /* instead: of a program that runs */
 };
