@@ -7,10 +7,15 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <linux/perf_event.h>
 #include <cmocka.h>
 
 #include "measure/counters.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
 enum { PAGES = 64, PAGE_BYTES = 4096 };
 
@@ -36,6 +41,25 @@ static void in_a_thread(void)
 
     assert_int_equal(pthread_create(&thread, NULL, touch, NULL), 0);
     pthread_join(thread, NULL);
+}
+
+/* Pages that an allocator has brought in ahead must not be missing where faults are compared. */
+static void pages_asked_for_ahead_are_faults(void **state)
+{
+    struct rusage before, after;
+
+    (void)state;
+    getrusage(RUSAGE_SELF, &before);
+    char *p = mmap(NULL, PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(p != MAP_FAILED);
+    madvise(p, PAGES * PAGE_BYTES, MADV_NOHUGEPAGE);
+    if (madvise(p, PAGES * PAGE_BYTES, MADV_POPULATE_WRITE) != 0) {
+        assert_int_equal(errno, EINVAL);
+        skip();     /* before Linux 5.14 */
+    }
+    getrusage(RUSAGE_SELF, &after);
+    assert_true(after.ru_minflt - before.ru_minflt >= PAGES);
+    munmap(p, PAGES * PAGE_BYTES);
 }
 
 static void what_happens_between_start_and_stop_is_counted(void **state)
@@ -84,6 +108,7 @@ static void what_is_missing_has_its_errno(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pages_asked_for_ahead_are_faults),
         cmocka_unit_test(what_happens_between_start_and_stop_is_counted),
         cmocka_unit_test(what_is_missing_has_its_errno),
     };

@@ -44,6 +44,10 @@ for i in range(1, 300001):
 "$heaplay" replay "$TAP_TMP/crowd.hpt" --alloc glibc --samples 2 --json "$TAP_TMP/crowd.json" >/dev/null
 is "nor are 2.3 MiB of slots in it, or in the faults" "$(json "$TAP_TMP/crowd.json" '
     r["null"]["peak_rss_kib"]["median"] < 600 and r["null"]["minor_faults"]["median"] < 150')" True
+"$heaplay" replay "$kinds" --alloc glibc --alloc "early=$OUT/broken/libearly.so" --samples 2 --json "$TAP_TMP/early.json" >/dev/null
+is "what an allocator has before the first call is not in its peak, but told" "$(json "$TAP_TMP/early.json" '
+    r["early"]["peak_rss_kib"]["median"] < 8192 <= r["early"]["start_rss_kib"]["median"] < 9216
+    and r["glibc"]["start_rss_kib"]["median"] < 1024')" True
 is "bump keeps all it ever handed out" \
     "$(json "$doc" 'r["bump"]["peak_rss_kib"]["median"] > r["glibc"]["peak_rss_kib"]["median"]')" True
 is "net is gross less null, or null above 30 %" "$(json "$doc" '

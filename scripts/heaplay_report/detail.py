@@ -3,7 +3,7 @@ from . import load, verdict
 
 EVENTS = ("cycles", "instructions", "cache_misses", "dtlb_misses")
 MEMORY_HEADS = ("peak", "at peak live", "mean, recorded order", "mean, over time", "internal", "external", "after drain, KiB",
-                "drift, KiB a pass")
+                "drift, KiB a pass", "before the start, KiB")
 
 
 def ratio(value):
@@ -34,7 +34,8 @@ def memory_rows(run, number):
                           ratio(row.get("timeline", {}).get("average_ratio")),
                           "" if internal is None else verdict.percent(internal),
                           "" if external is None else verdict.percent(external),
-                          number(load.figure_value(row, "rss_after_drain_kib")), number(drift(row))])
+                          number(load.figure_value(row, "rss_after_drain_kib")), number(drift(row)),
+                          number(load.figure_value(row, "start_rss_kib"))])
     return table
 
 

@@ -272,10 +272,11 @@ def test_memory_and_counters_in_detail(tmp_path):
     row = next(row for row in document["rows"] if (row["trace"], row["allocator"]) == ("gcc-cc1", "glibc"))
     row.update(at_peak_live_ratio=1.234, time_average_ratio=1.5, external_fragmentation=0.164,
                cycles_per_op=fixture.figure([70] * 8), rss_after_drain_kib=fixture.figure([321] * 8),
+               start_rss_kib=fixture.figure([5572] * 8),
                pass_end_rss_kib=[[100, 190, 200, 210, 220]] * 8)
     assert report.main([str(write(tmp_path, document))]) == 0
     page = (tmp_path / "report.md").read_text()
-    assert re.search(r"\| gcc-cc1 \| glibc \| [\d.]+ \| 1.23 \| 1.5 \|  \| 6.0 % \| 16 % \| 321 \| 10 \|", page)
+    assert re.search(r"\| gcc-cc1 \| glibc \| [\d.]+ \| 1.23 \| 1.5 \|  \| 6.0 % \| 16 % \| 321 \| 10 \| 5,572 \|", page)
     assert "| gcc-cc1 | glibc | 70 |" in page.split("## Events per operation")[1]
     assert "the kernel does not offer them: dtlb_misses (ENOENT" in page
 
