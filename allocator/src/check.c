@@ -68,7 +68,7 @@ static const char *pages_defect(const struct cell_heap *heap)
         resident += kind != CELL_PAGE_ABSENT;
         if (kind < CELL_PAGE_POOL)
             continue;
-        if (heap->segment.info[page].pool_class * CELL_ALIGN != kind || !cell_pool_is_valid(&heap->pools, page))
+        if (cell_segment_info(&heap->segment, page)->pool_class * CELL_ALIGN != kind || !cell_pool_is_valid(&heap->pools, page))
             return "a pool is not sound";                                       /* P1, P3 */
         if (!cell_chunk_is_inuse(cell_chunk_of_user(cell_segment_page_start(&heap->segment, page))))
             return "a pool's page is not a chunk in use";                       /* H1 */

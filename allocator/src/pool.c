@@ -4,7 +4,7 @@
 
 static struct cell_page_info *info_of(const struct cell_pools *pools, size_t page)
 {
-    return &pools->segment->info[page];
+    return cell_segment_info(pools->segment, page);
 }
 
 void cell_pool_init(struct cell_pools *pools, struct cell_segment *segment)

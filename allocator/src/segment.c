@@ -66,23 +66,24 @@ static char *reserve_apart(size_t size)
     return cell_os_reserve(size);
 }
 
-/* One reservation: kind[], info[], then the range itself, which starts on a huge page's boundary. Under a limit of the
- * address space only a first part of the range is reserved, so that stacks and mappings find room; it grows in place. */
+/* One reservation: infos downwards and kind[] upwards from the middle of a page, then the range itself, which starts on a huge
+ * page's boundary. Under a limit of the address space only a first part of the range is reserved, so that stacks and mappings find
+ * room; it grows in place. */
 static bool reserve(struct cell_segment *seg, size_t maximum, bool at_once)
 {
-    size_t kind_size = round_up(pages_of(maximum), cell_os_page_size());
-    size_t info_size = round_up(pages_of(maximum) * sizeof(struct cell_page_info), cell_os_page_size());
+    size_t joint = cell_os_page_size();
+    size_t kind_size = round_up(pages_of(maximum), joint);
+    size_t info_size = round_up(pages_of(maximum) * sizeof(struct cell_page_info), joint);
     size_t range = at_once ? maximum : RESERVE_MIN;
     size_t alignment = at_once ? HUGE : max_size(CELL_PAGE, cell_os_page_size());
-    size_t size = kind_size + info_size + alignment - cell_os_page_size() + range;
+    size_t size = info_size + joint + kind_size + alignment - cell_os_page_size() + range;
 
     char *map = at_once ? cell_os_reserve(size) : reserve_apart(size);
     if (map == NULL)
         return false;
     seg->map = map;
-    seg->kind = (uint8_t *)map;
-    seg->info = (struct cell_page_info *)(map + kind_size);
-    seg->base = (char *)round_up((uintptr_t)map + kind_size + info_size, alignment);
+    seg->kind = (uint8_t *)map + info_size + joint / 2;
+    seg->base = (char *)round_up((uintptr_t)map + info_size + joint + kind_size, alignment);
     seg->reserved = (size_t)(map + size - seg->base) & ~(alignment - 1);
     seg->reserve_max = max_size(maximum, seg->reserved);
     if (seg->reserved > maximum)
@@ -113,27 +114,38 @@ void cell_segment_destroy(struct cell_segment *seg)
     cell_os_unmap(seg->map, (size_t)(seg->base - seg->map) + seg->reserved);
 }
 
-/* Commits the part of a table that describes `pages` pages; tables grow by a quarter at a time. */
-static bool commit_table(char *table, size_t *committed, size_t need, size_t maximum)
+/* Bytes of a table to have committed so that it holds `need`; it grows by a quarter at a time. */
+static size_t table_size(size_t committed, size_t need, size_t maximum)
 {
-    if (need <= *committed)
-        return true;
+    size_t page = cell_os_page_size();
 
-    size_t size = round_up(max_size(need, *committed + *committed / 4), 4 * cell_os_page_size());
-    size = min_size(size, round_up(maximum, cell_os_page_size()));
-    if (!cell_os_commit(table + *committed, size - *committed))
-        return false;
-    *committed = size;
-    return true;
+    if (need <= committed)
+        return committed;
+    size_t size = round_up(max_size(need, committed + committed / 4) - page / 2, 4 * page);
+    return page / 2 + min_size(size, round_up(maximum, page));
 }
 
+/* Commits the parts of the tables that describe the range's first `bytes`. The page that they share comes first. */
 static bool commit_tables(struct cell_segment *seg, size_t bytes)
 {
     size_t pages = pages_of(bytes), maximum = pages_of(seg->reserve_max);
-    size_t unit = sizeof(struct cell_page_info);
+    size_t unit = sizeof(struct cell_page_info), half = cell_os_page_size() / 2;
+    char *middle = (char *)seg->kind;
 
-    return commit_table((char *)seg->kind, &seg->kind_committed, pages, maximum) &&
-           commit_table((char *)seg->info, &seg->info_committed, pages * unit, maximum * unit);
+    if (seg->kind_committed == 0) {
+        if (!cell_os_commit(middle - half, 2 * half))
+            return false;
+        seg->kind_committed = seg->info_committed = half;
+    }
+    size_t kind = table_size(seg->kind_committed, pages, maximum);
+    size_t info = table_size(seg->info_committed, pages * unit, maximum * unit);
+    if (kind > seg->kind_committed && !cell_os_commit(middle + seg->kind_committed, kind - seg->kind_committed))
+        return false;
+    seg->kind_committed = kind;
+    if (info > seg->info_committed && !cell_os_commit(middle - info, info - seg->info_committed))
+        return false;
+    seg->info_committed = info;
+    return true;
 }
 
 bool cell_segment_may_use_huge(struct cell_segment *seg)

@@ -4,13 +4,13 @@
  *       |  chunks and pools ...   |  never used yet     |  no memory yet      |
  *
  *      kind[]   one byte for each 4 KiB page: in use by chunks, known to be zero, or pool of class k
- *      info[]   16 bytes for each page, of use to pool.c only
+ *      info     16 bytes for each page, of use to pool.c only; downwards from kind[], so that a small heap's tables share a page
  *
  * Called by heap.c under its lock. Memory comes in three steps: reserved (address space), committed (accounted for by
  * the kernel), populated (pages present; by one call for several of them, since a fault costs ten times as much).
  *
  * Invariants
- *   S1  base <= committed end <= reserved end; kind[] and info[] cover all that is committed.
+ *   S1  base <= committed end <= reserved end; kind[] and the infos cover all that is committed.
  *   S2  A page of kind ABSENT or POPULATED reads as zero, and no chunk header, link or footer lies in it.
  *   S3  `resident` counts the pages below the committed end that are not ABSENT, as far as we can know.
  */
@@ -39,9 +39,8 @@ struct cell_segment {
     _Alignas(64) char *base;
     size_t slots;                               /* committed / CELL_ALIGN */
     uint8_t *kind;
-    struct cell_page_info *info;
     size_t committed, reserved, reserve_max;    /* bytes from base */
-    char *map;                                  /* the whole reservation: kind[], info[], range */
+    char *map;                                  /* the whole reservation: infos, kind[], range */
     /* What changes under the heap's lock. */
     size_t kind_committed, info_committed;      /* bytes */
     size_t resident;                            /* pages */
@@ -94,6 +93,11 @@ static inline uint64_t cell_segment_brought_in(const struct cell_segment *seg)
 static inline size_t cell_segment_page_of(const struct cell_segment *seg, const void *p)
 {
     return (size_t)((const char *)p - seg->base) >> CELL_PAGE_SHIFT;
+}
+
+static inline struct cell_page_info *cell_segment_info(const struct cell_segment *seg, size_t page)
+{
+    return (struct cell_page_info *)seg->kind - page - 1;
 }
 
 static inline void *cell_segment_page_start(const struct cell_segment *seg, size_t page)

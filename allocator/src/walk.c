@@ -79,7 +79,7 @@ static int visit_chunk(struct cell_heap *heap, struct cell_chunk *c, cell_walk_v
     int stop = visit(context, &block);
 
     if (stop == 0 && pool)
-        stop = visit_cells(&heap->segment.info[page], user, visit, context);
+        stop = visit_cells(cell_segment_info(&heap->segment, page), user, visit, context);
     return stop;
 }
 

@@ -182,7 +182,7 @@ static void print_place(const char *block, size_t size)
         print_header_word(block);
         return;
     }
-    const struct cell_page_info *pool = &seg->info[page];
+    const struct cell_page_info *pool = cell_segment_info(seg, page);
     say("header word", "none: the size is found in kind[%zu], the byte of its page", page);
     say("pool", "of %u-byte cells: %zu of %zu handed to cache and program, %u carved", seg->kind[page],
         cell_pool_capacity(pool->pool_class) - pool->free_count, cell_pool_capacity(pool->pool_class), pool->carved);

@@ -1,6 +1,7 @@
 /* test_segment.c - pages of a segment: what is said to be zero is zero, what is counted as resident is what the kernel has. */
 #include <pthread.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "freed.h"
 #include "lock.h"
@@ -42,6 +43,31 @@ TEST(grow_commits_within_the_reservation)
     size_t committed = seg.committed;
     REQUIRE(!cell_segment_grow(&seg, SIZE_MAX / 2));
     REQUIRE_EQUAL(seg.committed, committed);
+    cell_segment_destroy(&seg);
+}
+
+/* Tables grow to both sides of a page: what was written stays, what is new is there, and neither meets the other. */
+TEST(tables_share_a_page_and_grow)
+{
+    size_t pages = 0;
+
+    REQUIRE(cell_segment_init(&seg, 0));
+    while (pages < 65536) {
+        REQUIRE(cell_segment_grow(&seg, CELL_PAGE));
+        for (; pages < seg.committed / CELL_PAGE; pages++) {
+            REQUIRE_EQUAL(seg.kind[pages], CELL_PAGE_ABSENT);
+            REQUIRE_EQUAL(cell_segment_info(&seg, pages)->next, 0);
+            cell_segment_info(&seg, pages)->next = UINT32_MAX - (uint32_t)pages;
+            seg.kind[pages] = (uint8_t)(pages % 251);
+        }
+    }
+    for (size_t page = 0; page < pages; page++) {
+        REQUIRE_EQUAL(seg.kind[page], page % 251);
+        REQUIRE_EQUAL(cell_segment_info(&seg, page)->next, UINT32_MAX - (uint32_t)page);
+    }
+    uintptr_t os_page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    REQUIRE_EQUAL((uintptr_t)cell_segment_info(&seg, 0) / os_page, (uintptr_t)seg.kind / os_page);
+    REQUIRE((char *)cell_segment_info(&seg, pages - 1) >= seg.map && (char *)seg.kind + pages <= seg.base);
     cell_segment_destroy(&seg);
 }
 
@@ -181,6 +207,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(grow_commits_within_the_reservation), cmocka_unit_test(touch_and_purge_against_the_kernel),
+        cmocka_unit_test(tables_share_a_page_and_grow),
         cmocka_unit_test(pool_gives_every_cell_once), cmocka_unit_test(freed_stack_is_last_in_first_out_and_tagged),
         cmocka_unit_test(lock_excludes),
     };
