@@ -177,17 +177,17 @@ static void run_extreme(const void *argument)
 {
     const struct extreme *extreme = argument;
     size_t value = extreme->value > SIZE_MAX ? SIZE_MAX : (size_t)extreme->value;
-    int ready = 0, rounds = is_long_run() ? 10 : 1;
+    int ready = 0, rounds = is_long_run() ? 20 : 1;
     pthread_t thread;
 
     if (strncmp(extreme->name, "quarantine", 10) == 0 || strcmp(extreme->name, "guard_min") == 0)
         REQUIRE(cell_option_set("harden", 2) == 0);
     REQUIRE(cell_option_set(extreme->name, value) == 0);
-    run_model(2463534242u, OPERATIONS / 10 * rounds);
+    run_model(2463534242u, OPERATIONS / 20 * rounds);
     REQUIRE(pthread_create(&thread, NULL, allocate_and_stay, &ready) == 0);
     while (!__atomic_load_n(&ready, __ATOMIC_ACQUIRE))
         sched_yield();
-    run_model(362436069u, OPERATIONS / 10 * rounds);
+    run_model(362436069u, OPERATIONS / 20 * rounds);
 }
 
 static void each_tunable_at_either_end(void **state)
