@@ -192,7 +192,8 @@ static void take_line(struct state *s, const char *line)
     struct stack *stack;
     size_t length;
     uint64_t ns = 0;
-    bool timed, known, unfinished = strstr(line, "<unfinished ...>") != NULL;
+    /* "no return" says only that a thread has ended meanwhile: the call may go on all the same. */
+    bool timed, known, unfinished = strstr(line, "<unfinished ...>") || strstr(line, "<no return ...>");
 
     take_prefix(&at, &open.call.thread, &ns, &timed);
     if (timed && s->differences)

@@ -193,6 +193,12 @@ t0   realloc(#1, 50) = #4
 t1   free(NULL)
 t0   free(#2)
 t1   malloc(5) = #5'
+printf '%s\n' '9 _Znwm(15, 0 <no return ...>' '8 +++ exited (status 0) +++' '9 <... _Znwm resumed> ) = 0x10 <0.000130>' \
+    '9 _ZdlPv(0x10 <no return ...>' '8 +++ exited (status 0) +++' '9 <... _ZdlPv resumed> ) = 0' '9 malloc(3) = 0x10' > t4.ltrace
+reads "ltrace: another thread ends within a call" t4.ltrace --strict 't0   thread_start()
+t0   new(15) = #1
+t0   delete(#1)
+t0   malloc(3) = #2'
 printf '%s\n' '[pid 7] 10:00:01.000064 malloc(1) = 0x10' '[pid 7] 10:00:01.000128 [0x4011] free(0x10) = <void>' > t2.ltrace
 reads "ltrace: times and places" t2.ltrace "" 't0   thread_start()
 t0   malloc(1) = #1

@@ -117,12 +117,9 @@ def run_tool(known, *words, **more):
 @pytest.mark.parametrize("options", [[], ["-r"], ["-tt", "-i"], ["-ttt", "-T"], CONFIGURED], ids=lambda o: " ".join(o)[:4])
 def test_ltrace(known, options):
     text = known / "l.txt"
-    for _ in range(5):          # at times ltrace itself loses a call where a thread ends
-        run_tool(known, needs("ltrace"), "-f", *options, "-o", "l.txt", "./known")
-        if not text.exists() or "malloc(1001)" not in text.read_text(errors="replace"):
-            pytest.skip("ltrace may not trace here")
-        if all(f"({size}" in text.read_text() for size in (2003, 1501, 1601, 1728)):
-            break
+    run_tool(known, needs("ltrace"), "-f", *options, "-o", "l.txt", "./known")
+    if not text.exists() or "malloc(1001)" not in text.read_text(errors="replace"):
+        pytest.skip("ltrace may not trace here")
     assert imported(known, "ltrace", "l.txt") == [c for c in CALLS if options is CONFIGURED or " 1801" not in c]
     threads = subprocess.run([HEAPLAY, "cat", known / "out.hpt"], capture_output=True, text=True, check=True).stdout
     assert re.search(r" t1 +free\(#", threads)
