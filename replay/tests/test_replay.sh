@@ -223,6 +223,16 @@ for trace in "$four" "$many"; do
     ok "several passes" "$heaplay" replay "$trace" --alloc glibc --samples 2 --loops 3
 done
 
+# One thread makes 300,000 blocks, another frees the last of them first: it has nothing to do but wait
+$python -c '
+print("kind,thread,time_ns,id,old_id,size,count,alignment")
+for i in range(1, 300001):
+    print(f"malloc,0,0,{i},0,64,0,0")
+print("free,1,0,0,300000,0,0,0")' >"$TAP_TMP/wait.csv"
+"$heaplay" import "$TAP_TMP/wait.csv" -o "$TAP_TMP/wait.hpt" 2>/dev/null || echo "Bail out! cannot import a trace"
+"$heaplay" replay "$TAP_TMP/wait.hpt" --alloc glibc --samples 5 --window 0 --json "$doc" >/dev/null
+is "waiting for another thread's block is stall" "$(json "$doc" '0 < max(r["glibc"]["stall_share"]["samples"]) <= 1')" True
+
 # Allocators
 doc=$TAP_TMP/variants.json
 ok "a variant and a control of the same allocator" "$heaplay" replay "$kinds" --alloc glibc \
