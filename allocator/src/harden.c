@@ -21,6 +21,10 @@ struct frame {
     size_t guard;
 };
 
+/* Linux lets a process have 65530 mappings; a block with a guard page takes two, one that waits in quarantine up to two more. At
+ * the limit, even giving back and growing the heap may fail. */
+#define GUARDED_MAX  8192u
+
 /* Bytes before a block with a guard page. */
 #define FRONT  (CELL_MAPPED_PREFIX + sizeof(struct record))
 
@@ -189,7 +193,8 @@ static void *alloc(size_t size, size_t alignment)
 {
     void *block = NULL;
 
-    if (cell_option.harden > 1 && size >= cell_option.guard_min)
+    if (cell_option.harden > 1 && size >= cell_option.guard_min &&
+        __atomic_load_n(&totals.guard_blocks, __ATOMIC_RELAXED) < GUARDED_MAX)
         block = alloc_guarded(size, alignment);
     return block != NULL ? block : alloc_plain(size, alignment);
 }
@@ -200,8 +205,10 @@ void *cell_harden_alloc(size_t size, size_t alignment, bool clear)
         return NULL;
     alignment = alignment < CELL_ALIGN ? CELL_ALIGN : alignment;
     void *block = alloc(size, alignment);
-    if (block == NULL && cell_quarantine_empty())
-        block = alloc(size, alignment);
+    if (block == NULL) {
+        cell_quarantine_empty();
+        block = alloc(size, alignment);     /* another thread may have been emptying it */
+    }
     if (block == NULL)
         return NULL;
 

@@ -152,9 +152,9 @@ bool cell_quarantine_is_intact(void)
     return intact;
 }
 
-bool cell_quarantine_empty(void)
+void cell_quarantine_empty(void)
 {
-    bool any = false, more = true;
+    bool more = true;
 
     while (more) {
         struct entry oldest;
@@ -164,9 +164,7 @@ bool cell_quarantine_empty(void)
         cell_lock_release(&quarantine.lock);
         if (more)
             let_go(&oldest);
-        any |= more;
     }
-    return any;
 }
 
 void cell_quarantine_count(uint64_t *blocks, uint64_t *bytes)

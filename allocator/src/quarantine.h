@@ -18,8 +18,8 @@ void cell_quarantine_add(void *block, size_t size);
 /* A block in a mapping without access, which no longer belongs to the heap. */
 void cell_quarantine_add_unmapped(void *block, struct cell_extent mapping);
 bool cell_quarantine_has_unmapped(const void *block);
-/* Lets all go; false: none waited. */
-bool cell_quarantine_empty(void);
+/* Lets all go. */
+void cell_quarantine_empty(void);
 /* Whether every block of the heap that waits is still zero. */
 bool cell_quarantine_is_intact(void);
 /* How many wait, and their bytes of memory. */

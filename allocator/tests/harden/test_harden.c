@@ -52,6 +52,24 @@ TEST(large_blocks_end_at_a_page_without_access)
     REQUIRE_SOUND_HEAP();
 }
 
+/* Linux allows a process 65530 mappings: guard pages leave enough of them to the rest of the program. */
+TEST(guard_pages_leave_mappings_to_others)
+{
+    static char *block[20000];
+
+    harden();
+    REQUIRE(cell_option_set("guard_min", 0) == 0);
+    for (int round = 0; round < 3; round++) {
+        for (size_t i = 0; i < COUNT_OF(block); i++)
+            block[i] = must_malloc(100);
+        REQUIRE_EQUAL(stats_now().guard_blocks, 8192);
+        REQUIRE(cell_malloc(8 << 20) != NULL);
+        for (size_t i = 0; i < COUNT_OF(block); i++)
+            cell_free(block[(i * 7919) % COUNT_OF(block)]);
+    }
+    REQUIRE_SOUND_HEAP();
+}
+
 TEST(guard_min_0_guards_every_block)
 {
     harden();
@@ -379,7 +397,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #if !UNDER_SANITIZER
-        cmocka_unit_test(large_blocks_end_at_a_page_without_access), cmocka_unit_test(guard_min_0_guards_every_block),
+        cmocka_unit_test(large_blocks_end_at_a_page_without_access),
+        cmocka_unit_test(guard_pages_leave_mappings_to_others), cmocka_unit_test(guard_min_0_guards_every_block),
 #endif
         cmocka_unit_test(without_mappings_there_are_no_guard_pages), cmocka_unit_test(freed_blocks_are_zero_and_wait),
         cmocka_unit_test(quarantine_is_bounded_in_blocks), cmocka_unit_test(quarantine_is_bounded_in_bytes),
