@@ -183,6 +183,7 @@ class Tally:
 
 
 def run_variant(tally, variant, out, options):
+    """How many tests it ran; --only may leave none in one variant, not in all."""
     built, names = build_variant(variant, out, options.jobs)
     tally.add(built)
     if options.only:
@@ -196,6 +197,7 @@ def run_variant(tally, variant, out, options):
     with ThreadPoolExecutor(options.jobs) as pool:
         for outcome in pool.map(job, names):
             tally.add(outcome)
+    return len(names)
 
 
 def parse_arguments(argv):
@@ -221,8 +223,10 @@ def main(argv=None):
         for name in options.files:
             tally.add(run_program(Path(name), name, SRC / out, options.timeout))
     else:
-        for variant, out in outs.items():
-            run_variant(tally, variant, out, options)
+        ran = sum([run_variant(tally, variant, out, options) for variant, out in outs.items()])
+        if options.only and ran == 0:
+            print(f"run_tests.py: no test's path holds '{options.only}'", file=sys.stderr)
+            return 2
         if not options.only:
             first = SRC / next(iter(outs.values()))
             tally.add(run_pytest([SRC / "scripts" / "tests"], first))
