@@ -56,7 +56,7 @@ def test_latency_and_drift_on_demand(tmp_path):
     cells = [cell.strip() for cell in row.strip("| ").split("|")]
     assert cells[:4] == ["small (synthetic)", "glibc", str(found["latency"]["all"]["p50"]), str(found["latency"]["all"]["p90"])]
     assert len(found["pass_end_rss_kib"][0]) == 4 and found["survivors"] == "carried over" and "p50" in heads
-    drift = page.split("## Memory in detail")[1].split("| small (synthetic) | glibc |")[1].splitlines()[0].split("|")[-2].strip()
+    drift = page.split("## Memory in detail")[1].split("| small (synthetic) | glibc |")[1].splitlines()[0].split("|")[-3].strip()
     grown = statistics.median(ends[3] - ends[2] for ends in found["pass_end_rss_kib"])
     assert float(drift.replace(",", "")) == pytest.approx(grown, rel=0.01)
 
