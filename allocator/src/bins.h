@@ -12,7 +12,7 @@
 
 #include "chunk.h"
 
-#define CELL_FIT_MIN    ((size_t)4096)
+#define CELL_FIT_MIN    ((size_t)5120)      /* above it: what programs ask for most often there is a page */
 #define CELL_BIN_COUNT  (CELL_FIT_MIN / CELL_ALIGN)
 #define CELL_BIN_WORDS  (CELL_BIN_COUNT / 64)
 

@@ -163,7 +163,7 @@ static struct cell_chunk *take_from_top(struct cell_heap *heap, size_t size, siz
     return cell_chunk_at(c, lead);
 }
 
-/* A chunk of a bin is smaller than a page and lies between written headers: no page of it can be without memory. */
+/* A chunk smaller than a page lies between written headers: no page of it can be without memory. */
 static struct cell_chunk *take_from_bin(struct cell_heap *heap, struct cell_chunk *c, size_t size, size_t have)
 {
     size_t remainder = have - size;
@@ -188,7 +188,7 @@ struct cell_chunk *cell_space_take_from(struct cell_heap *heap, struct cell_chun
 {
     size_t have = cell_chunk_size(place);
 
-    if (have < CELL_FIT_MIN && alignment == CELL_ALIGN) {
+    if (have < CELL_PAGE && alignment == CELL_ALIGN) {
         *zero = (struct cell_zero_run){ NULL, NULL };
         return take_from_bin(heap, place, size, have);
     }

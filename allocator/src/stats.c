@@ -22,8 +22,13 @@ static size_t row_of_chunk(size_t size)
 
 void cell_stats_range(size_t row, uint64_t *from, uint64_t *to)
 {
-    *from = row < CELL_BIN_COUNT ? row * CELL_ALIGN : (uint64_t)CELL_FIT_MIN << (row - CELL_BIN_COUNT);
-    *to = row < CELL_BIN_COUNT ? *from : 2 * *from - 1;
+    if (row < CELL_BIN_COUNT) {
+        *from = *to = row * CELL_ALIGN;
+        return;
+    }
+    uint64_t power = (uint64_t)1 << (log2_of(CELL_FIT_MIN) + row - CELL_BIN_COUNT);
+    *from = power < CELL_FIT_MIN ? CELL_FIT_MIN : power;
+    *to = 2 * power - 1;
 }
 
 static void count_live(struct cell_stats *stats, const struct cell_block *block)

@@ -5,7 +5,7 @@
 int main(void)
 {
     cell_malloc(600);
-    char *block = cell_malloc(5000), *next = cell_malloc(5000);
+    char *block = cell_malloc(6000), *next = cell_malloc(6000);
     size_t usable = cell_usable_size(block);
     cell_malloc(600);
     cell_free(block);
