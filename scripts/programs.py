@@ -247,6 +247,8 @@ def selected(names):
 def predictions(rows, chosen, given):
     """What replays of the bundled traces predict of the programs, on inputs of the size that was recorded."""
     found = []
+    if given.scale != 1 and given.predict:
+        said("no predictions: the traces were recorded at --scale 1")
     if given.scale != 1 or not given.predict:
         return found
     plain = [allocator for allocator in chosen if allocator.name != control.NAME]
