@@ -184,6 +184,17 @@ static struct cell_extent obtain(struct cell_extent kept, size_t size, size_t *u
     return (struct cell_extent){ start, size };
 }
 
+/* What is kept for reuse goes when the system has no more. False: nothing was kept. */
+static bool drop_kept(struct cell_heap *heap)
+{
+    cell_lock_acquire(&heap->lock);
+    struct cell_extents dropped = cell_mapcache_empty(&heap->map_cache);
+    heap->counts.unmaps += dropped.count;
+    cell_lock_release(&heap->lock);
+    cell_mapped_unmap_all(&dropped);
+    return dropped.count != 0;
+}
+
 size_t cell_mapped_good_size(size_t request)
 {
     return round_to_page(request + CELL_MAPPED_PREFIX) - CELL_MAPPED_PREFIX;
@@ -202,6 +213,8 @@ void *cell_mapped_alloc(struct cell_heap *heap, size_t request, size_t alignment
     if (!admit(heap, size, slack == 0, &mapping))
         return NULL;
     mapping = obtain(mapping, size, &used);
+    if (mapping.start == NULL && drop_kept(heap))
+        mapping = obtain(mapping, size, &used);
     if (mapping.start == NULL)
         return NULL;
 
