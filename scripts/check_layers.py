@@ -45,7 +45,8 @@ ALLOCATOR = {
     "mapcache": set(),                                  # extents only
     "mapped": {"heap", "index", "sizeclass", "os", "mapcache"},            # the heap's blocks outside of its range
     "depot": {"heap", "tcache", "freed"},               # between thread caches; knows the sizes that their bins hold
-    "tcache": {"heap", "depot", "chunk", "sizeclass", "os", "freed"},
+    "recurring": {"chunk", "freed"},
+    "tcache": {"heap", "depot", "recurring", "chunk", "sizeclass", "os", "freed"},
     "tcache_life": {"tcache", "heap", "depot", "lock", "os", "sizeclass"},      # a cache from first call to last
     "check": {"tcache", "heap", "quarantine", "harden", "walk", "os"},
     "text": {"os"},

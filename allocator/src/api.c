@@ -58,9 +58,17 @@ static void *malloc_large(size_t size)
 {
     if (cell_tcache_has_class(size))
         return cell_tcache_pop(&cell_tcache_mine->slot[cell_tcache_row_of_class(cell_size_class_for(size))].bin);
-    if (size <= CELL_DEFERRED_MAX && cell_option.cache_bytes != 0)
-        return cell_heap_take_waiting(&cell_heap_main, cell_size_of_chunk(size));
-    return NULL;
+    if (size > CELL_REQUEST_MAX || cell_option.cache_bytes == 0)
+        return NULL;
+    size_t chunk = cell_size_of_chunk(size);
+    struct cell_recurring *slot = cell_tcache_recurring(cell_tcache_mine, chunk);
+    if (slot != NULL) {
+        void *block = slot->size == chunk ? cell_tcache_pop(&slot->bin) : NULL;
+        if (CELL_LIKELY(block != NULL))
+            return block;
+        cell_tcache_ask_recurring(chunk);
+    }
+    return size <= CELL_DEFERRED_MAX ? cell_heap_take_waiting(&cell_heap_main, chunk) : NULL;
 }
 
 void *cell_api_malloc_beyond(size_t size)
@@ -99,23 +107,18 @@ static void free_large(void *block, struct cell_tcache *cache, size_t size, size
             free_slow(cache, row, block, said);
         return;
     }
+    struct cell_recurring *slot = cell_tcache_recurring(cache, size);
+    if (slot != NULL && cell_recurring_free(slot, size)) {
+        if (!cell_tcache_push(&slot->bin, block))
+            cell_tcache_free_recurring_slow(slot, block);
+        return;
+    }
     if (cell_harden_is_on())
         cell_harden_free(block, said);
     else {
         perturb_freed(block);
         cell_heap_give_chunk(&cell_heap_main, block, size);
     }
-}
-
-static void free_chunk(void *block, struct cell_tcache *cache, size_t said) __attribute__((noinline));
-static void free_chunk(void *block, struct cell_tcache *cache, size_t said)
-{
-    size_t size = cell_heap_inuse_size(cell_chunk_of_user(block));
-
-    if (size > cell_tcache_limit() + CELL_WORD + CELL_ALIGN - 1)
-        free_large(block, cache, size, said);
-    else if (!cell_tcache_push(cell_tcache_bin(cache, size), block))
-        free_slow(cache, size / CELL_ALIGN, block, said);
 }
 
 static void free_elsewhere(void *block, size_t said) __attribute__((noinline));
@@ -143,12 +146,16 @@ __attribute__((always_inline)) static inline void free_block(void *block, size_t
         return;
     }
     size_t kind = seg->kind[slot / (CELL_PAGE / CELL_ALIGN)];
-    if (CELL_UNLIKELY(kind <= CELL_PAGE_RESERVED_KIND)) {
-        free_chunk(block, cache, said);
-        return;
+    size_t size = kind;
+    if (kind <= CELL_PAGE_RESERVED_KIND) {
+        size = cell_heap_inuse_size(cell_chunk_of_user(block));
+        if (CELL_UNLIKELY(size > __atomic_load_n(&cell_option.binned_size, __ATOMIC_RELAXED))) {
+            free_large(block, cache, size, said);
+            return;
+        }
     }
-    if (CELL_UNLIKELY(!cell_tcache_push(cell_tcache_bin(cache, kind), block)))
-        free_slow(cache, kind / CELL_ALIGN, block, said);
+    if (CELL_UNLIKELY(!cell_tcache_push(cell_tcache_bin(cache, size), block)))
+        free_slow(cache, size / CELL_ALIGN, block, said);
 }
 
 void cell_free(void *block)
@@ -264,7 +271,7 @@ void cell_free_sized(void *block, size_t size)
 {
     if (block != NULL && !cell_harden_is_on())
         CELL_CHECK(may_have_asked(block, CELL_ALIGN, size), CELL_FATAL_SIZED_FREE);
-    free_block(block, size);
+    cell_api_delete_sized(block, size);
 }
 
 void cell_free_aligned_sized(void *block, size_t alignment, size_t size)
@@ -272,7 +279,7 @@ void cell_free_aligned_sized(void *block, size_t alignment, size_t size)
     CELL_CHECK(((uintptr_t)block & (alignment - 1)) == 0, CELL_FATAL_SIZED_FREE);
     if (block != NULL && !cell_harden_is_on())
         CELL_CHECK(may_have_asked(block, alignment, size), CELL_FATAL_SIZED_FREE);
-    free_block(block, size);
+    cell_api_delete_sized(block, size);
 }
 
 /* ---- alignment ------------------------------------------------------------------------------------------------- */

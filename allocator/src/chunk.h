@@ -17,7 +17,7 @@
  *   C1  A chunk's size is a multiple of CELL_ALIGN and at least CELL_CHUNK_MIN; user addresses are multiples of CELL_ALIGN.
  *   C2  No two neighbouring chunks are both free, and none that borders on the top is free.
  *   C3  The footer holds the size exactly while the chunk is free; then the next chunk's PREV_INUSE is clear.
- *   C4  On 64-bit machines the header's upper 16 bits are a seal over address and size, so that an overflow shows.
+ *   C4  On 64-bit machines the header's upper 16 bits are a seal over address, size and CELL_INUSE, so that an overflow shows.
  *   C5  Header words are written under the heap's lock only; the owner of a block may read its own without it (relaxed),
  *       since a neighbour can flip nothing but PREV_INUSE.
  */
@@ -69,14 +69,16 @@ _Static_assert(CELL_CHUNK_USER == 2 * sizeof(size_t), "the header is the word be
 /* Secret of the process, set once before the first chunk exists. */
 extern uint64_t cell_chunk_secret;
 
-static inline size_t cell_chunk_seal(const struct cell_chunk *c, size_t size)
+/* `inuse` is CELL_INUSE or 0: no seal of a free chunk is that of one in use. */
+static inline size_t cell_chunk_seal(const struct cell_chunk *c, size_t size, size_t inuse)
 {
 #if SIZE_MAX > UINT32_MAX && !defined CELL_UNCHECKED
-    uint64_t mixed = ((uintptr_t)c ^ size ^ cell_chunk_secret) * UINT64_C(0x9E3779B97F4A7C15);
+    uint64_t mixed = ((uintptr_t)c ^ size ^ inuse ^ CELL_INUSE ^ cell_chunk_secret) * UINT64_C(0x9E3779B97F4A7C15);
     return mixed >> CELL_SEAL_SHIFT << CELL_SEAL_SHIFT;
 #else
     (void)c;
     (void)size;
+    (void)inuse;
     return 0;
 #endif
 }
@@ -122,14 +124,15 @@ static inline bool cell_chunk_is_sealed(const struct cell_chunk *c)
     size_t head = cell_chunk_head(c);
     size_t size = head & CELL_SIZE_MASK;
 
-    return size >= CELL_CHUNK_MIN && (head & ~(CELL_SIZE_MASK | CELL_STATUS)) == cell_chunk_seal(c, size);
+    return size >= CELL_CHUNK_MIN &&
+           (head & ~(CELL_SIZE_MASK | CELL_STATUS)) == cell_chunk_seal(c, size, head & CELL_INUSE);
 }
 
 /* The same for a head that has been read, of a chunk in use. None in use is sealed with a size that is too small. */
 static inline bool cell_chunk_is_sealed_inuse(const struct cell_chunk *c, size_t head)
 {
-#if SIZE_MAX > UINT32_MAX
-    return ((head ^ cell_chunk_seal(c, head & CELL_SIZE_MASK)) >> CELL_SEAL_SHIFT) == 0 && (head & CELL_INUSE) != 0;
+#if SIZE_MAX > UINT32_MAX && !defined CELL_UNCHECKED
+    return ((head ^ cell_chunk_seal(c, head & CELL_SIZE_MASK, CELL_INUSE)) >> CELL_SEAL_SHIFT) == 0;
 #else
     (void)c;        /* no room for a seal in 32 bits */
     return (head & CELL_SIZE_MASK) >= CELL_CHUNK_MIN && (head & CELL_INUSE) != 0;
@@ -138,18 +141,18 @@ static inline bool cell_chunk_is_sealed_inuse(const struct cell_chunk *c, size_t
 
 static inline void cell_chunk_set(struct cell_chunk *c, size_t size, size_t status)
 {
-    __atomic_store_n(&c->head, size | status | cell_chunk_seal(c, size), __ATOMIC_RELAXED);
+    __atomic_store_n(&c->head, size | status | cell_chunk_seal(c, size, status & CELL_INUSE), __ATOMIC_RELAXED);
 }
 
 /* The header of a chunk that has been merged away: sealed with size 0, so that a second free of it is told apart. */
 static inline void cell_chunk_erase(struct cell_chunk *c)
 {
-    __atomic_store_n(&c->head, cell_chunk_seal(c, 0), __ATOMIC_RELAXED);
+    __atomic_store_n(&c->head, cell_chunk_seal(c, 0, 0), __ATOMIC_RELAXED);
 }
 
 static inline bool cell_chunk_is_erased(const struct cell_chunk *c)
 {
-    return cell_chunk_head(c) == cell_chunk_seal(c, 0);
+    return cell_chunk_head(c) == cell_chunk_seal(c, 0, 0);
 }
 
 static inline struct cell_chunk *cell_chunk_at(struct cell_chunk *c, size_t offset)

@@ -21,9 +21,20 @@ struct cell_freed {
 /* Secrets of the process: [0] mangles links, [1] makes tags. Set once before the first block exists. */
 extern uintptr_t cell_freed_secret[2];
 
+/* What link and tag of a freed block come to; once for a look and a push, since the compiler must reload the secret. */
+static inline uintptr_t cell_freed_mark(const void *block)
+{
+    return (uintptr_t)block ^ cell_freed_secret[1];
+}
+
+static inline int cell_freed_has_mark(const struct cell_freed *block, uintptr_t mark)
+{
+    return (block->next ^ block->tag) == mark;
+}
+
 static inline int cell_freed_is_tagged(const struct cell_freed *block)
 {
-    return (block->next ^ block->tag ^ (uintptr_t)block) == cell_freed_secret[1];
+    return cell_freed_has_mark(block, cell_freed_mark(block));
 }
 
 static inline void cell_freed_untag(void *block)
@@ -35,12 +46,21 @@ static inline void cell_freed_untag(void *block)
 #endif
 }
 
+static inline void cell_freed_set_next_marked(struct cell_freed *block, struct cell_freed *next, uintptr_t mark)
+{
+    uintptr_t mangled = (uintptr_t)next ^ cell_freed_secret[0];
+
+    block->next = mangled;
+#ifdef CELL_UNCHECKED
+    (void)mark;
+#else
+    block->tag = mangled ^ mark;
+#endif
+}
+
 static inline void cell_freed_set_next(struct cell_freed *block, struct cell_freed *next)
 {
-    block->next = (uintptr_t)next ^ cell_freed_secret[0];
-#ifndef CELL_UNCHECKED
-    block->tag = block->next ^ (uintptr_t)block ^ cell_freed_secret[1];
-#endif
+    cell_freed_set_next_marked(block, next, cell_freed_mark(block));
 }
 
 /* The block below `block`; ends the program when the block was written to after its free. */

@@ -330,18 +330,25 @@ void cell_heap_give_chunk(struct cell_heap *heap, void *block, size_t size)
     cell_lock_release(&heap->lock);
 }
 
-void cell_heap_free_stack(struct cell_heap *heap, struct cell_freed *stack)
+void cell_heap_free_upper(struct cell_heap *heap, struct cell_freed **stack, size_t count)
 {
-    while (stack != NULL) {
+    while (*stack != NULL && count != 0) {
+        size_t at_once = count < FREES_PER_LOCK ? count : FREES_PER_LOCK, left = at_once;
         cell_lock_acquire(&heap->lock);
-        for (size_t left = FREES_PER_LOCK; left != 0 && stack != NULL;) {
-            if (is_cell(heap, stack))
-                free_cells(heap, &stack, &left);
+        while (left != 0 && *stack != NULL) {
+            if (is_cell(heap, *stack))
+                free_cells(heap, stack, &left);
             else
-                free_chunks(heap, &stack, &left);
+                free_chunks(heap, stack, &left);
         }
         cell_lock_release(&heap->lock);
+        count -= at_once;
     }
+}
+
+void cell_heap_free_stack(struct cell_heap *heap, struct cell_freed *stack)
+{
+    cell_heap_free_upper(heap, &stack, SIZE_MAX);
 }
 
 size_t cell_heap_size_of(const struct cell_heap *heap, const void *block)

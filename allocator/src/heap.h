@@ -103,6 +103,8 @@ void cell_heap_give_chunk(struct cell_heap *heap, void *block, size_t size);
 /* Lets what waits coalesce. */
 void cell_heap_coalesce(struct cell_heap *heap);
 void cell_heap_free_stack(struct cell_heap *heap, struct cell_freed *stack);
+/* The upper `count` blocks of a stack, those pushed last; the others stay on it. */
+void cell_heap_free_upper(struct cell_heap *heap, struct cell_freed **stack, size_t count);
 
 /* Bytes that the program may use in a block; and the size that its bin goes by: of the cell, or of the whole chunk. */
 size_t cell_heap_usable(const struct cell_heap *heap, const void *block);

@@ -192,8 +192,12 @@ struct cell_chunk *cell_space_take_from(struct cell_heap *heap, struct cell_chun
         *zero = (struct cell_zero_run){ NULL, NULL };
         return take_from_bin(heap, place, size, have);
     }
-    if (!may_bring_in(heap, place, lead_for(place, alignment) + size))
-        return NULL;
+    size_t need = lead_for(place, alignment) + size;
+    if (!may_bring_in(heap, place, need)) {     /* unless free pages elsewhere make room under the limit */
+        cell_index_purge_down_to(heap, 0);
+        if (!may_bring_in(heap, place, need))
+            return NULL;
+    }
     return take_from_chunk(heap, place, size, alignment, zero);
 }
 

@@ -154,8 +154,8 @@ static void uncount_live(struct cell_stats *stats, uint64_t *of_layer, size_t us
 /* What waits in the calling thread's cache. */
 static void count_cache(struct cell_stats *stats, const struct cell_tcache *cache)
 {
-    for (size_t i = 0; i < CELL_TCACHE_BINS; i++) {
-        const struct cell_freed *block = cache->slot[i].bin.head;
+    for (size_t row = 0; row < cell_tcache_rows(cache); row++) {
+        const struct cell_freed *block = cell_tcache_bin_of_row(cache, row)->head;
         for (; block != NULL; block = cell_freed_next(block)) {
             size_t size = cell_heap_size_of(&cell_heap_main, block);
             bool cell = size <= cell_option.small_limit;

@@ -9,10 +9,14 @@
 #define BUDGET_THREADS    ((size_t)1048576)  /* ... for all of them */
 #define MANY_THREADS      32u
 #define MISSES_PER_ROOM   8u                /* at the limit, this many go by before a bin may take over another's room */
-#define BIN_BYTES_MAX     ((size_t)32768)   /* more of one size does not spare many more locks */
+#define BIN_BYTES_MAX     ((size_t)65536)   /* of one size, of a program with one thread */
+#define BIN_BATCHES_MAX   32u
+#define BIN_BYTES_THREADS ((size_t)32768)   /* ... with several: more does not spare many more locks */
+#define BIN_BATCHES_THREADS 2u
 #define CELLS_AT_FIRST    8u                /* a page holds them anyway */
 #define CHUNKS_AT_FIRST   1u
 #define VICTIMS_TRIED     8u
+#define EXCESS_SHARE      8u                /* a cached chunk may be larger than what was asked for by this share */
 #define ASIDE_MAX         32u
 
 /* ---- filling and emptying bins ----------------------------------------------------------------------------------- */
@@ -47,6 +51,24 @@ static struct cell_freed *split_off(struct cell_bin *bin, size_t keep)
     rest = cell_freed_next(last);
     cell_freed_set_next(last, NULL);
     return rest;
+}
+
+/* Bytes of a block in the bin of `row`, at least. */
+static size_t size_of_row(const struct cell_tcache *cache, size_t row)
+{
+    if (row >= CELL_TCACHE_BINS)
+        return cache->recurring[row - CELL_TCACHE_BINS].size;
+    return row <= CELL_TCACHE_SIZES ? row * CELL_ALIGN : cell_size_of_class((unsigned)(row - CELL_TCACHE_SIZES));
+}
+
+static size_t row_of_slot(const struct cell_tcache *cache, const struct cell_recurring *slot)
+{
+    return CELL_TCACHE_BINS + (size_t)(slot - cache->recurring);
+}
+
+static bool is_cell_row(size_t row)
+{
+    return row <= cell_option.small_limit / CELL_ALIGN;
 }
 
 static void flush_bin(struct cell_bin *bin, size_t keep)
@@ -84,34 +106,26 @@ static bool set_aside(struct cell_tcache *cache, void *cell)
 void cell_tcache_empty(struct cell_tcache *cache)
 {
     give_aside_back(cache);
-    for (size_t i = 1; i < CELL_TCACHE_BINS; i++)
-        flush_bin(&cache->slot[i].bin, 0);
+    for (size_t row = 1; row < cell_tcache_rows(cache); row++)
+        flush_bin(cell_tcache_bin_of_row(cache, row), 0);
 }
 
-/* Bytes of a block in the bin of `row`, at least. */
-static size_t size_of_row(size_t row)
-{
-    return row <= CELL_TCACHE_SIZES ? row * CELL_ALIGN : cell_size_of_class((unsigned)(row - CELL_TCACHE_SIZES));
-}
 
-static struct cell_bin *bin_of_row(struct cell_tcache *cache, size_t row)
-{
-    return &cache->slot[row].bin;
-}
-
-static bool is_cell_row(size_t row)
-{
-    return row <= cell_option.small_limit / CELL_ALIGN;
-}
-
-/* A full bin passes its older half on to whichever thread wants it, without a look at a block; when that is not to be, it
- * gives it back to the heap. The newer half stays: the calls to come may as well take as free. */
-static void overflow(struct cell_bin *bin, size_t row)
+/* A full bin of a program's one thread gives the last freed back, which lie in the processor's cache still: each block is looked
+ * at once. With several threads it passes its older half on to whichever wants it, without a look at a block; when that is not
+ * to be, it gives it back to the heap. The newer half stays: the calls to come may as well take as free. */
+static void overflow(struct cell_tcache *cache, struct cell_bin *bin, size_t row)
 {
     size_t keep = bin->limit / 2, passed_on = bin->limit - keep;
-    struct cell_freed *rest = split_off(bin, keep);
 
-    if (!cell_depot_put(row, size_of_row(row), rest, passed_on))
+    if (cell_os_single_threaded()) {
+        passed_on = min_size(passed_on, cell_option.batch);
+        bin->room += (uint32_t)passed_on;
+        cell_heap_free_upper(&cell_heap_main, &bin->head, passed_on);
+        return;
+    }
+    struct cell_freed *rest = split_off(bin, keep);
+    if (row >= CELL_TCACHE_BINS || !cell_depot_put(row, size_of_row(cache, row), rest, passed_on))
         cell_heap_free_stack(&cell_heap_main, rest);
 }
 
@@ -128,23 +142,23 @@ static bool drain_depot(size_t row)
     return any;
 }
 
-/* Chunks that wait here may be what the heap lacks for `size` bytes: their coalescing can be deferred no longer. Not for
- * every page, though: what is given back must weigh little against the need and the growth since, else the same blocks
- * would come and go. */
+/* Chunks that wait here may be what the heap lacks for `size` bytes: their coalescing can be deferred no longer. A large need
+ * takes all; a small one, which comes for every page, the older half of each bin, which nobody has wanted for longest, and only
+ * when the growth since weighs against what the cache may hold: else the same blocks would come and go. */
 static bool consolidate(struct cell_tcache *cache, size_t size)
 {
     uint64_t brought_in = cell_segment_brought_in(&cell_heap_main.segment);
     size_t grown = (size_t)(brought_in - cache->consolidated_at) << CELL_PAGE_SHIFT;
-    bool any = false;
+    bool all = cache->capacity / 16 <= size, any = false;
 
-    if (cache->state != CELL_TCACHE_LIVE || (cache->capacity / 2 > grown && cache->capacity / 16 > size))
+    if (cache->state != CELL_TCACHE_LIVE || (!all && cache->capacity / 8 > grown))
         return false;
     cache->consolidated_at = brought_in;
-    for (size_t row = cell_size_chunk_min() / CELL_ALIGN; row < CELL_TCACHE_BINS; row++) {
-        struct cell_bin *bin = bin_of_row(cache, row);
+    for (size_t row = cell_size_chunk_min() / CELL_ALIGN; row < cell_tcache_rows(cache); row++) {
+        struct cell_bin *bin = cell_tcache_bin_of_row(cache, row);
         any |= bin->head != NULL;
-        flush_bin(bin, 0);
-        any |= drain_depot(row);
+        flush_bin(bin, all ? 0 : held(bin) / 2);
+        any |= row < CELL_TCACHE_BINS && drain_depot(row);
     }
     cache->flushes += any;
     return any;
@@ -178,17 +192,25 @@ static size_t budget(void)
 static void take_over_room(struct cell_tcache *cache, const struct cell_bin *bin)
 {
     for (size_t tried = 0; tried < VICTIMS_TRIED; tried++) {
-        cache->victim = cache->victim % (CELL_TCACHE_BINS - 1) + 1;
-        struct cell_bin *other = &cache->slot[cache->victim].bin;
+        cache->victim = cache->victim % (cell_tcache_rows(cache) - 1) + 1;
+        struct cell_bin *other = cell_tcache_bin_of_row(cache, cache->victim);
         if (other == bin || other->limit < 2)
             continue;
         uint32_t limit = other->limit / 2;
         flush_bin(other, limit);
         other->room -= other->limit - limit;
-        cache->capacity -= (other->limit - limit) * size_of_row(cache->victim);
+        cache->capacity -= (other->limit - limit) * size_of_row(cache, cache->victim);
         other->limit = limit;
         return;
     }
+}
+
+static bool is_too_wide(size_t blocks, size_t size)
+{
+    bool single = cell_os_single_threaded();
+
+    return blocks > (single ? BIN_BATCHES_MAX : BIN_BATCHES_THREADS) * cell_option.batch ||
+           blocks * size > (single ? BIN_BYTES_MAX : BIN_BYTES_THREADS);
 }
 
 /* Doubles the limit of a bin in demand, as far as the budget goes; false: not at all. The first block of a small size is
@@ -197,9 +219,9 @@ static bool widen(struct cell_tcache *cache, struct cell_bin *bin, size_t row)
 {
     uint32_t at_first = is_cell_row(row) ? CELLS_AT_FIRST : CHUNKS_AT_FIRST;
     uint32_t more = bin->limit == 0 ? at_first : bin->limit;
-    size_t size = size_of_row(row), bytes = more * size;
+    size_t size = size_of_row(cache, row), bytes = more * size;
 
-    if (bin->limit != 0 && (bin->limit + more > 2 * cell_option.batch || (bin->limit + more) * size > BIN_BYTES_MAX))
+    if (bin->limit != 0 && is_too_wide(bin->limit + more, size))
         return false;
     if (cache->capacity + bytes > cache->budget) {
         if (cache->misses++ % MISSES_PER_ROOM == 0) {
@@ -216,12 +238,29 @@ static bool widen(struct cell_tcache *cache, struct cell_bin *bin, size_t row)
     return true;
 }
 
+static void close_bin(struct cell_tcache *cache, size_t row)
+{
+    struct cell_bin *bin = cell_tcache_bin_of_row(cache, row);
+
+    flush_bin(bin, 0);
+    cache->capacity -= bin->limit * size_of_row(cache, row);
+    bin->room = bin->limit = 0;
+}
+
+/* With a second thread, bins by size class take over. */
+static void stop_recurring(struct cell_tcache *cache)
+{
+    for (size_t row = CELL_TCACHE_BINS; row < cell_tcache_rows(cache); row++)
+        close_bin(cache, row);
+    cache->recurring = NULL;
+}
+
 static size_t fetch(struct cell_tcache *cache, size_t row, size_t wanted, struct cell_freed **stack)
 {
     if (is_cell_row(row))
         return cell_heap_take_cells(&cell_heap_main, (unsigned)row, wanted, stack);
 
-    size_t size = size_of_row(row);
+    size_t size = size_of_row(cache, row);
     size_t taken = cell_heap_take_chunks_without_growing(&cell_heap_main, size, wanted, stack);
     if (taken == 0 && consolidate(cache, size))
         taken = cell_heap_take_chunks_without_growing(&cell_heap_main, size, wanted, stack);
@@ -236,16 +275,18 @@ static void make_room(struct cell_tcache *cache, struct cell_bin *bin, size_t ro
     if (blocks <= bin->room)
         return;
     uint32_t more = (uint32_t)blocks - bin->room;
-    cache->capacity += more * size_of_row(row);
+    cache->capacity += more * size_of_row(cache, row);
     bin->limit += more;
     bin->room += more;
 }
 
 static void *refill(struct cell_tcache *cache, size_t row)
 {
-    struct cell_bin *bin = bin_of_row(cache, row);
+    struct cell_bin *bin = cell_tcache_bin_of_row(cache, row);
     struct cell_freed *stack = NULL;
 
+    if (cache->recurring != NULL && cell_tcache_class_limit() != 0)
+        stop_recurring(cache);
     if (cache->state != CELL_TCACHE_LIVE)
         return fetch(cache, row, 1, &stack) == 0 ? NULL : cell_freed_pop(&stack);
 
@@ -274,7 +315,13 @@ void *cell_tcache_alloc_large(size_t request, struct cell_zero_run *zero)
     void *block = cell_heap_alloc_without_growing(&cell_heap_main, request, zero);
     if (block == NULL && consolidate(cell_tcache_mine, request))
         block = cell_heap_alloc_without_growing(&cell_heap_main, request, zero);
-    return block != NULL ? block : cell_heap_alloc(&cell_heap_main, request, zero);
+    if (block == NULL)
+        block = cell_heap_alloc(&cell_heap_main, request, zero);
+    if (block == NULL && cell_tcache_bytes(cell_tcache_mine) != 0) {    /* rather than fail, give up what is kept */
+        cell_tcache_flush();
+        block = cell_heap_alloc(&cell_heap_main, request, zero);
+    }
+    return block;
 }
 
 void *cell_tcache_alloc_aligned(size_t request, size_t alignment)
@@ -287,9 +334,16 @@ void *cell_tcache_alloc_aligned(size_t request, size_t alignment)
 /* A request that is rounded up to a row looked into no bin, or into another, before it came here. */
 static void *take(size_t row)
 {
-    void *block = cell_tcache_pop(bin_of_row(cell_tcache_mine, row));
+    struct cell_tcache *cache = cell_tcache_mine;
+    size_t last = is_cell_row(row) || row > CELL_TCACHE_SIZES ? row : min_size(row + row / EXCESS_SHARE, CELL_TCACHE_SIZES);
+    void *block = cell_tcache_pop(cell_tcache_bin_of_row(cache, row));
 
-    return block != NULL ? block : refill(cell_tcache_mine, row);
+    for (size_t near = row + 1; block == NULL && near <= last; near++) {
+        struct cell_bin *bin = cell_tcache_bin_of_row(cache, near);
+        if (held(bin) > bin->limit / 2)
+            block = cell_tcache_pop(bin);
+    }
+    return block != NULL ? block : refill(cache, row);
 }
 
 void *cell_tcache_alloc_slow(size_t request)
@@ -321,16 +375,34 @@ void cell_tcache_free_slow(struct cell_tcache *cache, size_t row, void *block)
         cell_heap_give(&cell_heap_main, block);
         return;
     }
-    struct cell_bin *bin = bin_of_row(cache, row);
+    struct cell_bin *bin = cell_tcache_bin_of_row(cache, row);
     if (bin->limit == 0 && is_cell_row(row) && set_aside(cache, block))
         return;
     if (bin->room == 0 && !widen(cache, bin, row)) {
         cache->flushes++;
         if (bin->limit != 0)
-            overflow(bin, row);
+            overflow(cache, bin, row);
     }
     if (!cell_tcache_push(bin, block))
         cell_heap_give(&cell_heap_main, block);
+}
+
+/* ---- sizes that recur ---------------------------------------------------------------------------------------------- */
+
+void cell_tcache_ask_recurring(size_t size)
+{
+    struct cell_tcache *cache = cell_tcache_mine;
+    struct cell_recurring *slot = cell_recurring_ask(cache->recurring, size);
+
+    if (slot == NULL)
+        return;
+    close_bin(cache, row_of_slot(cache, slot));
+    cell_recurring_watch(slot, size);
+}
+
+void cell_tcache_free_recurring_slow(struct cell_recurring *slot, void *block)
+{
+    cell_tcache_free_slow(cell_tcache_mine, row_of_slot(cell_tcache_mine, slot), block);
 }
 
 /* ---- looking inside ------------------------------------------------------------------------------------------------- */
@@ -341,19 +413,19 @@ size_t cell_tcache_bytes(const struct cell_tcache *cache)
 
     for (const struct cell_freed *cell = cache->slot[0].bin.head; cell != NULL; cell = cell_freed_next(cell))
         bytes += cell_heap_size_of(&cell_heap_main, cell);
-    for (size_t i = 1; i < CELL_TCACHE_BINS; i++)
-        bytes += held(&cache->slot[i].bin) * size_of_row(i);
+    for (size_t row = 1; row < cell_tcache_rows(cache); row++)
+        bytes += held(cell_tcache_bin_of_row(cache, row)) * size_of_row(cache, row);
     return bytes;
 }
 
 /* T1 */
-static bool may_hold(size_t row, size_t size)
+static bool may_hold(const struct cell_tcache *cache, size_t row, size_t size)
 {
-    size_t excess = size - size_of_row(row);
+    size_t excess = size - size_of_row(cache, row);
 
-    if (is_cell_row(row))
+    if (is_cell_row(row) || row >= CELL_TCACHE_BINS)
         return excess == 0;
-    return excess <= CELL_ALIGN || (row >= CELL_TCACHE_SIZES && size < size_of_row(row + 1));
+    return excess <= CELL_ALIGN || (row >= CELL_TCACHE_SIZES && size < size_of_row(cache, row + 1));
 }
 
 bool cell_tcache_is_valid(const struct cell_tcache *cache)
@@ -365,15 +437,15 @@ bool cell_tcache_is_valid(const struct cell_tcache *cache)
         cell = cell_freed_next(cell);
     if (cells_aside != aside->limit)                                    /* T5 */
         return false;
-    for (size_t row = 1; row < CELL_TCACHE_BINS; row++) {
-        const struct cell_bin *bin = &cache->slot[row].bin;
+    for (size_t row = 1; row < cell_tcache_rows(cache); row++) {
+        const struct cell_bin *bin = cell_tcache_bin_of_row(cache, row);
         size_t blocks = 0;
         for (const struct cell_freed *block = bin->head; block != NULL; block = cell_freed_next(block))
-            if (++blocks > bin->limit || !may_hold(row, cell_heap_size_of(&cell_heap_main, block)))
+            if (++blocks > bin->limit || !may_hold(cache, row, cell_heap_size_of(&cell_heap_main, block)))
                 return false;
         if (blocks + bin->room != bin->limit)                           /* T2 */
             return false;
-        capacity += bin->limit * size_of_row(row);
+        capacity += bin->limit * size_of_row(cache, row);
     }
     return capacity == cache->capacity;                                 /* T3 */
 }

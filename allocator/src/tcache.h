@@ -6,7 +6,8 @@
  *
  *      bin:  head -> block -> block -> block        room: how many more it takes
  *
- * Once there are threads, chunks up to CELL_CLASS_MAX are cached too, by size class: a bin for each.
+ * While there is one thread, sizes above cache_limit that keep coming back have bins too (recurring.h); once there are several,
+ * chunks up to CELL_CLASS_MAX are cached by size class: a bin for each.
  *
  * A bin is refilled, and overflows, in batches. Its limit starts small and doubles on demand; the limits of all bins
  * together stay within a share of the heap and within cache_bytes, and take from each other when that is reached.
@@ -24,16 +25,12 @@
 
 #include "freed.h"
 #include "heap.h"
+#include "recurring.h"
 #include "sizeclass.h"
 
 #define CELL_TCACHE_SIZE_MAX  CELL_CLASS_MIN                        /* the largest with a bin for its size alone */
 #define CELL_TCACHE_SIZES     (CELL_TCACHE_SIZE_MAX / CELL_ALIGN)
 #define CELL_TCACHE_BINS      (CELL_TCACHE_SIZES + CELL_CLASS_COUNT)
-
-struct cell_bin {
-    struct cell_freed *head;
-    uint32_t room, limit;
-};
 
 _Static_assert(sizeof(struct cell_bin) <= CELL_ALIGN, "the offset of a bin is the size of its blocks");
 
@@ -49,6 +46,7 @@ struct cell_tcache {
     unsigned victim;                /* where the search for room to take over goes on */
     size_t capacity, budget;        /* bytes; the budget as it was when a bin last asked for more */
     uint64_t consolidated_at;       /* pages that the heap had brought in then */
+    struct cell_recurring *recurring;   /* of the first thread's cache while it is the only one, else NULL */
     struct cell_tcache *next;       /* unused caches */
     uint64_t refills, flushes;
 };
@@ -82,6 +80,25 @@ static inline bool cell_tcache_has_class(size_t request)
     return request > CELL_CLASS_MIN - CELL_WORD && request + CELL_WORD <= cell_tcache_class_limit();
 }
 
+/* The rows of a cache: its bins by size and class, and behind them the slots of sizes that recur. */
+static inline size_t cell_tcache_rows(const struct cell_tcache *cache)
+{
+    return CELL_TCACHE_BINS + (cache->recurring != NULL ? CELL_RECURRING_SLOTS : 0);
+}
+
+static inline struct cell_bin *cell_tcache_bin_of_row(const struct cell_tcache *cache, size_t row)
+{
+    return (struct cell_bin *)(row >= CELL_TCACHE_BINS ? &cache->recurring[row - CELL_TCACHE_BINS].bin : &cache->slot[row].bin);
+}
+
+/* The slot for chunks of `size` bytes above CELL_TCACHE_SIZE_MAX, if it watches that size. NULL: none recurs. */
+static inline struct cell_recurring *cell_tcache_recurring(const struct cell_tcache *cache, size_t size)
+{
+    if (CELL_UNLIKELY(cache->recurring == NULL) || size > cell_option.recurring_limit + CELL_WORD + CELL_ALIGN - 1)
+        return NULL;
+    return cell_recurring_find(cache->recurring, size);
+}
+
 /* The largest request that caches keep by its size; it rises when a second thread starts. */
 static inline size_t cell_tcache_limit(void)
 {
@@ -100,25 +117,23 @@ static inline void *cell_tcache_pop(struct cell_bin *bin)
 /* False: the bin is full. */
 static inline int cell_tcache_push(struct cell_bin *bin, void *block)
 {
-    CELL_CHECK(!cell_freed_is_tagged(block), CELL_FATAL_DOUBLE_FREE);
+    uintptr_t mark = cell_freed_mark(block);
+
+    CELL_CHECK(!cell_freed_has_mark(block, mark), CELL_FATAL_DOUBLE_FREE);
     if (CELL_UNLIKELY(bin->room == 0))
         return 0;
     bin->room--;
-    cell_freed_push(&bin->head, block);
+    cell_freed_set_next_marked(block, bin->head, mark);
+    bin->head = block;
     return 1;
 }
 
 /* The fast path of malloc. NULL: the bin for the request is empty, or there is none. */
 __attribute__((always_inline)) static inline void *cell_tcache_alloc(size_t request)
 {
-    size_t offset;
-
-    if (CELL_LIKELY(request <= cell_option.small_limit))
-        offset = request + CELL_ALIGN - 1;
-    else if (CELL_LIKELY(request <= cell_tcache_limit()))
-        offset = request + CELL_WORD + CELL_ALIGN - 1;
-    else
+    if (CELL_UNLIKELY(request > __atomic_load_n(&cell_option.binned_request, __ATOMIC_RELAXED)))
         return NULL;
+    size_t offset = request + CELL_ALIGN - 1 + (request > cell_option.small_limit ? CELL_WORD : 0);
     return cell_tcache_pop(cell_tcache_bin(cell_tcache_mine, offset & ~(size_t)(CELL_ALIGN - 1)));
 }
 
@@ -131,6 +146,10 @@ size_t cell_tcache_count(void);
 
 /* When the bin is empty or full, or the request is not for a cache. NULL: no memory. */
 void *cell_tcache_alloc_slow(size_t request);
+/* A request for a chunk of `size` bytes found none in its slot. */
+void cell_tcache_ask_recurring(size_t size);
+/* A chunk of a size that recurs is freed, and its slot's bin is full. */
+void cell_tcache_free_recurring_slow(struct cell_recurring *slot, void *block);
 /* A block of at least `request` bytes from the heap itself; `zero` as in heap.h. */
 void *cell_tcache_alloc_large(size_t request, struct cell_zero_run *zero);
 void *cell_tcache_alloc_aligned(size_t request, size_t alignment);

@@ -5,20 +5,28 @@
 #include <string.h>
 
 #include "os.h"
+#include "place.h"
 #include "text.h"
 
 extern char **environ;
+
+/* Caches keep cells of every size; chunks of those up to cache_limit, if that is above the cells' largest. */
+#define BINNED_REQUEST(small_limit, cache_limit)  ((cache_limit) > (small_limit) ? (cache_limit) : (small_limit))
+#define BINNED_SIZE(small_limit, cache_limit) \
+    (BINNED_REQUEST(small_limit, cache_limit) + 15 + ((cache_limit) > (small_limit) ? sizeof(size_t) : 0))
 
 struct cell_options cell_option = {
 #define CELL_TUNABLE(name, initial, minimum, maximum, unit, when, text) .name = (size_t)(initial),
 #include "tunables.def"
 #undef CELL_TUNABLE
+    .binned_request = BINNED_REQUEST(64, 512 - sizeof(size_t)),
+    .binned_size = BINNED_SIZE(64, 512 - sizeof(size_t)),
 };
 
 enum when { START, ANY };
 
 struct row {
-    const char *name, *unit, *text;
+    const char *name;
     size_t *value;
     uint64_t minimum, maximum;
     enum when when;
@@ -26,7 +34,14 @@ struct row {
 
 static const struct row rows[] = {
 #define CELL_TUNABLE(name, initial, minimum, maximum, unit, when, text) \
-    { #name, unit, text, &cell_option.name, minimum, maximum, when },
+    { #name, &cell_option.name, minimum, maximum, when },
+#include "tunables.def"
+#undef CELL_TUNABLE
+};
+
+/* What CELLMALLOC_CONF=help prints of each row. */
+static const struct { char unit[8], text[136]; } about[] CELL_LOOKS_ON = {
+#define CELL_TUNABLE(name, initial, minimum, maximum, unit, when, text) { unit, text },
 #include "tunables.def"
 #undef CELL_TUNABLE
 };
@@ -50,9 +65,13 @@ static const struct row *find_row(const char *name, size_t length)
     return NULL;
 }
 
-/* What harden.c needs: each call on the slow path, from the first block on. */
+/* What follows from the values; and what harden.c needs: each call on the slow path, from the first block on. */
 static void settle(void)
 {
+    size_t small = cell_option.small_limit, limit = cell_option.cache_limit;
+
+    __atomic_store_n(&cell_option.binned_request, BINNED_REQUEST(small, limit), __ATOMIC_RELAXED);
+    __atomic_store_n(&cell_option.binned_size, BINNED_SIZE(small, limit), __ATOMIC_RELAXED);
     if (cell_option.harden > 1)
         cell_option.count_requests = 1;
     if (cell_option.count_requests != 0)
@@ -78,6 +97,14 @@ static enum cell_tunable_result set_row(const struct row *row, uint64_t value, b
         cell_option.cache_bytes = 0;    /* so that every call takes the slow path, which fills */
     settle();
     return CELL_TUNABLE_OK;
+}
+
+void cell_tunables_raise_cache_limit(size_t limit)
+{
+    if (cell_option.cache_limit >= limit)
+        return;
+    __atomic_store_n(&cell_option.cache_limit, limit, __ATOMIC_RELAXED);
+    settle();
 }
 
 enum cell_tunable_result cell_tunables_set(const char *name, size_t value, bool started)
@@ -139,9 +166,9 @@ void cell_tunables_help(void)
         cell_text_string(&line, "..");
         cell_text_number(&line, rows[i].maximum);
         cell_text_string(&line, " ");
-        cell_text_string(&line, rows[i].unit);
+        cell_text_string(&line, about[i].unit);
         cell_text_string(&line, rows[i].when == START ? ", at start] " : "] ");
-        cell_text_string(&line, rows[i].text);
+        cell_text_string(&line, about[i].text);
         cell_text_string(&line, "\n");
     }
     cell_text_finish(&line);

@@ -9,6 +9,8 @@ struct cell_options {
 #define CELL_TUNABLE(name, initial, minimum, maximum, unit, when, text) size_t name;
 #include "tunables.def"
 #undef CELL_TUNABLE
+    /* What follows from them: the largest request, and the largest cell or chunk, that has a bin for its size alone. */
+    size_t binned_request, binned_size;
 };
 
 extern struct cell_options cell_option;
@@ -23,6 +25,8 @@ enum cell_tunable_result { CELL_TUNABLE_OK, CELL_TUNABLE_UNKNOWN, CELL_TUNABLE_R
 enum cell_tunable_result cell_tunables_set(const char *name, size_t value, bool started);
 /* The allowed value next to `value`. The name must be one of tunables.def, of a tunable that may change any time. */
 void cell_tunables_set_nearest(const char *name, size_t value, bool started);
+/* While other threads may read it. */
+void cell_tunables_raise_cache_limit(size_t limit);
 bool cell_tunables_get(const char *name, size_t *value);
 /* One line for each tunable, to stderr. */
 void cell_tunables_help(void);

@@ -21,7 +21,7 @@ int main(void)
     struct cell_freed block = { 11, 13 };
     static _Alignas(16) char room[64];
     cell_freed_set_next(&block, NULL);
-    printf("%d %d ", block.tag == 13, cell_chunk_seal((struct cell_chunk *)room, 32) == 0);
+    printf("%d %d ", block.tag == 13, cell_chunk_seal((struct cell_chunk *)room, 32, CELL_INUSE) == 0);
     block.tag ^= 1;
     cell_freed_next(&block);
     puts("passed");

@@ -7,6 +7,7 @@
 
 #include "heap.h"
 #include "os.h"
+#include "recurring.h"
 #include "support.h"
 
 #define MIB ((size_t)1 << 20)
@@ -81,6 +82,13 @@ static size_t quarantined_blocks(void)  { free_many(100, 100); return stats_now(
 static size_t guarded(void)             { block_of(100); return stats_now().guard_blocks; }
 static size_t requested(void)           { block_of(100); return stats_now().requested_bytes; }
 static size_t fresh_byte(void)          { return ((unsigned char *)block_of(100))[50]; }
+
+static size_t cached_of_recurring(void)
+{
+    for (unsigned i = 0; i < 2 * CELL_RECURS; i++)
+        cell_free(block_of(2000));
+    return stats_now().cached_bytes;
+}
 
 /* Two neighbours of a size that caches do not keep; statistics would let them coalesce. */
 static size_t merges_at_once(void)
@@ -198,6 +206,7 @@ struct probe {
 static const struct probe probes[] = {
     { .name = "small_limit", .value = 32, cell_end, '<', 47 },
     { .name = "cache_limit", .value = 100, cached_of_300, '<', 0, .mallopt_name = M_MXFAST },
+    { .name = "recurring_limit", .value = 0, cached_of_recurring, '<', 0 },
     { .name = "cache_bytes", .value = 0, cached_after_many, '<', 0 },
     { .name = "cache_share", .value = 1024, cached_of_all_sizes, '<', 12000 },
     { .name = "cache_share_threads", .value = 1024, cached_in_thread, '<', 100000 },

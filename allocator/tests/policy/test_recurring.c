@@ -1,0 +1,173 @@
+/* test_recurring.c - sizes above cache_limit that a program frees and asks for over and over have bins in its cache. */
+#include <pthread.h>
+
+#include "support.h"
+#include "tcache.h"
+
+#define SIZE 2000
+
+static size_t chunk_size(size_t request)
+{
+    return cell_size_of_chunk(request);
+}
+
+/* `rounds` frees of a block, each followed by a request for its size. */
+static void recur(size_t request, unsigned rounds)
+{
+    void *block = cell_malloc(request);
+
+    for (unsigned i = 0; i < rounds; i++) {
+        cell_free(block);
+        block = cell_malloc(request);
+    }
+    cell_free(block);
+}
+
+static const struct cell_recurring *slot_of(size_t request)
+{
+    REQUIRE(cell_tcache_mine->recurring != NULL);
+    return cell_recurring_find(cell_tcache_mine->recurring, chunk_size(request));
+}
+
+/* Frees two blocks, neither of which borders on the other; true when the one freed last is handed out first. */
+static bool last_comes_first(size_t request)
+{
+    void *a = cell_malloc(request), *guard = cell_malloc(request), *b = cell_malloc(request), *end = cell_malloc(request);
+
+    cell_free(a);
+    cell_free(b);
+    void *first = cell_malloc(request);
+    REQUIRE(first == a || first == b);
+    cell_free(guard);
+    cell_free(end);
+    return first == b;
+}
+
+TEST(oldest_first_until_a_size_has_proved_to_recur)
+{
+    REQUIRE(!last_comes_first(SIZE));
+    recur(SIZE, CELL_RECURS / 2);
+    REQUIRE(!slot_of(SIZE)->proven);
+    REQUIRE(!last_comes_first(SIZE));
+    REQUIRE_SOUND_HEAP();
+}
+
+TEST(last_first_once_it_has)
+{
+    recur(SIZE, CELL_RECURS + 1);
+    REQUIRE(slot_of(SIZE)->proven);
+    REQUIRE(last_comes_first(SIZE));
+    REQUIRE_SOUND_HEAP();
+}
+
+/* Requests alone, and frees alone, prove nothing: only one that follows the other does. */
+TEST(many_requests_and_then_many_frees_do_not)
+{
+    static void *block[4 * CELL_RECURS];
+
+    for (size_t i = 0; i < COUNT_OF(block); i++)
+        block[i] = cell_malloc(SIZE);
+    for (size_t i = 0; i < COUNT_OF(block); i++)
+        cell_free(block[i]);
+    REQUIRE(!slot_of(SIZE)->proven);
+}
+
+TEST(what_is_kept_is_bounded)
+{
+    static void *block[2000];
+    size_t most = 0;
+
+    for (size_t i = 0; i < COUNT_OF(block); i++)
+        block[i] = cell_malloc(SIZE);
+    recur(SIZE, CELL_RECURS + 1);
+    REQUIRE(slot_of(SIZE)->proven);
+    for (size_t i = 0; i < COUNT_OF(block); i++) {
+        cell_free(block[i]);
+        size_t held = (slot_of(SIZE)->bin.limit - slot_of(SIZE)->bin.room) * chunk_size(SIZE);
+        most = held > most ? held : most;
+    }
+    REQUIRE(most >= 4 * chunk_size(SIZE));
+    REQUIRE(most <= cell_tcache_mine->budget && most <= 65536);
+    REQUIRE_SOUND_HEAP();
+}
+
+TEST(others_take_the_slot_over_when_they_outweigh_it)
+{
+    size_t other[3], found = 0;
+
+    recur(SIZE, CELL_RECURS + 1);
+    for (size_t request = SIZE + 16; found < COUNT_OF(other); request += 16) {
+        REQUIRE(request < 131072);
+        if (cell_recurring_pair(chunk_size(request)) == cell_recurring_pair(chunk_size(SIZE)))
+            other[found++] = request;
+    }
+    for (unsigned i = 0; i < 2 * CELL_RECURS_MAX; i++)      /* in turns: none of them recurs */
+        for (size_t j = 0; j < COUNT_OF(other); j++)
+            REQUIRE(cell_malloc(other[j]) != NULL);
+    REQUIRE(slot_of(SIZE)->size != chunk_size(SIZE));
+    REQUIRE_SOUND_HEAP();
+    recur(other[0], 4 * CELL_RECURS_MAX);
+    REQUIRE(slot_of(other[0])->size == chunk_size(other[0]) && slot_of(other[0])->proven);
+    REQUIRE_SOUND_HEAP();
+}
+
+/* What the bins hold coalesces before the heap grows for a large request. */
+TEST(a_large_request_gets_what_they_hold)
+{
+    void *block[8], *guard;
+
+    recur(SIZE, CELL_RECURS + 1);
+    for (size_t i = 0; i < COUNT_OF(block); i++)
+        block[i] = cell_malloc(SIZE);
+    guard = cell_malloc(SIZE);
+    for (size_t i = 0; i < COUNT_OF(block); i++)
+        cell_free(block[i]);
+    REQUIRE(slot_of(SIZE)->bin.head != NULL);
+    size_t resident = stats_now().footprint_bytes;
+    char *large = cell_malloc(7 * chunk_size(SIZE));
+    REQUIRE(large != NULL);
+    REQUIRE(stats_now().footprint_bytes == resident);
+    cell_free(guard);
+    REQUIRE_SOUND_HEAP();
+}
+
+static void *use_malloc(void *unused)
+{
+    (void)unused;
+    cell_free(cell_malloc(100));
+    return NULL;
+}
+
+TEST(a_second_thread_ends_it)
+{
+    pthread_t thread;
+
+    recur(SIZE, CELL_RECURS + 1);
+    REQUIRE(cell_tcache_mine->recurring != NULL && slot_of(SIZE)->bin.head != NULL);
+    REQUIRE(pthread_create(&thread, NULL, use_malloc, NULL) == 0);
+    pthread_join(thread, NULL);
+    for (size_t request = 1; request <= 500; request += 8)      /* some of these find no block in their bins */
+        REQUIRE(cell_malloc(request) != NULL);
+    REQUIRE(cell_tcache_mine->recurring == NULL);
+    REQUIRE_SOUND_HEAP();
+}
+
+TEST(none_with_the_limit_at_zero)
+{
+    cell_option_set("recurring_limit", 0);
+    recur(SIZE, 2 * CELL_RECURS);
+    REQUIRE(!last_comes_first(SIZE));
+    REQUIRE_EQUAL(stats_now().cached_bytes, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(oldest_first_until_a_size_has_proved_to_recur), cmocka_unit_test(last_first_once_it_has),
+        cmocka_unit_test(many_requests_and_then_many_frees_do_not), cmocka_unit_test(what_is_kept_is_bounded),
+        cmocka_unit_test(others_take_the_slot_over_when_they_outweigh_it),
+        cmocka_unit_test(a_large_request_gets_what_they_hold), cmocka_unit_test(a_second_thread_ends_it),
+        cmocka_unit_test(none_with_the_limit_at_zero),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
