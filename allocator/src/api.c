@@ -240,14 +240,16 @@ void *cell_reallocarray(void *block, size_t count, size_t size)
     return cell_realloc(block, bytes);
 }
 
-/* More than a chunk can be larger than what was asked for: less than this is not split off it. */
+/* More than a chunk can be larger than what was asked for: less than this is not split off it, and caches add a share. */
 #define CHUNK_EXCESS  (2 * CELL_CHUNK_MIN)
 
 /* No chunk handed out for `size` bytes is as large as this. Between threads, it may be any of a size class. */
 static size_t chunk_bound(size_t size)
 {
-    size_t bound = cell_size_of_chunk(size) + CHUNK_EXCESS;
+    size_t chunk = cell_size_of_chunk(size), bound = chunk + CHUNK_EXCESS;
 
+    if (size <= cell_tcache_limit())
+        bound += chunk / CELL_EXCESS_SHARE;
     return cell_tcache_has_class(size) ? cell_size_of_class(cell_size_class_for(size) + 1) + CELL_ALIGN : bound;
 }
 

@@ -16,7 +16,6 @@
 #define CELLS_AT_FIRST    8u                /* a page holds them anyway */
 #define CHUNKS_AT_FIRST   1u
 #define VICTIMS_TRIED     8u
-#define EXCESS_SHARE      8u                /* a cached chunk may be larger than what was asked for by this share */
 #define ASIDE_MAX         32u
 
 /* ---- filling and emptying bins ----------------------------------------------------------------------------------- */
@@ -109,7 +108,6 @@ void cell_tcache_empty(struct cell_tcache *cache)
     for (size_t row = 1; row < cell_tcache_rows(cache); row++)
         flush_bin(cell_tcache_bin_of_row(cache, row), 0);
 }
-
 
 /* A full bin of a program's one thread gives the last freed back, which lie in the processor's cache still: each block is looked
  * at once. With several threads it passes its older half on to whichever wants it, without a look at a block; when that is not
@@ -331,11 +329,12 @@ void *cell_tcache_alloc_aligned(size_t request, size_t alignment)
     return cell_heap_alloc_aligned(&cell_heap_main, request, alignment);
 }
 
-/* A request that is rounded up to a row looked into no bin, or into another, before it came here. */
+/* A request that is rounded up to a row looked into no bin, or into another, before it came here. A chunk that is a little larger,
+ * from a bin that has more than it needs, saves the search for one, and the memory. */
 static void *take(size_t row)
 {
     struct cell_tcache *cache = cell_tcache_mine;
-    size_t last = is_cell_row(row) || row > CELL_TCACHE_SIZES ? row : min_size(row + row / EXCESS_SHARE, CELL_TCACHE_SIZES);
+    size_t last = is_cell_row(row) || row > CELL_TCACHE_SIZES ? row : min_size(row + row / CELL_EXCESS_SHARE, CELL_TCACHE_SIZES);
     void *block = cell_tcache_pop(cell_tcache_bin_of_row(cache, row));
 
     for (size_t near = row + 1; block == NULL && near <= last; near++) {

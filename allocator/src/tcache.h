@@ -19,6 +19,7 @@
  *   T3  The sum of limit * size over all bins is `capacity`.
  *   T4  No thread but its owner touches a cache.
  *   T5  Slot 0, of no size, is set aside: cells of sizes that the thread has freed and not yet asked for; `limit` of them.
+ *   T6  The bin of a size that recurs holds chunks of exactly that size; bins of rows and slots count alike in T2 and T3.
  */
 #ifndef CELL_TCACHE_H
 #define CELL_TCACHE_H
@@ -30,6 +31,7 @@
 
 #define CELL_TCACHE_SIZE_MAX  CELL_CLASS_MIN                        /* the largest with a bin for its size alone */
 #define CELL_TCACHE_SIZES     (CELL_TCACHE_SIZE_MAX / CELL_ALIGN)
+#define CELL_EXCESS_SHARE     8u    /* a cached chunk may be larger than what was asked for by this share */
 #define CELL_TCACHE_BINS      (CELL_TCACHE_SIZES + CELL_CLASS_COUNT)
 
 _Static_assert(sizeof(struct cell_bin) <= CELL_ALIGN, "the offset of a bin is the size of its blocks");

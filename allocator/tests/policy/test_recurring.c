@@ -1,4 +1,5 @@
-/* test_recurring.c - sizes above cache_limit that a program frees and asks for over and over have bins in its cache. */
+/* test_recurring.c - what caches keep beyond blocks of exactly one size up to cache_limit: sizes above it that a program frees and
+ * asks for over and over have bins, and a bin that has more than it needs serves for a little less. */
 #include <pthread.h>
 
 #include "support.h"
@@ -160,6 +161,24 @@ TEST(none_with_the_limit_at_zero)
     REQUIRE_EQUAL(stats_now().cached_bytes, 0);
 }
 
+/* An empty bin is served by one of a little larger chunks that has more than it needs; sized frees know of it. */
+TEST(a_little_larger_chunk_serves_when_there_are_many)
+{
+    static void *block[64];
+    size_t request = 24 * CELL_ALIGN - CELL_WORD, larger = 27 * CELL_ALIGN - CELL_WORD;
+
+    for (int round = 0; round < 4; round++) {
+        for (size_t i = 0; i < COUNT_OF(block); i++)
+            block[i] = cell_malloc(larger);
+        for (size_t i = 0; i < COUNT_OF(block); i++)
+            cell_free(block[i]);
+    }
+    void *served = cell_malloc(request);
+    REQUIRE(cell_usable_size(served) >= larger);
+    cell_free_sized(served, request);
+    REQUIRE_SOUND_HEAP();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -167,7 +186,7 @@ int main(void)
         cmocka_unit_test(many_requests_and_then_many_frees_do_not), cmocka_unit_test(what_is_kept_is_bounded),
         cmocka_unit_test(others_take_the_slot_over_when_they_outweigh_it),
         cmocka_unit_test(a_large_request_gets_what_they_hold), cmocka_unit_test(a_second_thread_ends_it),
-        cmocka_unit_test(none_with_the_limit_at_zero),
+        cmocka_unit_test(none_with_the_limit_at_zero), cmocka_unit_test(a_little_larger_chunk_serves_when_there_are_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
