@@ -15,12 +15,18 @@ extern char **environ;
 #define BINNED_SIZE(small_limit, cache_limit) \
     (BINNED_REQUEST(small_limit, cache_limit) + 15 + ((cache_limit) > (small_limit) ? sizeof(size_t) : 0))
 
+enum initial {
+#define CELL_TUNABLE(name, initial, minimum, maximum, unit, when, text) initial_##name = (initial),
+#include "tunables.def"
+#undef CELL_TUNABLE
+};
+
 struct cell_options cell_option = {
 #define CELL_TUNABLE(name, initial, minimum, maximum, unit, when, text) .name = (size_t)(initial),
 #include "tunables.def"
 #undef CELL_TUNABLE
-    .binned_request = BINNED_REQUEST(64, 512 - sizeof(size_t)),
-    .binned_size = BINNED_SIZE(64, 512 - sizeof(size_t)),
+    .binned_request = BINNED_REQUEST(initial_small_limit, initial_cache_limit),
+    .binned_size = BINNED_SIZE(initial_small_limit, initial_cache_limit),
 };
 
 enum when { START, ANY };
