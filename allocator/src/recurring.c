@@ -26,7 +26,8 @@ struct cell_recurring *cell_recurring_ask(struct cell_recurring *slots, size_t s
         note(slot);
         return NULL;
     }
-    struct cell_recurring *weaker = slot + (slot[1].recurred < slot[0].recurred);
+    bool second = slot[1].recurred < slot[0].recurred || (slot[1].recurred == slot[0].recurred && slot[1].proven);
+    struct cell_recurring *weaker = slot + second;
     struct cell_recurring *loser = weaker->recurred == 0 ? weaker : NULL;
     vote_against(&slot[0]);
     vote_against(&slot[1]);

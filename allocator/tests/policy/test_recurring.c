@@ -96,16 +96,18 @@ TEST(others_take_the_slot_over_when_they_outweigh_it)
 {
     size_t other[3], found = 0;
 
-    recur(SIZE, CELL_RECURS + 1);
     for (size_t request = SIZE + 16; found < COUNT_OF(other); request += 16) {
         REQUIRE(request < 131072);
         if (cell_recurring_pair(chunk_size(request)) == cell_recurring_pair(chunk_size(SIZE)))
             other[found++] = request;
     }
-    for (unsigned i = 0; i < 2 * CELL_RECURS_MAX; i++)      /* in turns: none of them recurs */
-        for (size_t j = 0; j < COUNT_OF(other); j++)
+    recur(SIZE, CELL_RECURS + 1);                           /* both slots of the pair have proved themselves */
+    recur(other[0], 4 * CELL_RECURS_MAX);
+    REQUIRE(slot_of(SIZE)->proven && slot_of(other[0])->proven && slot_of(SIZE) != slot_of(other[0]));
+    for (unsigned i = 0; i < 4 * CELL_RECURS_MAX; i++)      /* in turns: none of them recurs */
+        for (size_t j = 1; j < COUNT_OF(other); j++)
             REQUIRE(cell_malloc(other[j]) != NULL);
-    REQUIRE(slot_of(SIZE)->size != chunk_size(SIZE));
+    REQUIRE(slot_of(SIZE)->size != chunk_size(SIZE) && slot_of(other[0])->size != chunk_size(other[0]));
     REQUIRE_SOUND_HEAP();
     recur(other[0], 4 * CELL_RECURS_MAX);
     REQUIRE(slot_of(other[0])->size == chunk_size(other[0]) && slot_of(other[0])->proven);
