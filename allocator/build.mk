@@ -126,10 +126,10 @@ fuzz: ## the model test with inputs that libFuzzer finds: MINUTES=10, kept in OU
 	$(OUT)/fuzz/fuzz_model -max_total_time=$$(($(or $(MINUTES),10) * 60)) -max_len=2048 -len_control=0 -timeout=20 -print_final_stats=1 \
 	    -artifact_prefix=$(OUT)/fuzz/ $(FUZZ_ARGS) $(OUT)/fuzz/corpus allocator/tests/fuzz/inputs
 
-explain: ## what one malloc(n) and its free do, layer by layer: SIZE=100 (draws the heap: OUT/explain.svg)
+explain: ## what one malloc(n) and its free do, layer by layer: SIZE=200 (draws the heap: OUT/explain.svg)
 	@scripts/setup.sh build scripts && $(SUBMAKE) -s $(OUT)/allocator/tools/explain
-	@$(OUT)/allocator/tools/explain $(or $(SIZE),100) $(OUT)/explain.json
-	@py=$(PY) && $$py scripts/draw_heap.py $(OUT)/explain.json -o $(OUT)/explain.svg --title "The heap while a block of $(or $(SIZE),100) bytes lives"
+	@$(OUT)/allocator/tools/explain $(or $(SIZE),200) $(OUT)/explain.json
+	@py=$(PY) && $$py scripts/draw_heap.py $(OUT)/explain.json -o $(OUT)/explain.svg --title "The heap while a block of $(or $(SIZE),200) bytes lives"
 	@echo "drawn to scale: $(OUT)/explain.svg"
 
 figures: ## instructions, faults, resident size and worst times of cellmalloc: the figures of DESIGN.md

@@ -89,11 +89,11 @@ def explanation(out, size):
 
 
 def drawing(out):
-    """The heap of `explain 100`, to scale."""
+    """The heap of `explain 200`, to scale."""
     with tempfile.TemporaryDirectory() as scratch:
         dump = Path(scratch) / "dump.json"
-        run(out / "allocator/tools/explain", "100", dump)
-        return draw_heap.draw(draw_heap.load(dump), "The heap of `make explain SIZE=100`, to scale", 4096)
+        run(out / "allocator/tools/explain", "200", dump)
+        return draw_heap.draw(draw_heap.load(dump), "The heap of `make explain SIZE=200`, to scale", 4096)
 
 
 def part(what, out):

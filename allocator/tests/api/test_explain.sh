@@ -5,7 +5,7 @@
 explain=$OUT/allocator/tools/explain
 exits "no size is a mistake of usage" 2 "$explain"
 exits "a word is no size" 2 "$explain" many
-exits "blocks with records are not explained" 2 env CELLMALLOC_CONF=harden:2 "$explain" 100
+exits "blocks with records are not explained" 2 env CELLMALLOC_CONF=harden:2 "$explain" 200
 exits "a size beyond memory fails" 1 "$explain" 0x7fffffffffffffff
 
 said=$("$explain" 40)
@@ -21,12 +21,12 @@ like "a cell is drawn among cells" "$said" "\| cell +\| cell_cached +\|"
 like "and its pool among chunks" "$said" "\| chunk_free +\| pool +\| top +\|"
 said=$("$explain" 600)
 like "a larger block is a chunk" "$said" "size +chunk of 608"
-like "best fit takes the smallest with room" "$said" "best fit +free chunks: 320 2640 5008; the smallest with room for 608 is the one of 2640"
+like "best fit takes the smallest with room" "$said" "best fit +free chunks: 32 320 2512 5008; the smallest with room for 608 is the one of 2512"
 like "it is split off" "$said" "split +what is left over stays free \(1x\)"
 like "its header word is decoded" "$said" "= size 608 \| in use \| previous in use \| seal that fits"
 like "its free waits" "$said" "\| chunk +\| chunk_waiting +\| chunk_free +\|"
 like "for the same size" "$said" "waiting +a freed chunk of exactly 608 has not coalesced yet"
-like "and merges later" "$said" "coalescing +merged with the 2032 free behind it: free chunk of 2640"
+like "and merges later" "$said" "coalescing +merged with the 1904 free behind it: free chunk of 2512"
 like "beyond that a free merges at once" "$("$explain" 4500)" "coalescing +merged with the 496 free behind it: free chunk of 5008"
 like "what no free chunk holds is cut from the top" "$("$explain" 100000)" "none has room for 100016, so it comes from the top"
 like "which its free joins again" "$("$explain" 100000)" "coalescing +nothing is in use behind it: it joins the top"
@@ -35,9 +35,9 @@ like "a very large block is mapped" "$said" "mappings +none is kept from an earl
 like "and unmapped" "$said" "mappings +unmapped: the system has all of it back"
 said=$(CELLMALLOC_CONF=cache_bytes:0,defer:0 "$explain" 600; CELLMALLOC_CONF=cache_bytes:0,defer:0 "$explain" 40)
 not_ok "without caches and waiting none is told of" grep -E "hands out the block freed last|chunk_waiting" <(echo "$said")
-like "but of a merge at once" "$said" "coalescing +merged with the 2032 free behind it"
+like "but of a merge at once" "$said" "coalescing +merged with the 1904 free behind it"
 
-"$explain" 100 "$TAP_TMP/dump.json" > "$TAP_TMP/said"
+"$explain" 200 "$TAP_TMP/dump.json" > "$TAP_TMP/said"
 like "the dump is written while the block lives" "$(cat "$TAP_TMP/dump.json")" '^\["?chunk", |\["chunk", 8, '
 
 is "programs work with MALLOC_PERTURB_" "$(MALLOC_PERTURB_=85 LD_PRELOAD=$OUT/libcellmalloc.so sort <<<$'b\na')" $'a\nb'

@@ -30,7 +30,7 @@ static const struct text texts[] = {
     { "CELLMALLOC_CONF", "batch", "batch", 0, "\"batch\" ignored" },
     { "CELLMALLOC_CONF", "top_pad:99999999999999999999999", "top_pad", 0, "ignored" },
     { "CELLMALLOC_CONF", "top_pad:99999999999999999G", "top_pad", 0, "ignored" },
-    { "CELLMALLOC_CONF", "help", "batch", 0, "small_limit:64" },
+    { "CELLMALLOC_CONF", "help", "batch", 0, "small_limit:128" },
     { "MALLOC_MMAP_THRESHOLD_", "70000", "mmap_threshold", 70000, NULL },
     { "MALLOC_MMAP_MAX_", "5", "mmap_max", 5, NULL },
     { "MALLOC_TRIM_THRESHOLD_", "70000", "purge_min", 70000, NULL },

@@ -19,12 +19,13 @@ static void require_header(const void *block, size_t request)
 
 TEST(hidden_header_word)
 {
+    size_t above_cells = option_value("small_limit") + 1;
     void *block[600];
 
     for (size_t i = 0; i < COUNT_OF(block); i++)
-        require_header(block[i] = must_malloc(65 + i * 37), 65 + i * 37);
+        require_header(block[i] = must_malloc(above_cells + i * 37), above_cells + i * 37);
     for (size_t i = 0; i < COUNT_OF(block); i++)
-        require_header(block[i], 65 + i * 37);          /* neighbours leave it alone */
+        require_header(block[i], above_cells + i * 37);         /* neighbours leave it alone */
     for (size_t i = 0; i < COUNT_OF(block); i++)
         cell_free(block[i]);
 
