@@ -18,6 +18,7 @@
 #include "mapcache.h"
 #include "pool.h"
 #include "segment.h"
+#include "tunables.h"
 
 /* Header of a block mapped on its own; the user address follows the chunk's header word. */
 struct cell_mapped {
@@ -146,6 +147,13 @@ static inline void cell_heap_note_footprint(struct cell_heap *heap)
 size_t cell_heap_footprint_peak(const struct cell_heap *heap);
 /* Whether there is any limit of the footprint. */
 bool cell_heap_is_limited(const struct cell_heap *heap);
+/* Unused bytes that may stay, of free pages and of kept mappings each, when growth is about to exceed `peak`; under a limit
+ * none, since they would count in it. */
+static inline size_t cell_heap_kept_at(const struct cell_heap *heap, size_t peak)
+{
+    return cell_option.keep_share == 0 || cell_heap_is_limited(heap) ? 0 : peak / cell_option.keep_share;
+}
+
 /* Whether `bytes` more are within the limits of the footprint. */
 bool cell_heap_may_take(const struct cell_heap *heap, size_t bytes);
 /* Why the heap is not sound, or NULL. Takes time proportional to the heap. */

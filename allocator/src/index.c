@@ -132,11 +132,14 @@ void cell_index_purge_if_much(struct cell_heap *heap)
 
 void cell_index_purge_before_growth(struct cell_heap *heap, size_t bytes, size_t keep)
 {
+    size_t peak = heap->resident_peak << CELL_PAGE_SHIFT;
+
+    keep += cell_heap_kept_at(heap, peak);
     size_t excess = heap->dirty_bytes > keep ? heap->dirty_bytes - keep : 0;
     size_t resident = heap->segment.resident << CELL_PAGE_SHIFT;
 
     if (excess == 0 || (cell_heap_footprint(heap) + bytes <= heap->footprint_peak &&
-                        resident + bytes <= heap->resident_peak << CELL_PAGE_SHIFT))
+                        resident + bytes <= peak))
         return;
     bytes = bytes < DIRTY_MIN ? DIRTY_MIN : bytes;
     cell_index_purge_down_to(heap, keep + (excess > bytes ? excess - bytes : 0));

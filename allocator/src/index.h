@@ -19,8 +19,8 @@ void cell_index_purge_down_to(struct cell_heap *heap, size_t limit);
 void cell_index_purge_top(struct cell_heap *heap, size_t keep);
 /* After a free: when what lies free exceeds purge_share of the peak. */
 void cell_index_purge_if_much(struct cell_heap *heap);
-/* Before `bytes` more become resident: a new peak is worth giving the oldest free pages back first; `keep` dirty bytes
- * stay. */
+/* Before `bytes` more become resident: a new peak is worth giving the oldest free pages back first; `keep` dirty bytes stay, and
+ * the share of keep_share. */
 void cell_index_purge_before_growth(struct cell_heap *heap, size_t bytes, size_t keep);
 
 #endif

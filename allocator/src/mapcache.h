@@ -1,8 +1,8 @@
 /* mapcache.h - freed mappings kept for reuse: their pages are there already, and a fault costs more than all else here.
  *
  * Only a program that keeps mapping what it has just given back is worth the memory (`regret`); what is kept is bounded by the
- * caller, the oldest goes first, and all of it goes before the heap sets a new peak. A kept mapping serves any size: what it
- * has too much stays kept or goes back, what it lacks the system adds to it.
+ * caller, the oldest goes first, and when it is more than little, all of it goes before the heap sets a new peak. A kept mapping
+ * serves any size: what it has too much stays kept or goes back, what it lacks the system adds to it.
  *
  * Knows no heap and no lock; the caller holds the heap's, and makes the system calls.
  */

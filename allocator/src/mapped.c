@@ -139,7 +139,8 @@ static void write_header(struct cell_mapped *m, char *start, size_t size, char *
     cell_chunk_set(&m->chunk, (size_t)(start + size - (char *)&m->chunk), CELL_INUSE | CELL_MAPPED);
 }
 
-/* Whether `size` bytes may be mapped, and what is kept that can serve them. What lies unused goes before a new peak is set. */
+/* Whether `size` bytes may be mapped, and what is kept that can serve them. What lies unused goes before a new peak is set, if it
+ * is more than little. */
 static bool admit(struct cell_heap *heap, size_t size, bool reusable, struct cell_extent *kept)
 {
     struct cell_extents dropped = { .count = 0 };
@@ -150,7 +151,8 @@ static bool admit(struct cell_heap *heap, size_t size, bool reusable, struct cel
     if (reusable)
         *kept = cell_mapcache_take(&heap->map_cache, size, &rest);
     if (cell_heap_footprint(heap) + size > heap->footprint_peak) {
-        dropped = cell_mapcache_empty(&heap->map_cache);
+        if (heap->map_cache.bytes > cell_heap_kept_at(heap, heap->footprint_peak))
+            dropped = cell_mapcache_empty(&heap->map_cache);
         cell_index_purge_before_growth(heap, size, 0);
     }
     bool admitted = heap->mapped_count < cell_option.mmap_max && cell_heap_may_take(heap, size);

@@ -122,11 +122,13 @@ static bool top_is_absent(const struct cell_heap *heap, size_t size)
     return heap->segment.kind[cell_segment_page_of(&heap->segment, last)] == CELL_PAGE_ABSENT;
 }
 
-/* What lies unused goes before the heap sets a new peak: kept mappings, then the oldest free pages. The top's own are
- * about to be used. */
+/* What lies unused goes before the heap sets a new peak, if it is more than little: kept mappings, then the oldest free pages.
+ * The top's own are about to be used. */
 static void drop_before_growth(struct cell_heap *heap, size_t bytes)
 {
-    if (heap->map_cache.bytes != 0 && cell_heap_footprint(heap) + bytes > heap->footprint_peak) {
+    size_t peak = heap->footprint_peak;
+
+    if (heap->map_cache.bytes > cell_heap_kept_at(heap, peak) && cell_heap_footprint(heap) + bytes > peak) {
         struct cell_extents dropped = cell_mapcache_empty(&heap->map_cache);
         cell_mapped_unmap_all(&dropped);
     }

@@ -59,6 +59,18 @@ static size_t purges(void)
     }
     return stats_now().purges;
 }
+/* What one free block has in pages is far below purge_share, and no other block fits there. */
+static size_t purges_at_growth(void)
+{
+    block_of(100000);
+    void *block = block_of(60000);
+    for (int i = 0; i < 4000; i++)
+        block_of(1000);
+    cell_free(block);
+    for (int i = 0; i < 10; i++)
+        block_of(90000);
+    return stats_now().purges;
+}
 static size_t limited(void)             { return cell_malloc(8 * MIB) == NULL; }
 static size_t populates(void)           { free_many(3000, 4000); return stats_now().populates; }
 static size_t kept_mapping(void)
@@ -224,6 +236,7 @@ static const struct probe probes[] = {
     { .name = "top_pad", .value = 64 * MIB, committed, '>', 64 * MIB, .mallopt_name = M_TOP_PAD },
     { .name = "purge_share", .value = 0, purges, '<', 0 },
     { .name = "purge_min", .value = 1024 * MIB, purges, '<', 0, .mallopt_name = M_TRIM_THRESHOLD },
+    { .name = "keep_share", .value = 0, purges_at_growth, '>', 1 },
     { .name = "footprint_limit", .value = 4 * MIB, limited, '>', 1 },
     { .name = "harden", .value = 2, quarantined_blocks, '>', 100 },
     { .name = "guard_min", .value = 0, guarded, '>', 1, .hardened = 1 },
