@@ -53,6 +53,17 @@ static void *malloc_slow(size_t size)
     return cell_api_or_enomem(perturb_fresh(block));
 }
 
+/* A chunk of `chunk` bytes, if that size recurs; NULL: it does not, or there is no memory. */
+static void *take_recurring(size_t chunk)
+{
+    struct cell_recurring *slot = cell_tcache_recurring(cell_tcache_mine, chunk);
+
+    if (slot == NULL)
+        return NULL;
+    void *block = slot->size == chunk ? cell_tcache_pop(&slot->bin) : NULL;
+    return CELL_LIKELY(block != NULL) ? block : cell_tcache_ask_recurring(chunk);
+}
+
 /* Beyond the caches of one size: those of size classes, once there are threads, and what waits for its coalescing. */
 static void *malloc_large(size_t size)
 {
@@ -61,13 +72,9 @@ static void *malloc_large(size_t size)
     if (size > CELL_REQUEST_MAX || cell_option.cache_bytes == 0)
         return NULL;
     size_t chunk = cell_size_of_chunk(size);
-    struct cell_recurring *slot = cell_tcache_recurring(cell_tcache_mine, chunk);
-    if (slot != NULL) {
-        void *block = slot->size == chunk ? cell_tcache_pop(&slot->bin) : NULL;
-        if (CELL_LIKELY(block != NULL))
-            return block;
-        cell_tcache_ask_recurring(chunk);
-    }
+    void *block = take_recurring(chunk);
+    if (CELL_LIKELY(block != NULL))
+        return block;
     return size <= CELL_DEFERRED_MAX ? cell_heap_take_waiting(&cell_heap_main, chunk) : NULL;
 }
 
@@ -192,7 +199,10 @@ static void *calloc_beyond(size_t bytes)
     struct cell_zero_run zero;
     if (cell_tcache_start() && cell_harden_is_on())
         return cell_api_or_enomem(cell_harden_alloc(bytes, CELL_ALIGN, true));
-    void *block = cell_tcache_alloc_large(bytes, &zero);
+    void *block = cell_option.cache_bytes == 0 ? NULL : take_recurring(cell_size_of_chunk(bytes));
+    if (block != NULL)
+        return memset(block, 0, bytes);
+    block = cell_tcache_alloc_large(bytes, &zero);
     return block == NULL ? cell_api_or_enomem(NULL) : cell_api_clear(block, bytes, zero);
 }
 

@@ -289,7 +289,7 @@ static void *refill(struct cell_tcache *cache, size_t row)
         return fetch(cache, row, 1, &stack) == 0 ? NULL : cell_freed_pop(&stack);
 
     cache->refills++;
-    size_t taken = cell_depot_take(row, &stack);
+    size_t taken = row < CELL_TCACHE_BINS ? cell_depot_take(row, &stack) : 0;
     if (taken == 0) {
         widen(cache, bin, row);
         taken = fetch(cache, row, min_size(max_size(1, (bin->limit + 1) / 2), cell_option.batch), &stack);
@@ -388,15 +388,19 @@ void cell_tcache_free_slow(struct cell_tcache *cache, size_t row, void *block)
 
 /* ---- sizes that recur ---------------------------------------------------------------------------------------------- */
 
-void cell_tcache_ask_recurring(size_t size)
+void *cell_tcache_ask_recurring(size_t size)
 {
     struct cell_tcache *cache = cell_tcache_mine;
-    struct cell_recurring *slot = cell_recurring_ask(cache->recurring, size);
+    struct cell_recurring *loser = cell_recurring_ask(cache->recurring, size);
+    struct cell_recurring *slot = cell_recurring_find(cache->recurring, size);
 
-    if (slot == NULL)
-        return;
-    close_bin(cache, row_of_slot(cache, slot));
-    cell_recurring_watch(slot, size);
+    if (loser != NULL) {
+        close_bin(cache, row_of_slot(cache, loser));
+        cell_recurring_watch(loser, size);
+    } else if (slot->size == size && slot->proven && cell_tcache_class_limit() == 0) {
+        return refill(cache, row_of_slot(cache, slot));
+    }
+    return NULL;
 }
 
 void cell_tcache_free_recurring_slow(struct cell_recurring *slot, void *block)

@@ -148,8 +148,9 @@ size_t cell_tcache_count(void);
 
 /* When the bin is empty or full, or the request is not for a cache. NULL: no memory. */
 void *cell_tcache_alloc_slow(size_t request);
-/* A request for a chunk of `size` bytes found none in its slot. */
-void cell_tcache_ask_recurring(size_t size);
+/* A request for a chunk of `size` bytes found none in its slot. Returns one, and fetches more, if the size has proved to recur;
+ * NULL: it has not, or there is no memory. */
+void *cell_tcache_ask_recurring(size_t size);
 /* A chunk of a size that recurs is freed, and its slot's bin is full. */
 void cell_tcache_free_recurring_slow(struct cell_recurring *slot, void *block);
 /* A block of at least `request` bytes from the heap itself; `zero` as in heap.h. */

@@ -115,6 +115,37 @@ TEST(others_take_the_slot_over_when_they_outweigh_it)
 }
 
 /* What the bins hold coalesces before the heap grows for a large request. */
+/* Bursts of more blocks than the bin takes: what it lacks comes in batches, not block by block. */
+TEST(an_empty_bin_is_refilled_in_batches)
+{
+    static void *block[200];
+    struct cell_stats before;
+
+    recur(SIZE, CELL_RECURS + 1);
+    for (int burst = 0; burst < 4; burst++) {
+        before = stats_now();
+        for (size_t i = 0; i < COUNT_OF(block); i++)
+            block[i] = must_malloc(SIZE);
+        uint64_t refills = stats_now().refills - before.refills;
+        REQUIRE(burst == 0 || (refills > 0 && refills < COUNT_OF(block) / 4));
+        for (size_t i = 0; i < COUNT_OF(block); i++)
+            cell_free(block[i]);
+    }
+    REQUIRE_SOUND_HEAP();
+}
+
+TEST(calloc_takes_from_the_bin_what_it_clears)
+{
+    recur(SIZE, CELL_RECURS + 1);
+    unsigned char *block = must_malloc(SIZE);
+    memset(block, 0xa5, SIZE);
+    cell_free(block);
+    unsigned char *again = cell_calloc(4, SIZE / 4);
+    REQUIRE(again == block);
+    for (size_t i = 0; i < SIZE; i++)
+        REQUIRE_EQUAL(again[i], 0);
+}
+
 TEST(a_large_request_gets_what_they_hold)
 {
     void *block[8], *guard;
@@ -187,6 +218,7 @@ int main(void)
         cmocka_unit_test(oldest_first_until_a_size_has_proved_to_recur), cmocka_unit_test(last_first_once_it_has),
         cmocka_unit_test(many_requests_and_then_many_frees_do_not), cmocka_unit_test(what_is_kept_is_bounded),
         cmocka_unit_test(others_take_the_slot_over_when_they_outweigh_it),
+        cmocka_unit_test(an_empty_bin_is_refilled_in_batches), cmocka_unit_test(calloc_takes_from_the_bin_what_it_clears),
         cmocka_unit_test(a_large_request_gets_what_they_hold), cmocka_unit_test(a_second_thread_ends_it),
         cmocka_unit_test(none_with_the_limit_at_zero), cmocka_unit_test(a_little_larger_chunk_serves_when_there_are_many),
     };
