@@ -5,7 +5,7 @@
  * when a request for it has followed a free of it CELL_RECURS times, the slot's bin is that size's, until requests for others
  * outweigh it (the majority vote of Boyer and Moore). A hash of the size finds a pair of slots; either may watch it.
  *
- *      slot:   bin of chunks of exactly `size` | size | recurred | freed since the last request | proven
+ *      slot:   bin of chunks of `size` | size | recurred | freed since the last request | proven
  *
  * Part of the first thread's cache (tcache.h), which stops using it when a second thread starts.
  * Invariant: N1 the bin of a slot that is not proven has no room.

@@ -426,9 +426,10 @@ static bool may_hold(const struct cell_tcache *cache, size_t row, size_t size)
 {
     size_t excess = size - size_of_row(cache, row);
 
-    if (is_cell_row(row) || row >= CELL_TCACHE_BINS)
+    if (is_cell_row(row))
         return excess == 0;
-    return excess <= CELL_ALIGN || (row >= CELL_TCACHE_SIZES && size < size_of_row(cache, row + 1));
+    bool by_class = row > CELL_TCACHE_SIZES && row + 1 < CELL_TCACHE_BINS;
+    return excess <= CELL_ALIGN || (by_class && size < size_of_row(cache, row + 1));
 }
 
 bool cell_tcache_is_valid(const struct cell_tcache *cache)

@@ -19,7 +19,8 @@
  *   T3  The sum of limit * size over all bins is `capacity`.
  *   T4  No thread but its owner touches a cache.
  *   T5  Slot 0, of no size, is set aside: cells of sizes that the thread has freed and not yet asked for; `limit` of them.
- *   T6  The bin of a size that recurs holds chunks of exactly that size; bins of rows and slots count alike in T2 and T3.
+ *   T6  The bin of a size that recurs holds chunks of that size, and with such a remainder; bins of rows and slots count alike
+ *       in T2 and T3.
  */
 #ifndef CELL_TCACHE_H
 #define CELL_TCACHE_H
