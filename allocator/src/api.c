@@ -54,7 +54,7 @@ static void *malloc_slow(size_t size)
 }
 
 /* A chunk of `chunk` bytes, if that size recurs; NULL: it does not, or there is no memory. */
-static void *take_recurring(size_t chunk)
+__attribute__((always_inline)) static inline void *take_recurring(size_t chunk)
 {
     struct cell_recurring *slot = cell_tcache_recurring(cell_tcache_mine, chunk);
 
