@@ -25,8 +25,11 @@ $(OUT)/allocator/%.a.o: allocator/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CELL_CFLAGS) -c -o $@ $<
 
+# initfirst: its handlers around fork() are registered before those of any other library, whose own may allocate.
+CELL_SO_FLAGS = -Wl,-z,nodelete,-z,initfirst,-soname,libcellmalloc.so
+
 $(OUT)/libcellmalloc.so: $(CELL_SO_OBJ) allocator/cold.ld
-	$(CC) -shared -o $@ $(CELL_SO_OBJ) $(CELL_LTO) $(LDFLAGS_ALL) $(CELL_LAYOUT) -Wl,-z,nodelete,-soname,libcellmalloc.so -lpthread
+	$(CC) -shared -o $@ $(CELL_SO_OBJ) $(CELL_LTO) $(LDFLAGS_ALL) $(CELL_LAYOUT) $(CELL_SO_FLAGS) -lpthread
 
 # One object in the archive: whoever pulls malloc pulls the fork handlers too.
 $(OUT)/libcellmalloc.a: $(CELL_A_OBJ)
@@ -42,7 +45,7 @@ $(OUT)/unchecked/%.so.o: allocator/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CELL_CFLAGS) $(CELL_OPT) $(CELL_LTO) -DCELL_OVERRIDE -DCELL_UNCHECKED -c -o $@ $<
 $(OUT)/unchecked/libcellmalloc.so: $(CELL_SRC:allocator/%.c=$(OUT)/unchecked/%.so.o)
-	$(CC) -shared -o $@ $^ $(CELL_LTO) $(LDFLAGS_ALL) -Wl,-z,nodelete,-soname,libcellmalloc.so -lpthread
+	$(CC) -shared -o $@ $^ $(CELL_LTO) $(LDFLAGS_ALL) $(CELL_SO_FLAGS) -lpthread
 
 # Tests: allocator/tests/DIR/test_NAME.c is a cmocka program linked with the archive; internal headers are open to it.
 # Other sources there are programs that the shell tests beside them run: in misuse/ linked with the archive, elsewhere

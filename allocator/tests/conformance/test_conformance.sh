@@ -4,7 +4,7 @@
 source "$SRC/scripts/tests/tap.sh"
 programs=$OUT/allocator/tests/conformance
 
-for program in calls operators exit_order thread_locals; do
+for program in calls operators exit_order fork_order thread_locals; do
     timeout 60 "$programs/$program" >"$TAP_TMP/wanted" 2>&1
     is "$program runs under the C library's allocator" "$?" 0
     for conf in "" small_limit:0 cache_bytes:0 mmap_threshold:4096 mmap_max:0,batch:1 count_requests:1 \
