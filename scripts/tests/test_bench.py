@@ -100,12 +100,17 @@ def test_bad_trace_and_bad_allocator(tmp_path):
     assert done.returncode == 4 and "nosuch" in done.stderr
 
 
+def heed_interrupts():
+    """A shell has what it starts in the background ignore ^C, and so would all below it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_interrupted_run_keeps_what_is_complete(tmp_path):
     small, large = generate(tmp_path / "a.hpt", "2000"), generate(tmp_path / "b.hpt", "400000")
     child = subprocess.Popen([sys.executable, SCRIPTS / "bench.py", "--heaplay", HEAPLAY, "--results",
                               tmp_path / "results", "--minutes", "1", "--samples", "10000", "--no-verify",
                               "--trace", small, "--trace", large, "--allocs", "glibc"],
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts)
     for line in child.stderr:
         if "2 of 2" in line:
             break
