@@ -101,11 +101,24 @@ void cell_os_unmap(void *start, size_t size)
     errno = saved;
 }
 
+/* ThreadSanitizer does not follow mremap(): the addresses that one thread's mapping has left may be where another's arrives. */
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+static char remaps;
+#define BEFORE_REMAP() __tsan_release(&remaps)
+#define AFTER_REMAP()  __tsan_acquire(&remaps)
+#else
+#define BEFORE_REMAP() ((void)0)
+#define AFTER_REMAP()  ((void)0)
+#endif
+
 void *cell_os_remap(void *start, size_t old_size, size_t new_size, bool may_move)
 {
     int saved = errno;
-    void *moved = mremap(start, old_size, new_size, may_move ? MREMAP_MAYMOVE : 0);
 
+    BEFORE_REMAP();
+    void *moved = mremap(start, old_size, new_size, may_move ? MREMAP_MAYMOVE : 0);
+    AFTER_REMAP();
     errno = saved;
     return moved == MAP_FAILED ? NULL : moved;
 }
