@@ -114,7 +114,6 @@ TEST(others_take_the_slot_over_when_they_outweigh_it)
     REQUIRE_SOUND_HEAP();
 }
 
-/* What the bins hold coalesces before the heap grows for a large request. */
 /* Bursts of more blocks than the bin takes: what it lacks comes in batches, not block by block. */
 TEST(an_empty_bin_is_refilled_in_batches)
 {
@@ -146,6 +145,7 @@ TEST(calloc_takes_from_the_bin_what_it_clears)
         REQUIRE_EQUAL(again[i], 0);
 }
 
+/* What the bins hold coalesces before the heap grows for a large request. */
 TEST(a_large_request_gets_what_they_hold)
 {
     void *block[8], *guard;
