@@ -80,6 +80,12 @@ TEST(a_little_of_them_stays)
     REQUIRE(kept <= stats_now().footprint_peak_bytes / option_value("keep_share"));
 }
 
+TEST(none_of_them_under_a_limit)
+{
+    REQUIRE(cell_option_set("footprint_limit", (size_t)1 << 30) == 0);
+    REQUIRE_EQUAL(free_pages_after_a_large_mapping(), 0);
+}
+
 TEST(kept_mappings_go_before_the_heap_sets_a_new_peak)
 {
     REQUIRE(cell_option_set("mmap_dynamic", 0) == 0);
@@ -116,7 +122,7 @@ int main(void)
         cmocka_unit_test(much_free_memory_is_given_back), cmocka_unit_test(little_free_memory_is_kept),
         cmocka_unit_test(what_is_wanted_back_at_once_is_not_given_back_again),
         cmocka_unit_test(free_pages_go_before_a_mapping_sets_a_new_peak),
-        cmocka_unit_test(a_little_of_them_stays),
+        cmocka_unit_test(a_little_of_them_stays), cmocka_unit_test(none_of_them_under_a_limit),
         cmocka_unit_test(kept_mappings_go_before_the_heap_sets_a_new_peak),
         cmocka_unit_test(caches_are_not_emptied_for_every_page),
     };
