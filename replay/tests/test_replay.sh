@@ -145,7 +145,7 @@ for threads in recorded 1; do
         --json "$doc"
     is "its points go from the baseline to the last operation" "$(json "$doc" '
         (lambda t, n: [t["operations"][0], t["rss_kib"][0], t["operations"][-1] == n, t["ms"] == sorted(t["ms"]),
-                       t["operations"] == sorted(t["operations"]), len(t["ms"]) > 4, len({len(c) for c in t.values()
+                       t["operations"] == sorted(t["operations"]), len(t["ms"]) >= 2, len({len(c) for c in t.values()
                        if isinstance(c, list)})])(r["glibc"]["timeline"], d["traces"]["mix"]["replayed"])')" \
         "[0, 0, True, True, True, True, 1]"
     is "every point has as many usable bytes as live ones, and less than all that was asked for" "$(json "$doc" '
