@@ -53,14 +53,18 @@ static void *malloc_slow(size_t size)
     return cell_api_or_enomem(perturb_fresh(block));
 }
 
-/* A chunk of `chunk` bytes, if that size recurs; NULL: it does not, or there is no memory. */
+/* A chunk of `chunk` bytes, if that size or its class recurs; NULL: it does not, or there is no memory. */
 __attribute__((always_inline)) static inline void *take_recurring(size_t chunk)
 {
-    struct cell_recurring *slot = cell_tcache_recurring(cell_tcache_mine, chunk);
+    struct cell_tcache *cache = cell_tcache_mine;
+    struct cell_recurring *slot = cell_tcache_recurring(cache, chunk);
 
     if (slot == NULL)
         return NULL;
     void *block = slot->size == chunk ? cell_tcache_pop(&slot->bin) : NULL;
+    size_t row = cell_tcache_row_for_chunk(chunk);
+    if (block == NULL && row != 0)
+        block = cell_tcache_pop(&cache->slot[row].bin);
     return CELL_LIKELY(block != NULL) ? block : cell_tcache_ask_recurring(chunk);
 }
 
@@ -108,17 +112,20 @@ static void free_slow(struct cell_tcache *cache, size_t row, void *block, size_t
 static void free_large(void *block, struct cell_tcache *cache, size_t size, size_t said) __attribute__((noinline));
 static void free_large(void *block, struct cell_tcache *cache, size_t size, size_t said)
 {
-    if (size >= cell_size_of_class(1) && size <= cell_tcache_class_limit()) {
-        size_t row = cell_tcache_row_of_class(cell_size_class(size));
-        if (!cell_tcache_push(&cache->slot[row].bin, block))
-            free_slow(cache, row, block, said);
-        return;
-    }
     struct cell_recurring *slot = cell_tcache_recurring(cache, size);
+
     if (slot != NULL && cell_recurring_free(slot, size)) {
         if (!cell_tcache_push(&slot->bin, block))
             cell_tcache_free_recurring_slow(slot, block);
         return;
+    }
+    if (size > CELL_TCACHE_SIZE_MAX && size <= CELL_CLASS_MAX) {
+        size_t row = cell_tcache_row_of_class(cell_size_class(size));
+        if (slot != NULL ? cell_tcache_class_recurs(cache, row, size) : size <= cell_tcache_class_limit()) {
+            if (!cell_tcache_push(&cache->slot[row].bin, block))
+                free_slow(cache, row, block, said);
+            return;
+        }
     }
     if (cell_harden_is_on())
         cell_harden_free(block, said);
@@ -258,9 +265,11 @@ static size_t chunk_bound(size_t size)
 {
     size_t chunk = cell_size_of_chunk(size), bound = chunk + CHUNK_EXCESS;
 
-    if (size <= cell_tcache_limit())
+    if (size <= CELL_CLASS_MIN - CELL_WORD)
         bound += chunk / CELL_EXCESS_SHARE;
-    return cell_tcache_has_class(size) ? cell_size_of_class(cell_size_class_for(size) + 1) + CELL_ALIGN : bound;
+    else if (size <= CELL_CLASS_MAX - CELL_WORD)
+        bound = cell_size_of_class(cell_size_class_for(size) + 1) + CELL_ALIGN;
+    return bound;
 }
 
 /* Whether a request of `size` bytes can have given the block: it is of the size's class, or, where classes are wide, near it.

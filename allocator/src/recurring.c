@@ -2,20 +2,13 @@
 
 _Static_assert(CELL_RECURRING_SLOTS == 2u << (32 - 26), "the hash has as many values as there are pairs");
 
-static void note(struct cell_recurring *slot)
-{
-    slot->recurred = (uint8_t)(slot->recurred + (slot->freed && slot->recurred < CELL_RECURS_MAX));
-    slot->proven |= slot->recurred == CELL_RECURS;
-    slot->freed = false;
-}
-
 /* One whose blocks still come back is spared. */
-static void vote_against(struct cell_recurring *slot)
+static void vote_against(struct cell_demand *demand)
 {
-    if (slot->proven && slot->freed)
-        slot->freed = false;
+    if (demand->proven && demand->freed)
+        demand->freed = false;
     else
-        slot->recurred = (uint8_t)(slot->recurred - (slot->recurred != 0));
+        demand->recurred = (uint16_t)(demand->recurred - (demand->recurred != 0));
 }
 
 struct cell_recurring *cell_recurring_ask(struct cell_recurring *slots, size_t size)
@@ -23,14 +16,15 @@ struct cell_recurring *cell_recurring_ask(struct cell_recurring *slots, size_t s
     struct cell_recurring *slot = cell_recurring_find(slots, size);
 
     if (slot->size == size) {
-        note(slot);
+        cell_demand_ask(&slot->demand, CELL_RECURS);
         return NULL;
     }
-    bool second = slot[1].recurred < slot[0].recurred || (slot[1].recurred == slot[0].recurred && slot[1].proven);
-    struct cell_recurring *weaker = slot + second;
-    struct cell_recurring *loser = weaker->recurred == 0 ? weaker : NULL;
-    vote_against(&slot[0]);
-    vote_against(&slot[1]);
+    struct cell_demand *first = &slot[0].demand, *second = &slot[1].demand;
+    bool behind = second->recurred < first->recurred || (second->recurred == first->recurred && second->proven);
+    struct cell_recurring *weaker = slot + behind;
+    struct cell_recurring *loser = weaker->demand.recurred == 0 ? weaker : NULL;
+    vote_against(first);
+    vote_against(second);
     return loser;
 }
 

@@ -1,9 +1,10 @@
-/* recurring.h - sizes above cache_limit that a program with one thread frees and asks for over and over.
+/* recurring.h - sizes above cache_limit, and classes of them, that a program with one thread frees and asks for over and over.
  *
  * Larger blocks are taken by best fit, oldest first, and a freed one waits a while before it coalesces (deferred.h). For a size
- * that comes back all the time this is work for nothing, so a few such sizes have bins in the cache. A slot watches one size:
- * when a request for it has followed a free of it CELL_RECURS times, the slot's bin is that size's, until requests for others
- * outweigh it (the majority vote of Boyer and Moore). A hash of the size finds a pair of slots; either may watch it.
+ * that comes back all the time this is work for nothing, so such sizes have bins in the cache: those up to CELL_TCACHE_SIZE_MAX the
+ * rows that they have between threads anyway, a few of the others slots. A slot watches one size: when a request for it has
+ * followed a free of it CELL_RECURS times, the slot's bin is that size's, until requests for others outweigh it (the majority
+ * vote of Boyer and Moore). A hash of the size finds a pair of slots; either may watch it. What no slot serves may prove its class.
  *
  *      slot:   bin of chunks of `size` | size | recurred | freed since the last request | proven
  *
@@ -22,7 +23,7 @@
 
 #define CELL_RECURRING_SLOTS  128u
 #define CELL_RECURS           64u       /* so often, and a size has proved to come back */
-#define CELL_RECURS_MAX       128u
+#define CELL_CLASS_RECURS     1024u     /* the same for a class, whose requests are rounded up from then on */
 
 /* A stack of freed blocks and how many more it takes; `limit` is what it holds when it is full. */
 struct cell_bin {
@@ -30,12 +31,33 @@ struct cell_bin {
     uint32_t room, limit;
 };
 
+/* How often requests have followed frees. */
+struct cell_demand {
+    uint16_t recurred;
+    bool freed, proven;                 /* freed: since the last request */
+};
+
 struct cell_recurring {
     struct cell_bin bin;
     uint32_t size;                      /* of the chunks; 0: none is watched yet */
-    uint8_t recurred;
-    bool freed, proven;
+    struct cell_demand demand;
 };
+
+/* A request that no cached block could serve; `enough` of them that follow a free prove the demand. */
+static inline bool cell_demand_ask(struct cell_demand *demand, unsigned enough)
+{
+    demand->recurred = (uint16_t)(demand->recurred + (demand->freed && demand->recurred < 2 * enough));
+    demand->proven |= demand->recurred == enough;
+    demand->freed = false;
+    return demand->proven;
+}
+
+/* A block is freed. True: it may be cached. */
+static inline bool cell_demand_free(struct cell_demand *demand)
+{
+    demand->freed = true;
+    return demand->proven;
+}
 
 /* By a multiplication (Knuth, The Art of Computer Programming 3, 6.4), since sizes cluster and are multiples of powers of two. */
 static inline unsigned cell_recurring_pair(size_t size)
@@ -59,10 +81,7 @@ void cell_recurring_watch(struct cell_recurring *slot, size_t size);
 /* A chunk of `size` is freed. True: it may go into the slot's bin. */
 static inline bool cell_recurring_free(struct cell_recurring *slot, size_t size)
 {
-    if (slot->size != size)
-        return false;
-    slot->freed = true;
-    return slot->proven;
+    return slot->size == size && cell_demand_free(&slot->demand);
 }
 
 #endif

@@ -3,12 +3,13 @@
  *      request (bytes)     served by               bin offset (bytes) = size of what it hands out
  *      0..small_limit      cell of a pool          request rounded up to 16
  *      ..cache_limit       chunk, through a cache  chunk size: request + header word, rounded up to 16
+ *      ..1016              chunk, best fit         chunk size, if it recurs
  *      ..mmap_threshold    chunk, best fit         -
  *      beyond              mapping of its own      -
  *
  * A bin offset names one size only, since every chunk is larger than every cell: Z1.
  *
- * Between threads, chunks beyond cache_limit go through the caches too, rounded up to classes of an eighth of a power of two:
+ * Between threads, and where they recur, chunks go through the caches rounded up to classes of an eighth of a power of two:
  * 576, 640, ... 1024, 1152, ... 32768. Class k is the chunk size (8 + k % 8) * 2^(6 + k / 8).
  */
 #ifndef CELL_SIZECLASS_H

@@ -15,7 +15,10 @@
 #define BIN_BATCHES_THREADS 2u
 #define CELLS_AT_FIRST    8u                /* a page holds them anyway */
 #define CHUNKS_AT_FIRST   1u
-#define VICTIMS_TRIED     8u
+#define VICTIMS_TRIED     16u
+#define STEADY            256u              /* after so many, in a heap that has not grown by a share of itself, caches may hold */
+#define STEADY_SHARE      16u               /* twice as much; after 16 times as many, twice that */
+#define PATIENCE_MAX      2u
 #define ASIDE_MAX         32u
 
 /* ---- filling and emptying bins ----------------------------------------------------------------------------------- */
@@ -56,18 +59,32 @@ static struct cell_freed *split_off(struct cell_bin *bin, size_t keep)
 static size_t size_of_row(const struct cell_tcache *cache, size_t row)
 {
     if (row >= CELL_TCACHE_BINS)
-        return cache->recurring[row - CELL_TCACHE_BINS].size;
-    return row <= CELL_TCACHE_SIZES ? row * CELL_ALIGN : cell_size_of_class((unsigned)(row - CELL_TCACHE_SIZES));
+        return cache->watch->slot[row - CELL_TCACHE_BINS].size;
+    return row <= CELL_TCACHE_SIZES ? row * CELL_ALIGN
+                                    : cell_size_of_class((unsigned)(row - CELL_TCACHE_SIZES + CELL_CLASSES_BELOW));
 }
 
 static size_t row_of_slot(const struct cell_tcache *cache, const struct cell_recurring *slot)
 {
-    return CELL_TCACHE_BINS + (size_t)(slot - cache->recurring);
+    return CELL_TCACHE_BINS + (size_t)(slot - cache->watch->slot);
 }
 
 static bool is_cell_row(size_t row)
 {
     return row <= cell_option.small_limit / CELL_ALIGN;
+}
+
+/* The row whose bin caches a block of `row`; 0: none does. Up to cache_limit it is the row itself; beyond, that of its class once
+ * there are threads, and until then its own if the size has proved to come back. */
+static size_t caching_row(const struct cell_tcache *cache, size_t row)
+{
+    size_t by_class = row >= CELL_TCACHE_SIZES ? row : row / CELL_ROWS_PER_CLASS * CELL_ROWS_PER_CLASS;
+
+    if (is_cell_row(row) || row >= CELL_TCACHE_BINS || size_of_row(cache, row) <= cell_tcache_limit() + CELL_WORD)
+        return row;
+    if (cell_tcache_class_limit() == 0)
+        return cache->watch != NULL && cache->watch->row[row].proven ? row : 0;
+    return by_class > CELL_TCACHE_PLAIN && size_of_row(cache, by_class) <= cell_tcache_class_limit() ? by_class : 0;
 }
 
 static void flush_bin(struct cell_bin *bin, size_t keep)
@@ -147,9 +164,10 @@ static bool consolidate(struct cell_tcache *cache, size_t size)
 {
     uint64_t brought_in = cell_segment_brought_in(&cell_heap_main.segment);
     size_t grown = (size_t)(brought_in - cache->consolidated_at) << CELL_PAGE_SHIFT;
-    bool all = cache->capacity / 16 <= size, any = false;
+    size_t usual = cache->capacity >> cache->patience;
+    bool all = usual / 16 <= size, any = false;
 
-    if (cache->state != CELL_TCACHE_LIVE || (!all && cache->capacity / 8 > grown))
+    if (cache->state != CELL_TCACHE_LIVE || (!all && usual / 8 > grown))
         return false;
     cache->consolidated_at = brought_in;
     for (size_t row = cell_size_chunk_min() / CELL_ALIGN; row < cell_tcache_rows(cache); row++) {
@@ -171,15 +189,31 @@ void cell_tcache_flush(void)
     cell_heap_coalesce(&cell_heap_main);
 }
 
+/* Misses in a heap that does not grow mean that sizes vary by more than the cache can even out; what it holds more comes from what
+ * lies free. One that grows wants its free blocks itself. */
+static void learn_steadiness(struct cell_tcache *cache)
+{
+    uint64_t brought_in = cell_segment_brought_in(&cell_heap_main.segment);
+
+    if (brought_in - cache->grown_at > cell_segment_resident(&cell_heap_main.segment) / STEADY_SHARE) {
+        cache->grown_at = brought_in;
+        cache->steady = cache->patience = 0;
+    } else if (cache->patience < PATIENCE_MAX && ++cache->steady >= STEADY << 4 * cache->patience) {
+        cache->steady = 0;
+        cache->patience++;
+    }
+}
+
 /* Bytes that one cache may hold. Threads share alike. Beyond MANY_THREADS what all hold together falls as their number rises:
  * each runs more seldom, and what its cache holds lies there for longer. */
-static size_t budget(void)
+static size_t budget(const struct cell_tcache *cache)
 {
     size_t resident = cell_segment_resident(&cell_heap_main.segment) << CELL_PAGE_SHIFT;
     bool single = cell_os_single_threaded();
     size_t threads = cell_tcache_count();
     size_t parts = max_size(threads, threads * threads / MANY_THREADS);
-    size_t share = single ? resident / cell_option.cache_share : resident / (cell_option.cache_share_threads * parts);
+    unsigned doubled = single ? cache->patience : cache->patience != 0 && threads <= MANY_THREADS;
+    size_t share = (resident << doubled) / (single ? cell_option.cache_share : cell_option.cache_share_threads * parts);
     size_t minimum = single ? BUDGET_MIN
                             : max_size(BUDGET_THREAD_MIN, min_size(BUDGET_THREAD_MAX, BUDGET_THREADS / (threads + 1)));
 
@@ -223,11 +257,12 @@ static bool widen(struct cell_tcache *cache, struct cell_bin *bin, size_t row)
         return false;
     if (cache->capacity + bytes > cache->budget) {
         if (cache->misses++ % MISSES_PER_ROOM == 0) {
-            cache->budget = budget();
+            learn_steadiness(cache);
+            cache->budget = budget(cache);
             if (cache->capacity + bytes > cache->budget)
                 take_over_room(cache, bin);
         }
-        if (cache->capacity + bytes > cache->budget && (bin->limit != 0 || row > CELL_TCACHE_SIZES))
+        if (cache->capacity + bytes > cache->budget && (bin->limit != 0 || row > CELL_TCACHE_PLAIN))
             return false;
     }
     cache->capacity += bytes;
@@ -248,9 +283,10 @@ static void close_bin(struct cell_tcache *cache, size_t row)
 /* With a second thread, bins by size class take over. */
 static void stop_recurring(struct cell_tcache *cache)
 {
-    for (size_t row = CELL_TCACHE_BINS; row < cell_tcache_rows(cache); row++)
-        close_bin(cache, row);
-    cache->recurring = NULL;
+    for (size_t row = CELL_TCACHE_PLAIN + 1; row < cell_tcache_rows(cache); row++)
+        if (row >= CELL_TCACHE_BINS || caching_row(cache, row) != row)
+            close_bin(cache, row);
+    cache->watch = NULL;
 }
 
 static size_t fetch(struct cell_tcache *cache, size_t row, size_t wanted, struct cell_freed **stack)
@@ -283,7 +319,7 @@ static void *refill(struct cell_tcache *cache, size_t row)
     struct cell_bin *bin = cell_tcache_bin_of_row(cache, row);
     struct cell_freed *stack = NULL;
 
-    if (cache->recurring != NULL && cell_tcache_class_limit() != 0)
+    if (cache->watch != NULL && cell_tcache_class_limit() != 0)
         stop_recurring(cache);
     if (cache->state != CELL_TCACHE_LIVE)
         return fetch(cache, row, 1, &stack) == 0 ? NULL : cell_freed_pop(&stack);
@@ -334,7 +370,7 @@ void *cell_tcache_alloc_aligned(size_t request, size_t alignment)
 static void *take(size_t row)
 {
     struct cell_tcache *cache = cell_tcache_mine;
-    size_t last = is_cell_row(row) || row > CELL_TCACHE_SIZES ? row : min_size(row + row / CELL_EXCESS_SHARE, CELL_TCACHE_SIZES);
+    size_t last = is_cell_row(row) || row > CELL_TCACHE_PLAIN ? row : min_size(row + row / CELL_EXCESS_SHARE, CELL_TCACHE_PLAIN);
     void *block = cell_tcache_pop(cell_tcache_bin_of_row(cache, row));
 
     for (size_t near = row + 1; block == NULL && near <= last; near++) {
@@ -374,6 +410,14 @@ void cell_tcache_free_slow(struct cell_tcache *cache, size_t row, void *block)
         cell_heap_give(&cell_heap_main, block);
         return;
     }
+    size_t size = row * CELL_ALIGN;
+    row = caching_row(cache, row);
+    if (row == 0) {
+        if (cache->watch != NULL)
+            cell_demand_free(&cache->watch->row[size / CELL_ALIGN]);
+        cell_heap_give_chunk(&cell_heap_main, block, size);
+        return;
+    }
     struct cell_bin *bin = cell_tcache_bin_of_row(cache, row);
     if (bin->limit == 0 && is_cell_row(row) && set_aside(cache, block))
         return;
@@ -388,19 +432,33 @@ void cell_tcache_free_slow(struct cell_tcache *cache, size_t row, void *block)
 
 /* ---- sizes that recur ---------------------------------------------------------------------------------------------- */
 
-void *cell_tcache_ask_recurring(size_t size)
+/* A slot for the size alone, if it has proved to recur; a new one, if it outweighs another. */
+static struct cell_recurring *ask_slot(struct cell_tcache *cache, size_t size)
 {
-    struct cell_tcache *cache = cell_tcache_mine;
-    struct cell_recurring *loser = cell_recurring_ask(cache->recurring, size);
-    struct cell_recurring *slot = cell_recurring_find(cache->recurring, size);
+    struct cell_recurring *loser = cell_recurring_ask(cache->watch->slot, size);
+    struct cell_recurring *slot = cell_recurring_find(cache->watch->slot, size);
 
     if (loser != NULL) {
         close_bin(cache, row_of_slot(cache, loser));
         cell_recurring_watch(loser, size);
-    } else if (slot->size == size && slot->proven && cell_tcache_class_limit() == 0) {
-        return refill(cache, row_of_slot(cache, slot));
     }
-    return NULL;
+    return slot->size == size && slot->demand.proven ? slot : NULL;
+}
+
+void *cell_tcache_ask_recurring(size_t size)
+{
+    struct cell_tcache *cache = cell_tcache_mine;
+    bool alone = size <= CELL_TCACHE_SIZE_MAX;
+    struct cell_recurring *slot = alone ? NULL : ask_slot(cache, size);
+    size_t row = alone ? size / CELL_ALIGN : cell_tcache_row_for_chunk(size);
+
+    if (cell_tcache_class_limit() != 0)         /* a second thread has started */
+        return NULL;
+    if (slot != NULL)
+        return refill(cache, row_of_slot(cache, slot));
+    if (row == 0 || !cell_demand_ask(&cache->watch->row[row], alone ? CELL_RECURS : CELL_CLASS_RECURS))
+        return NULL;
+    return refill(cache, row);
 }
 
 void cell_tcache_free_recurring_slow(struct cell_recurring *slot, void *block)
@@ -428,8 +486,8 @@ static bool may_hold(const struct cell_tcache *cache, size_t row, size_t size)
 
     if (is_cell_row(row))
         return excess == 0;
-    bool by_class = row > CELL_TCACHE_SIZES && row + 1 < CELL_TCACHE_BINS;
-    return excess <= CELL_ALIGN || (by_class && size < size_of_row(cache, row + 1));
+    bool by_class = row > CELL_TCACHE_PLAIN && row < CELL_TCACHE_BINS;
+    return excess <= CELL_ALIGN || (by_class && excess < size_of_row(cache, row) / CELL_EXCESS_SHARE);
 }
 
 bool cell_tcache_is_valid(const struct cell_tcache *cache)

@@ -6,15 +6,16 @@
  *
  *      bin:  head -> block -> block -> block        room: how many more it takes
  *
- * While there is one thread, sizes above cache_limit that keep coming back have bins too (recurring.h); once there are several,
- * chunks up to CELL_CLASS_MAX are cached by size class: a bin for each.
+ * While there is one thread, only what keeps coming back is cached above cache_limit (recurring.h): up to CELL_TCACHE_SIZE_MAX each
+ * size has its row, beyond single sizes have slots, and classes of sizes rows. Once there are several, chunks up to
+ * CELL_CLASS_MAX are cached by size class: a bin for each.
  *
  * A bin is refilled, and overflows, in batches. Its limit starts small and doubles on demand; the limits of all bins
  * together stay within a share of the heap and within cache_bytes, and take from each other when that is reached.
  *
  * Invariants
  *   T1  A bin holds blocks of its size, and chunks with a remainder of CELL_ALIGN that was too small to split off; a class's
- *       bin holds chunks from its size to below the next class's.
+ *       bin holds chunks from its size to below the next class's. With one thread, rows up to CELL_TCACHE_SIZE_MAX are no class's.
  *   T2  room + blocks in the bin == limit.
  *   T3  The sum of limit * size over all bins is `capacity`.
  *   T4  No thread but its owner touches a cache.
@@ -30,14 +31,24 @@
 #include "recurring.h"
 #include "sizeclass.h"
 
-#define CELL_TCACHE_SIZE_MAX  CELL_CLASS_MIN                        /* the largest with a bin for its size alone */
+#define CELL_TCACHE_SIZE_MAX  (2 * CELL_CLASS_MIN)                  /* the largest with a bin for its size alone */
 #define CELL_TCACHE_SIZES     (CELL_TCACHE_SIZE_MAX / CELL_ALIGN)
+#define CELL_TCACHE_PLAIN     (CELL_CLASS_MIN / CELL_ALIGN)         /* up to this row no size is ever rounded up */
+#define CELL_CLASSES_BELOW    8u                                    /* classes up to CELL_TCACHE_SIZE_MAX ... */
+#define CELL_ROWS_PER_CLASS   (CELL_TCACHE_PLAIN / CELL_CLASSES_BELOW)  /* ... which share its rows */
 #define CELL_EXCESS_SHARE     8u    /* a cached chunk may be larger than what was asked for by this share */
-#define CELL_TCACHE_BINS      (CELL_TCACHE_SIZES + CELL_CLASS_COUNT)
+#define CELL_TCACHE_BINS      (CELL_TCACHE_SIZES + CELL_CLASS_COUNT - CELL_CLASSES_BELOW)
 
+_Static_assert(CELL_TCACHE_SIZE_MAX == 8u << (6 + CELL_CLASSES_BELOW / 8), "that class begins there");
 _Static_assert(sizeof(struct cell_bin) <= CELL_ALIGN, "the offset of a bin is the size of its blocks");
 
 enum cell_tcache_state { CELL_TCACHE_NONE, CELL_TCACHE_EXITED, CELL_TCACHE_LIVE };
+
+/* What proves that sizes above cache_limit come back while there is one thread: for each row, and for single sizes beyond. */
+struct cell_watch {
+    struct cell_demand row[CELL_TCACHE_BINS];
+    struct cell_recurring slot[CELL_RECURRING_SLOTS];
+};
 
 struct cell_tcache {
     union {
@@ -48,8 +59,10 @@ struct cell_tcache {
     unsigned misses;                /* that found no room for a wider bin */
     unsigned victim;                /* where the search for room to take over goes on */
     size_t capacity, budget;        /* bytes; the budget as it was when a bin last asked for more */
+    uint64_t grown_at;              /* pages that the heap had brought in when it last had grown by much */
+    unsigned steady, patience;      /* misses since; how often its share has doubled for them */
     uint64_t consolidated_at;       /* pages that the heap had brought in then */
-    struct cell_recurring *recurring;   /* of the first thread's cache while it is the only one, else NULL */
+    struct cell_watch *watch;       /* of the first thread's cache while it is the only one, else NULL */
     struct cell_tcache *next;       /* unused caches */
     uint64_t refills, flushes;
 };
@@ -71,13 +84,22 @@ static inline size_t cell_tcache_class_limit(void)
     return __atomic_load_n(&cell_tcache_class_limit_now, __ATOMIC_RELAXED);
 }
 
-/* The bin for chunks above CELL_TCACHE_SIZE_MAX. */
+/* The bin for chunks of a class: up to CELL_TCACHE_SIZE_MAX that of its smallest size. */
 static inline size_t cell_tcache_row_of_class(unsigned size_class)
 {
-    return CELL_TCACHE_SIZES + size_class;
+    return size_class <= CELL_CLASSES_BELOW ? cell_size_of_class(size_class) / CELL_ALIGN
+                                            : CELL_TCACHE_SIZES + size_class - CELL_CLASSES_BELOW;
 }
 
-/* Whether a request is rounded up to a class. */
+/* The row of a chunk's size, or of the class that it is rounded up to; 0: there is none. */
+static inline size_t cell_tcache_row_for_chunk(size_t size)
+{
+    if (size <= CELL_TCACHE_SIZE_MAX)
+        return size / CELL_ALIGN;
+    return size <= CELL_CLASS_MAX ? cell_tcache_row_of_class(cell_size_class_for(size - CELL_WORD)) : 0;
+}
+
+/* Whether a request is rounded up to a class, once there are several threads. */
 static inline bool cell_tcache_has_class(size_t request)
 {
     return request > CELL_CLASS_MIN - CELL_WORD && request + CELL_WORD <= cell_tcache_class_limit();
@@ -86,20 +108,28 @@ static inline bool cell_tcache_has_class(size_t request)
 /* The rows of a cache: its bins by size and class, and behind them the slots of sizes that recur. */
 static inline size_t cell_tcache_rows(const struct cell_tcache *cache)
 {
-    return CELL_TCACHE_BINS + (cache->recurring != NULL ? CELL_RECURRING_SLOTS : 0);
+    return CELL_TCACHE_BINS + (cache->watch != NULL ? CELL_RECURRING_SLOTS : 0);
 }
 
 static inline struct cell_bin *cell_tcache_bin_of_row(const struct cell_tcache *cache, size_t row)
 {
-    return (struct cell_bin *)(row >= CELL_TCACHE_BINS ? &cache->recurring[row - CELL_TCACHE_BINS].bin : &cache->slot[row].bin);
+    return (struct cell_bin *)(row >= CELL_TCACHE_BINS ? &cache->watch->slot[row - CELL_TCACHE_BINS].bin : &cache->slot[row].bin);
 }
 
 /* The slot for chunks of `size` bytes above CELL_TCACHE_SIZE_MAX, if it watches that size. NULL: none recurs. */
 static inline struct cell_recurring *cell_tcache_recurring(const struct cell_tcache *cache, size_t size)
 {
-    if (CELL_UNLIKELY(cache->recurring == NULL) || size > cell_option.recurring_limit + CELL_WORD + CELL_ALIGN - 1)
+    if (CELL_UNLIKELY(cache->watch == NULL) || size > cell_option.recurring_limit + CELL_WORD + CELL_ALIGN - 1)
         return NULL;
-    return cell_recurring_find(cache->recurring, size);
+    return cell_recurring_find(cache->watch->slot, size);
+}
+
+/* With one thread: a chunk of `size` bytes is freed that belongs to the class of `row`, and a request for as much would be rounded
+ * up to the next. True: the class has proved to come back. */
+static inline bool cell_tcache_class_recurs(struct cell_tcache *cache, size_t row, size_t size)
+{
+    cache->watch->row[cell_tcache_row_for_chunk(size)].freed = true;
+    return cache->watch->row[row].proven;
 }
 
 /* The largest request that caches keep by its size; it rises when a second thread starts. */
@@ -149,8 +179,8 @@ size_t cell_tcache_count(void);
 
 /* When the bin is empty or full, or the request is not for a cache. NULL: no memory. */
 void *cell_tcache_alloc_slow(size_t request);
-/* A request for a chunk of `size` bytes found none in its slot. Returns one, and fetches more, if the size has proved to recur;
- * NULL: it has not, or there is no memory. */
+/* A request for a chunk of `size` bytes found none in its row or slot. Returns one, and fetches more, if the size or its class has
+ * proved to recur; NULL: it has not, or there is no memory. */
 void *cell_tcache_ask_recurring(size_t size);
 /* A chunk of a size that recurs is freed, and its slot's bin is full. */
 void cell_tcache_free_recurring_slow(struct cell_recurring *slot, void *block);

@@ -16,7 +16,7 @@ static const struct cell_tcache exited CELL_LOOKS_ON = { .state = CELL_TCACHE_EX
 #define CACHE_EXITED  ((struct cell_tcache *)&exited)
 
 static struct cell_tcache cache_main CELL_FIRST;
-static struct cell_recurring recurring_main[CELL_RECURRING_SLOTS];
+static struct cell_watch watch_main;
 
 size_t cell_tcache_class_limit_now CELL_FIRST;
 __thread struct cell_tcache *cell_tcache_mine __attribute__((tls_model("initial-exec"))) = CACHE_NONE;
@@ -39,8 +39,8 @@ static void retire(void *argument)
 
     cell_tcache_mine = CACHE_EXITED;
     cell_tcache_empty(cache);
-    if (cache->recurring != NULL)
-        memset(cache->recurring, 0, sizeof recurring_main);
+    if (cache->watch != NULL)
+        memset(cache->watch, 0, sizeof watch_main);
     memset(cache, 0, sizeof *cache);
     cell_lock_acquire(&registry.lock);
     cache->next = registry.unused;
@@ -56,7 +56,7 @@ static struct cell_tcache *new_cache(void)
 
     if (!registry.main_taken) {
         registry.main_taken = true;
-        cache_main.recurring = recurring_main;
+        cache_main.watch = &watch_main;
         return &cache_main;
     }
     if (cache != NULL) {
@@ -79,9 +79,9 @@ static struct cell_tcache *new_cache(void)
 /* What threads would meet at the heap's lock for, their caches keep. */
 static void start_sharing(void)
 {
-    size_t limit = cell_option.cache_limit_threads, by_size = CELL_TCACHE_SIZE_MAX - CELL_WORD;
+    size_t limit = cell_option.cache_limit_threads, by_size = CELL_CLASS_MIN - CELL_WORD;
 
-    cell_tunables_raise_cache_limit(limit < by_size ? limit : by_size);
+    cell_tunables_share(limit < by_size ? limit : by_size);
     if (limit > by_size)
         __atomic_store_n(&cell_tcache_class_limit_now, cell_size_of_class(cell_size_class(limit + CELL_WORD)), __ATOMIC_RELAXED);
 }

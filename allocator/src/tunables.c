@@ -11,9 +11,11 @@
 extern char **environ;
 
 /* Caches keep cells of every size; chunks of those up to cache_limit, if that is above the cells' largest. */
-#define BINNED_REQUEST(small_limit, cache_limit)  ((cache_limit) > (small_limit) ? (cache_limit) : (small_limit))
-#define BINNED_SIZE(small_limit, cache_limit) \
-    (BINNED_REQUEST(small_limit, cache_limit) + 15 + ((cache_limit) > (small_limit) ? sizeof(size_t) : 0))
+#define BINNED_MAX  (1024 - sizeof(size_t))
+#define BINNED_CHUNK(cache_limit, recurring_limit) \
+    ((cache_limit) >= 512 - sizeof(size_t) && (recurring_limit) >= BINNED_MAX ? BINNED_MAX : (cache_limit))
+#define BINNED_REQUEST(small_limit, chunk)  ((chunk) > (small_limit) ? (chunk) : (small_limit))
+#define BINNED_SIZE(small_limit, chunk)     (((chunk) > (small_limit) ? (chunk) + sizeof(size_t) : (small_limit)))
 
 enum initial {
 #define CELL_TUNABLE(name, initial, minimum, maximum, unit, when, text) initial_##name = (initial),
@@ -25,8 +27,8 @@ struct cell_options cell_option = {
 #define CELL_TUNABLE(name, initial, minimum, maximum, unit, when, text) .name = (size_t)(initial),
 #include "tunables.def"
 #undef CELL_TUNABLE
-    .binned_request = BINNED_REQUEST(initial_small_limit, initial_cache_limit),
-    .binned_size = BINNED_SIZE(initial_small_limit, initial_cache_limit),
+    .binned_request = BINNED_REQUEST(initial_small_limit, BINNED_CHUNK(initial_cache_limit, initial_recurring_limit)),
+    .binned_size = BINNED_SIZE(initial_small_limit, BINNED_CHUNK(initial_cache_limit, initial_recurring_limit)),
 };
 
 enum when { START, ANY };
@@ -63,6 +65,8 @@ static const struct { const char *variable, *name; } glibc_names[] = {
     { "MALLOC_PERTURB_",        "perturb" },
 };
 
+static bool shared;
+
 static const struct row *find_row(const char *name, size_t length)
 {
     for (size_t i = 0; i < ROW_COUNT; i++)
@@ -74,9 +78,9 @@ static const struct row *find_row(const char *name, size_t length)
 /* What follows from the values; and what harden.c needs: each call on the slow path, from the first block on. */
 static void settle(void)
 {
-    size_t small = cell_option.small_limit, limit = cell_option.cache_limit;
+    size_t small = cell_option.small_limit, limit = BINNED_CHUNK(cell_option.cache_limit, cell_option.recurring_limit);
 
-    __atomic_store_n(&cell_option.binned_request, BINNED_REQUEST(small, limit), __ATOMIC_RELAXED);
+    __atomic_store_n(&cell_option.binned_request, BINNED_REQUEST(small, shared ? cell_option.cache_limit : limit), __ATOMIC_RELAXED);
     __atomic_store_n(&cell_option.binned_size, BINNED_SIZE(small, limit), __ATOMIC_RELAXED);
     if (cell_option.harden > 1)
         cell_option.count_requests = 1;
@@ -105,11 +109,11 @@ static enum cell_tunable_result set_row(const struct row *row, uint64_t value, b
     return CELL_TUNABLE_OK;
 }
 
-void cell_tunables_raise_cache_limit(size_t limit)
+void cell_tunables_share(size_t limit)
 {
-    if (cell_option.cache_limit >= limit)
-        return;
-    __atomic_store_n(&cell_option.cache_limit, limit, __ATOMIC_RELAXED);
+    shared = true;
+    if (cell_option.cache_limit < limit)
+        __atomic_store_n(&cell_option.cache_limit, limit, __ATOMIC_RELAXED);
     settle();
 }
 

@@ -25,8 +25,8 @@ enum cell_tunable_result { CELL_TUNABLE_OK, CELL_TUNABLE_UNKNOWN, CELL_TUNABLE_R
 enum cell_tunable_result cell_tunables_set(const char *name, size_t value, bool started);
 /* The allowed value next to `value`. The name must be one of tunables.def, of a tunable that may change any time. */
 void cell_tunables_set_nearest(const char *name, size_t value, bool started);
-/* While other threads may read it. */
-void cell_tunables_raise_cache_limit(size_t limit);
+/* With a second thread, caches keep chunks up to `limit` by their size, beyond it by class. Other threads may be reading. */
+void cell_tunables_share(size_t limit);
 bool cell_tunables_get(const char *name, size_t *value);
 /* One line for each tunable, to stderr. */
 void cell_tunables_help(void);

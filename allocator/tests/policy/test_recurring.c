@@ -5,7 +5,8 @@
 #include "support.h"
 #include "tcache.h"
 
-#define SIZE 2000
+#define SIZE  2000
+#define SHORT 600           /* up to CELL_TCACHE_SIZE_MAX a size that recurs has the row of its own that it has between threads */
 
 static size_t chunk_size(size_t request)
 {
@@ -26,8 +27,8 @@ static void recur(size_t request, unsigned rounds)
 
 static const struct cell_recurring *slot_of(size_t request)
 {
-    REQUIRE(cell_tcache_mine->recurring != NULL);
-    return cell_recurring_find(cell_tcache_mine->recurring, chunk_size(request));
+    REQUIRE(cell_tcache_mine->watch != NULL);
+    return cell_recurring_find(cell_tcache_mine->watch->slot, chunk_size(request));
 }
 
 /* Frees two blocks, neither of which borders on the other; true when the one freed last is handed out first. */
@@ -48,7 +49,7 @@ TEST(oldest_first_until_a_size_has_proved_to_recur)
 {
     REQUIRE(!last_comes_first(SIZE));
     recur(SIZE, CELL_RECURS / 2);
-    REQUIRE(!slot_of(SIZE)->proven);
+    REQUIRE(!slot_of(SIZE)->demand.proven);
     REQUIRE(!last_comes_first(SIZE));
     REQUIRE_SOUND_HEAP();
 }
@@ -56,12 +57,23 @@ TEST(oldest_first_until_a_size_has_proved_to_recur)
 TEST(last_first_once_it_has)
 {
     recur(SIZE, CELL_RECURS + 1);
-    REQUIRE(slot_of(SIZE)->proven);
+    REQUIRE(slot_of(SIZE)->demand.proven);
     REQUIRE(last_comes_first(SIZE));
     REQUIRE_SOUND_HEAP();
 }
 
 /* Requests alone, and frees alone, prove nothing: only one that follows the other does. */
+TEST(the_same_of_sizes_with_a_row)
+{
+    REQUIRE(!last_comes_first(SHORT));
+    recur(SHORT, CELL_RECURS / 2);
+    REQUIRE(!last_comes_first(SHORT));
+    recur(SHORT, CELL_RECURS);
+    REQUIRE(last_comes_first(SHORT));
+    REQUIRE(!last_comes_first(SHORT + CELL_ALIGN));
+    REQUIRE_SOUND_HEAP();
+}
+
 TEST(many_requests_and_then_many_frees_do_not)
 {
     static void *block[4 * CELL_RECURS];
@@ -70,7 +82,7 @@ TEST(many_requests_and_then_many_frees_do_not)
         block[i] = cell_malloc(SIZE);
     for (size_t i = 0; i < COUNT_OF(block); i++)
         cell_free(block[i]);
-    REQUIRE(!slot_of(SIZE)->proven);
+    REQUIRE(!slot_of(SIZE)->demand.proven);
 }
 
 TEST(what_is_kept_is_bounded)
@@ -81,7 +93,7 @@ TEST(what_is_kept_is_bounded)
     for (size_t i = 0; i < COUNT_OF(block); i++)
         block[i] = cell_malloc(SIZE);
     recur(SIZE, CELL_RECURS + 1);
-    REQUIRE(slot_of(SIZE)->proven);
+    REQUIRE(slot_of(SIZE)->demand.proven);
     for (size_t i = 0; i < COUNT_OF(block); i++) {
         cell_free(block[i]);
         size_t held = (slot_of(SIZE)->bin.limit - slot_of(SIZE)->bin.room) * chunk_size(SIZE);
@@ -102,15 +114,15 @@ TEST(others_take_the_slot_over_when_they_outweigh_it)
             other[found++] = request;
     }
     recur(SIZE, CELL_RECURS + 1);                           /* both slots of the pair have proved themselves */
-    recur(other[0], 4 * CELL_RECURS_MAX);
-    REQUIRE(slot_of(SIZE)->proven && slot_of(other[0])->proven && slot_of(SIZE) != slot_of(other[0]));
-    for (unsigned i = 0; i < 4 * CELL_RECURS_MAX; i++)      /* in turns: none of them recurs */
+    recur(other[0], 8 * CELL_RECURS);
+    REQUIRE(slot_of(SIZE)->demand.proven && slot_of(other[0])->demand.proven && slot_of(SIZE) != slot_of(other[0]));
+    for (unsigned i = 0; i < 8 * CELL_RECURS; i++)      /* in turns: none of them recurs */
         for (size_t j = 1; j < COUNT_OF(other); j++)
             REQUIRE(cell_malloc(other[j]) != NULL);
     REQUIRE(slot_of(SIZE)->size != chunk_size(SIZE) && slot_of(other[0])->size != chunk_size(other[0]));
     REQUIRE_SOUND_HEAP();
-    recur(other[0], 4 * CELL_RECURS_MAX);
-    REQUIRE(slot_of(other[0])->size == chunk_size(other[0]) && slot_of(other[0])->proven);
+    recur(other[0], 8 * CELL_RECURS);
+    REQUIRE(slot_of(other[0])->size == chunk_size(other[0]) && slot_of(other[0])->demand.proven);
     REQUIRE_SOUND_HEAP();
 }
 
@@ -165,6 +177,81 @@ TEST(a_large_request_gets_what_they_hold)
     REQUIRE_SOUND_HEAP();
 }
 
+static uint32_t some(uint32_t below)
+{
+    static uint32_t random = 1;
+
+    return (uint32_t)((uint64_t)(random = random * 1664525 + 1013904223) * below >> 32);
+}
+
+/* Blocks of so many sizes come and go that none of them recurs by itself. */
+static void vary(size_t from, size_t to, unsigned rounds)
+{
+    static void *block[32];
+
+    for (unsigned i = 0; i < rounds; i++) {
+        void **at = &block[some(COUNT_OF(block))];
+        cell_free(*at);
+        *at = must_malloc(from + some((uint32_t)(to - from)));
+    }
+    for (size_t i = 0; i < COUNT_OF(block); i++) {
+        cell_free(block[i]);
+        block[i] = NULL;
+    }
+}
+
+/* What varies within a few classes is rounded up to them, once they have proved to come back. */
+TEST(classes_of_sizes_recur)
+{
+    const size_t from = 8300, to = 16300, class_of_9000 = cell_size_of_class(cell_size_class_for(9000)) - CELL_WORD;
+
+    vary(from, to, CELL_CLASS_RECURS / 2);
+    void *exact = must_malloc(9000);
+    REQUIRE_EQUAL(cell_usable_size(exact), chunk_size(9000) - CELL_WORD);
+    vary(from, to, 32 * CELL_CLASS_RECURS);
+    void *rounded = must_malloc(9000);
+    REQUIRE(cell_usable_size(rounded) >= class_of_9000);
+    cell_free_sized(rounded, 9000);
+    REQUIRE(must_malloc(9100) == rounded);                  /* any request of the class takes what was freed last */
+    REQUIRE_EQUAL(cell_usable_size(must_malloc(40000)), chunk_size(40000) - CELL_WORD);
+    REQUIRE_SOUND_HEAP();
+}
+
+TEST(no_class_recurs_beyond_the_limit)
+{
+    cell_option_set("recurring_limit", 8200);
+    vary(8300, 16300, 32 * CELL_CLASS_RECURS);
+    REQUIRE_EQUAL(cell_usable_size(must_malloc(9000)), chunk_size(9000) - CELL_WORD);
+    REQUIRE_EQUAL(stats_now().cached_bytes, 0);
+}
+
+/* Blocks of sizes that a small cache cannot even out. */
+static void miss(unsigned rounds)
+{
+    static void *block[512];
+
+    for (unsigned i = 0; i < rounds; i++) {
+        void **at = &block[some(COUNT_OF(block))];
+        cell_free(*at);
+        *at = must_malloc(130 + some(370));
+    }
+    REQUIRE_SOUND_HEAP();
+}
+
+/* In a heap that does not grow, the cache may hold more for those who keep missing; as before once it grows. */
+TEST(misses_in_a_steady_heap_widen_the_cache)
+{
+    miss(4000);
+    REQUIRE(cell_tcache_mine->budget <= stats_now().resident_bytes / 8);
+    miss(2000000);
+    REQUIRE(cell_tcache_mine->budget > stats_now().resident_bytes / 3);
+    REQUIRE(cell_tcache_mine->budget <= stats_now().resident_bytes / 2);
+    for (int i = 0; i < 6; i++)
+        must_malloc(20000);
+    miss(4000);
+    REQUIRE(cell_tcache_mine->budget <= stats_now().resident_bytes / 8);
+}
+
 static void *use_malloc(void *unused)
 {
     (void)unused;
@@ -176,13 +263,19 @@ TEST(a_second_thread_ends_it)
 {
     pthread_t thread;
 
+    vary(8300, 16300, 32 * CELL_CLASS_RECURS);
     recur(SIZE, CELL_RECURS + 1);
-    REQUIRE(cell_tcache_mine->recurring != NULL && slot_of(SIZE)->bin.head != NULL);
+    recur(SHORT, CELL_RECURS + 1);
+    REQUIRE(cell_tcache_mine->watch != NULL && slot_of(SIZE)->bin.head != NULL);
+    REQUIRE(cell_tcache_bin(cell_tcache_mine, chunk_size(SHORT))->head != NULL);
     REQUIRE(pthread_create(&thread, NULL, use_malloc, NULL) == 0);
     pthread_join(thread, NULL);
     for (size_t request = 1; request <= 500; request += 8)      /* some of these find no block in their bins */
         REQUIRE(cell_malloc(request) != NULL);
-    REQUIRE(cell_tcache_mine->recurring == NULL);
+    REQUIRE(cell_tcache_mine->watch == NULL);
+    REQUIRE(cell_tcache_bin(cell_tcache_mine, chunk_size(SHORT))->head == NULL);     /* of no class */
+    for (size_t request = 400; request <= 20000; request += 24)
+        cell_free(must_malloc(request));
     REQUIRE_SOUND_HEAP();
 }
 
@@ -190,7 +283,8 @@ TEST(none_with_the_limit_at_zero)
 {
     cell_option_set("recurring_limit", 0);
     recur(SIZE, 2 * CELL_RECURS);
-    REQUIRE(!last_comes_first(SIZE));
+    recur(SHORT, 2 * CELL_RECURS);
+    REQUIRE(!last_comes_first(SIZE) && !last_comes_first(SHORT));
     REQUIRE_EQUAL(stats_now().cached_bytes, 0);
 }
 
@@ -216,6 +310,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(oldest_first_until_a_size_has_proved_to_recur), cmocka_unit_test(last_first_once_it_has),
+        cmocka_unit_test(the_same_of_sizes_with_a_row), cmocka_unit_test(classes_of_sizes_recur),
+        cmocka_unit_test(no_class_recurs_beyond_the_limit), cmocka_unit_test(misses_in_a_steady_heap_widen_the_cache),
         cmocka_unit_test(many_requests_and_then_many_frees_do_not), cmocka_unit_test(what_is_kept_is_bounded),
         cmocka_unit_test(others_take_the_slot_over_when_they_outweigh_it),
         cmocka_unit_test(an_empty_bin_is_refilled_in_batches), cmocka_unit_test(calloc_takes_from_the_bin_what_it_clears),
