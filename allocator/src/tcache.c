@@ -445,20 +445,42 @@ static struct cell_recurring *ask_slot(struct cell_tcache *cache, size_t size)
     return slot->size == size && slot->demand.proven ? slot : NULL;
 }
 
+/* The blocks of many sizes lie better in one bin. */
+static void close_slots_of_class(struct cell_tcache *cache, size_t row)
+{
+    for (struct cell_recurring *slot = cache->watch->slot; slot < cache->watch->slot + CELL_RECURRING_SLOTS; slot++) {
+        if (slot->size == 0 || cell_tcache_row_for_chunk(slot->size) != row)
+            continue;
+        close_bin(cache, row_of_slot(cache, slot));
+        cell_recurring_watch(slot, 0);
+    }
+}
+
+/* The row or slot that may serve a request for a chunk of `size` bytes; 0: none has proved to recur. */
+static size_t ask(struct cell_tcache *cache, size_t size)
+{
+    size_t row = cell_tcache_row_for_chunk(size);
+    struct cell_demand *demand = &cache->watch->row[row];
+
+    if (size <= CELL_TCACHE_SIZE_MAX)
+        return cell_demand_ask(demand, CELL_RECURS) ? row : 0;
+    if (row != 0 && demand->proven)
+        return row;
+    struct cell_recurring *slot = ask_slot(cache, size);
+    if (slot != NULL)
+        return row_of_slot(cache, slot);
+    if (row == 0 || !cell_demand_ask(demand, CELL_CLASS_RECURS))
+        return 0;
+    close_slots_of_class(cache, row);
+    return row;
+}
+
 void *cell_tcache_ask_recurring(size_t size)
 {
     struct cell_tcache *cache = cell_tcache_mine;
-    bool alone = size <= CELL_TCACHE_SIZE_MAX;
-    struct cell_recurring *slot = alone ? NULL : ask_slot(cache, size);
-    size_t row = alone ? size / CELL_ALIGN : cell_tcache_row_for_chunk(size);
+    size_t row = cell_tcache_class_limit() == 0 ? ask(cache, size) : 0;     /* else a second thread has started */
 
-    if (cell_tcache_class_limit() != 0)         /* a second thread has started */
-        return NULL;
-    if (slot != NULL)
-        return refill(cache, row_of_slot(cache, slot));
-    if (row == 0 || !cell_demand_ask(&cache->watch->row[row], alone ? CELL_RECURS : CELL_CLASS_RECURS))
-        return NULL;
-    return refill(cache, row);
+    return row == 0 ? NULL : refill(cache, row);
 }
 
 void cell_tcache_free_recurring_slow(struct cell_recurring *slot, void *block)

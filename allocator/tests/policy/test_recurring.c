@@ -211,6 +211,8 @@ TEST(classes_of_sizes_recur)
     vary(from, to, 32 * CELL_CLASS_RECURS);
     void *rounded = must_malloc(9000);
     REQUIRE(cell_usable_size(rounded) >= class_of_9000);
+    for (size_t i = 0; i < CELL_RECURRING_SLOTS; i++)       /* no slot keeps blocks of a size that the class serves */
+        REQUIRE(cell_tcache_mine->watch->slot[i].size != chunk_size(9000));
     cell_free_sized(rounded, 9000);
     REQUIRE(must_malloc(9100) == rounded);                  /* any request of the class takes what was freed last */
     REQUIRE_EQUAL(cell_usable_size(must_malloc(40000)), chunk_size(40000) - CELL_WORD);
