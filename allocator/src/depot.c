@@ -13,10 +13,14 @@ struct row {
     size_t size;                        /* of its blocks, bytes */
     uint32_t count[BATCHES];
     struct cell_freed *stack[BATCHES];
-};
+} __attribute__((aligned(64)));
 
 static struct row rows[CELL_TCACHE_BINS];
-static size_t total_bytes CELL_FIRST;   /* apart: a process whose depot is empty has no page of the rows */
+/* Apart: a process whose depot is empty has no page of the rows. All threads write to it, so it has a cache line of its own. */
+static struct {
+    size_t bytes;
+    char pad[64 - sizeof(size_t)];
+} total __attribute__((aligned(64))) CELL_FIRST;
 
 static size_t limit_bytes(void)
 {
@@ -28,9 +32,9 @@ static size_t limit_bytes(void)
 /* False: the bytes would be too many. */
 static bool reserve(size_t bytes)
 {
-    if (__atomic_add_fetch(&total_bytes, bytes, __ATOMIC_RELAXED) <= limit_bytes())
+    if (__atomic_add_fetch(&total.bytes, bytes, __ATOMIC_RELAXED) <= limit_bytes())
         return true;
-    __atomic_sub_fetch(&total_bytes, bytes, __ATOMIC_RELAXED);
+    __atomic_sub_fetch(&total.bytes, bytes, __ATOMIC_RELAXED);
     return false;
 }
 
@@ -58,14 +62,14 @@ size_t cell_depot_take(size_t index, struct cell_freed **stack)
     struct row *row = &rows[index];
     size_t count = 0;
 
-    if (__atomic_load_n(&total_bytes, __ATOMIC_RELAXED) == 0 || __atomic_load_n(&row->batches, __ATOMIC_RELAXED) == 0)
+    if (__atomic_load_n(&total.bytes, __ATOMIC_RELAXED) == 0 || __atomic_load_n(&row->batches, __ATOMIC_RELAXED) == 0)
         return 0;
     cell_lock_acquire(&row->lock);
     if (row->batches != 0) {
         __atomic_store_n(&row->batches, row->batches - 1, __ATOMIC_RELAXED);
         *stack = row->stack[row->batches];
         count = row->count[row->batches];
-        __atomic_sub_fetch(&total_bytes, count * row->size, __ATOMIC_RELAXED);
+        __atomic_sub_fetch(&total.bytes, count * row->size, __ATOMIC_RELAXED);
     }
     cell_lock_release(&row->lock);
     return count;
@@ -73,7 +77,7 @@ size_t cell_depot_take(size_t index, struct cell_freed **stack)
 
 size_t cell_depot_bytes(void)
 {
-    return __atomic_load_n(&total_bytes, __ATOMIC_RELAXED);
+    return __atomic_load_n(&total.bytes, __ATOMIC_RELAXED);
 }
 
 void cell_depot_lock(void)

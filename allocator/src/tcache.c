@@ -15,7 +15,7 @@
 #define BIN_BATCHES_THREADS 2u
 #define CELLS_AT_FIRST    8u                /* a page holds them anyway */
 #define CHUNKS_AT_FIRST   1u
-#define VICTIMS_TRIED     16u
+#define VICTIMS_TRIED     8u
 #define STEADY            256u              /* after so many, in a heap that has not grown by a share of itself, caches may hold */
 #define STEADY_SHARE      16u               /* twice as much; after 16 times as many, twice that */
 #define PATIENCE_MAX      2u

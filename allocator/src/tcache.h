@@ -65,7 +65,7 @@ struct cell_tcache {
     struct cell_watch *watch;       /* of the first thread's cache while it is the only one, else NULL */
     struct cell_tcache *next;       /* unused caches */
     uint64_t refills, flushes;
-};
+} __attribute__((aligned(64)));     /* threads' caches lie side by side, and share no cache line */
 
 /* The calling thread's cache; never NULL. */
 extern __thread struct cell_tcache *cell_tcache_mine __attribute__((tls_model("initial-exec")));

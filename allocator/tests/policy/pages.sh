@@ -18,4 +18,9 @@ read -r start _ < <(load 3)
 heap=$(address cell_heap_main)
 ok "the heap begins in the first page of the variables' own segment" \
     test $((heap)) -ge $((start)) -a $((heap)) -lt $((start + 4096))
+line() { echo $(($(address "$1") / 64)); }
+written=$(line total)
+for read in cell_option cell_freed_secret cell_chunk_secret cell_tcache_class_limit_now cell_heap_main; do
+    not_ok "what the depot counts lies in no cache line that every call reads: $read" test "$(line $read)" -eq "$written"
+done
 tap_end
