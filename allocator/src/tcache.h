@@ -73,7 +73,7 @@ extern __thread struct cell_tcache *cell_tcache_mine __attribute__((tls_model("i
 /* The bin for blocks of `size` bytes, a multiple of CELL_ALIGN. */
 static inline struct cell_bin *cell_tcache_bin(struct cell_tcache *cache, size_t size)
 {
-    return &((struct cell_tcache *)((char *)cache + size))->slot[0].bin;
+    return (struct cell_bin *)((char *)cache + size);
 }
 
 extern size_t cell_tcache_class_limit_now;
