@@ -115,6 +115,15 @@ def judged(row, subject, peers):
     return verdict([found[axis] for axis in AXES.get(row.kind, ("elapsed", "rss"))]), found
 
 
+def beside(row, subject, peer):
+    """{what: subject / peer} of the figures that repeat and may explain a difference in time; what either lacks is left out."""
+    ours, theirs = row.by[subject], row.by[peer]
+    figures = [("instructions", ours.counts.get("instructions"), theirs.counts.get("instructions")),
+               ("faults", median(ours.faults), median(theirs.faults)),
+               ("system calls", ours.counts.get("system_calls"), theirs.counts.get("system_calls"))]
+    return {what: one / other for what, one, other in figures if one is not None and other}
+
+
 def versus_glibc(row, subject):
     line = {}
     if subject in row.by and "glibc" in row.by:

@@ -71,6 +71,17 @@ def absolute_lines(row, names):
     return f"{row.name}: " + ", ".join(out)
 
 
+def lost_line(row, line, subject):
+    """What a lost row is behind in, and how it stands to the faster peer in what repeats."""
+    parts = []
+    if line.get("time_ratio") and float(line["time_ratio"]) > board.WON:
+        found = ", ".join(f"{what} {value:.2f}" for what, value in board.beside(row, subject, line["time_peer"]).items())
+        parts.append(f"time {float(line['time_ratio']):.2f} of {line['time_peer']}" + (f" ({found} of its)" if found else ""))
+    if line.get("rss_ratio") and float(line["rss_ratio"]) > board.WON:
+        parts.append(f"peak RSS {float(line['rss_ratio']):.2f} of {line['rss_peer']}")
+    return f"lost {row.name}: " + ("; ".join(parts) or "no figures to compare")
+
+
 def sections(rows, lines, subject, names):
     """[(kind, rows' cells, sentences)] in the order of board.ABOUT."""
     peers = [name for name in names if name != subject]
@@ -82,6 +93,7 @@ def sections(rows, lines, subject, names):
         text = mean_lines([row for row, _ in mine], [line for _, line in mine], subject, names)
         if kind in board.AXES:
             text += [absolute_lines(row, names + ["empty"]) for row, _ in mine]
+        text += [lost_line(row, line, subject) for row, line in mine if line["verdict"] == "lost"]
         text += [f"no figures: {row.name} under {name}: {why}" for row, _ in mine for name, why in row.failed.items()]
         out.append((kind, [cells(row, line, peers) for row, line in mine], text))
     return out

@@ -180,6 +180,17 @@ def test_table_markdown_and_json_say_the_same():
     assert len(made["rows"]) == len(made["lines"]) == 3
 
 
+def test_a_lost_row_says_what_it_is_behind_in():
+    both = row_of(1.5, 150, 20, name="both", instructions=30.0, system_calls=8)
+    both.by["jemalloc"].counts.update(instructions=20.0, system_calls=4)
+    _, text, _ = printed([both, row_of(0.5, 120, name="rss"), row_of(0.5, 90, name="won"),
+                          board.Row("traces", "none", {"glibc": measured(1, 1)})])
+    assert ("* lost both: time 1.50 of jemalloc (instructions 1.50, faults 2.00, system calls 2.00 of its); "
+            "peak RSS 1.50 of glibc") in text
+    assert "* lost rss: peak RSS 1.20 of glibc" in text and "* lost none: no figures to compare" in text
+    assert "lost won" not in text
+
+
 def test_columns_without_figures_are_not_printed():
     _, text, _ = printed([row_of(0.5, 90)])
     assert "instr/op" not in text
