@@ -75,13 +75,20 @@ static const struct row *find_row(const char *name, size_t length)
     return NULL;
 }
 
+/* What has a bin for its size alone. Other threads may be reading. */
+static void settle_bins(void)
+{
+    size_t small = cell_option.small_limit, limit = BINNED_CHUNK(cell_option.cache_limit, cell_option.recurring_limit);
+    size_t by_size = __atomic_load_n(&shared, __ATOMIC_RELAXED) ? cell_option.cache_limit : limit;
+
+    __atomic_store_n(&cell_option.binned_request, BINNED_REQUEST(small, by_size), __ATOMIC_RELAXED);
+    __atomic_store_n(&cell_option.binned_size, BINNED_SIZE(small, limit), __ATOMIC_RELAXED);
+}
+
 /* What follows from the values; and what harden.c needs: each call on the slow path, from the first block on. */
 static void settle(void)
 {
-    size_t small = cell_option.small_limit, limit = BINNED_CHUNK(cell_option.cache_limit, cell_option.recurring_limit);
-
-    __atomic_store_n(&cell_option.binned_request, BINNED_REQUEST(small, shared ? cell_option.cache_limit : limit), __ATOMIC_RELAXED);
-    __atomic_store_n(&cell_option.binned_size, BINNED_SIZE(small, limit), __ATOMIC_RELAXED);
+    settle_bins();
     if (cell_option.harden > 1)
         cell_option.count_requests = 1;
     if (cell_option.count_requests != 0)
@@ -111,10 +118,10 @@ static enum cell_tunable_result set_row(const struct row *row, uint64_t value, b
 
 void cell_tunables_share(size_t limit)
 {
-    shared = true;
+    __atomic_store_n(&shared, true, __ATOMIC_RELAXED);
     if (cell_option.cache_limit < limit)
         __atomic_store_n(&cell_option.cache_limit, limit, __ATOMIC_RELAXED);
-    settle();
+    settle_bins();
 }
 
 enum cell_tunable_result cell_tunables_set(const char *name, size_t value, bool started)
