@@ -1,21 +1,24 @@
 #!/usr/bin/env python3
 """Keeps README's figures true: writes what lies between its `figures:` marks from results/example/.
 
-With --run DIR, that run of `make bench` becomes the example first (results.json, report.md, pictures); with --tests LOG, the
-end of that output of `make test` does. With --check nothing is written: exit 1 when README holds other figures.
+With --run DIR, that run of `make bench` becomes the example first (results.json, report.md, pictures), and with it the last full
+scoreboard of results/history.csv; with --tests LOG, the end of that output of `make test` does. With --check nothing is
+written: exit 1 when README holds other figures.
 """
 import argparse
+import csv
 import re
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-from heaplay_report import load, schema, text, verdict
+from heaplay_report import load, schema, stats, text, verdict
 
 SRC = Path(__file__).resolve().parent.parent
 README = SRC / "README.md"
 EXAMPLE = SRC / "results" / "example"
+HISTORY = SRC / "results" / "history.csv"
 MARK = re.compile(r"(<!-- figures:(\w+) -->\n)(.*?)(<!-- /figures -->)", re.DOTALL)
 LOSSES_SHOWN = 8
 
@@ -54,6 +57,25 @@ def losses_list(run):
     return "\n".join(shown or ["In none of the comparisons of the example run."]) + "\n"
 
 
+def mean_of(lines, column):
+    values = [float(line[column]) for line in lines if line[column]]
+    return f"{stats.geometric_mean(values):.3f}" if values else "-"
+
+
+def scoreboard_table(example):
+    """Of each set of rows: how many are won, held and lost, and the geometric means of their ratios."""
+    with open(example / "scoreboard.csv", encoding="utf-8", newline="") as source:
+        lines = list(csv.DictReader(source))
+    out = ["| rows | won | held | lost | time, glibc = 1 | time, each row's best peer = 1 | peak RSS, glibc = 1 | "
+           "peak RSS, each row's best peer = 1 |", "|---|---:|---:|---:|---:|---:|---:|---:|"]
+    for name in dict.fromkeys(line["set"] for line in lines):
+        mine = [line for line in lines if line["set"] == name]
+        counts = [sum(line["verdict"] == word for line in mine) for word in ("won", "held", "lost")]
+        means = [mean_of(mine, column) for column in ("time_vs_glibc", "time_ratio", "rss_vs_glibc", "rss_ratio")]
+        out.append(f"| {len(mine)} {name} | " + " | ".join([str(count) for count in counts] + means) + " |")
+    return "\n".join(out) + "\n"
+
+
 def origin(run):
     facts = run.document["environment"]
     kernel = facts["kernel"].split()[1].split("-")[0]
@@ -64,7 +86,7 @@ def origin(run):
 
 def blocks(run, example):
     return {"bench": bench_output(run), "tests": test_output(example), "means": means_table(run),
-            "losses": losses_list(run), "origin": origin(run)}
+            "losses": losses_list(run), "origin": origin(run), "scoreboard": scoreboard_table(example)}
 
 
 def refreshed(readme, made):
@@ -91,6 +113,18 @@ def adopt(source, example):
             shutil.copyfile(path, example / path.relative_to(made))
 
 
+def adopt_board(history, example):
+    """The rows of the last full scoreboard."""
+    with open(history, encoding="utf-8", newline="") as source:
+        rows = [row for row in csv.DictReader(source) if row["mode"] == "full"]
+    if not rows:
+        raise schema.ResultsError(f"{history}: holds no full scoreboard; run `make scoreboard`")
+    with open(example / "scoreboard.csv", "w", encoding="utf-8", newline="") as out:
+        writer = csv.DictWriter(out, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(row for row in rows if row["created"] == rows[-1]["created"])
+
+
 def adopt_tests(log, example):
     """The tail of `make test`'s output, from what was skipped on; the last line must be the closing one."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -109,6 +143,7 @@ def main(argv=None):
     try:
         if options.run:
             adopt(options.run, EXAMPLE)
+            adopt_board(HISTORY, EXAMPLE)
         if options.tests:
             adopt_tests(options.tests, EXAMPLE)
         run = load.load(EXAMPLE)
