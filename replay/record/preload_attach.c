@@ -386,7 +386,9 @@ static bool ready_locked(struct hp_self *self)
     if (atomic_load(&hp_shared->control) != HP_CONTROL_RECORD)
         return false;
     if (self->epoch != hp_wiped->epoch && !claim_ring(self)) {
-        atomic_fetch_add(&hp_shared->lost_no_ring, 1);
+        /* What comes once the recording has ended is not its own: it may have ended while this thread waited. */
+        if (atomic_load(&hp_shared->control) == HP_CONTROL_RECORD)
+            atomic_fetch_add(&hp_shared->lost_no_ring, 1);
         return false;
     }
     return self->ring->reserved < self->ring->limit || make_room(self);
