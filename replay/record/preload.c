@@ -145,8 +145,9 @@ HP_EXPORT void free(void *p)
         hp_next.free(p);
         return;
     }
-    /* libc calls free(NULL) after a thread's last destructor: that must not make a thread of its own. */
-    if (HP_UNLIKELY(!p && self->end_rounds && !self->ring))
+    /* The C library calls free(NULL) after a thread's last destructor. Without a ring, as it is by then or has been all along,
+     * that must not take one, which nothing would give back. */
+    if (HP_UNLIKELY(!p && self->epoch != hp_wiped->epoch))
         return;
     hp_preload_log(HP_FREE, p, 0, hp_preload_touched(p));
     self->guard = FRAME();

@@ -134,7 +134,7 @@ is "8 threads: every allocation" "$(events threads.hpt | grep -cE 't[1-8] +mallo
 is "8 threads: every free finds its block" "$(events threads.hpt | grep -cE 't[1-8] +free\((#|NULL)')" 160000
 record churn.hpt -- "$TARGETS/record_modes" churn
 whole churn churn.hpt
-is "500 threads in turn, numbered" "$("$HEAPLAY" info --json churn.hpt | sed -nE 's/^ "threads": ([0-9]+),/\1/p')" 501
+is "500 threads in turn, and 500 that never allocate: numbered" "$("$HEAPLAY" info --json churn.hpt | sed -nE 's/^ "threads": ([0-9]+),/\1/p')" 501
 is "500 threads: each begins and ends" "$(events churn.hpt | grep -c thread_) $(events churn.hpt | grep -c 'malloc(64)')" "1002 500"
 like "500 threads in turn: rings are used again (KiB resident)" "$(cat out.txt)" '^[1-9][0-9]{0,4}$'
 
