@@ -66,7 +66,7 @@ void cell_heap_destroy(struct cell_heap *heap)
 
     while (heap->mapped.next != &heap->mapped)
         cell_mapped_free(heap, cell_chunk_user(&((struct cell_mapped *)heap->mapped.next)->chunk));
-    struct cell_extents kept = cell_mapcache_empty(&heap->map_cache);
+    struct cell_extents kept = cell_mapcache_shrink(&heap->map_cache, 0);
     cell_mapped_unmap_all(&kept);
     cell_segment_destroy(&heap->segment);
     cell_os_unmap(heap, instance_bytes());

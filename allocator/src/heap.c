@@ -12,6 +12,8 @@
 #define POOL_RUN_MAX   16u
 /* Others wait no longer than for this many at a time. */
 #define FREES_PER_LOCK 32u
+#define KEPT_FOR_RETURNS ((size_t)512 << 10)    /* bytes, where a share of the peak would be less */
+#define RETURNS_ENOUGH   8u
 
 struct cell_heap cell_heap_main CELL_FIRST_HEAP;
 uint64_t cell_chunk_secret CELL_FIRST;
@@ -439,10 +441,41 @@ bool cell_heap_trim(struct cell_heap *heap, size_t keep)
     cell_index_purge_top(heap, keep);
     bool any = heap->counts.purged_bytes != before;
     any |= heap->map_cache.held != 0;
-    dropped = cell_mapcache_empty(&heap->map_cache);
+    dropped = cell_mapcache_shrink(&heap->map_cache, 0);
     cell_lock_release(&heap->lock);
     cell_mapped_unmap_all(&dropped);
     return any;
+}
+
+/* A program that comes back to the same peak, again and again, wants what was given up for it. */
+size_t cell_heap_kept_at(const struct cell_heap *heap, size_t peak)
+{
+    if (cell_option.keep_share == 0 || cell_heap_is_limited(heap))
+        return 0;
+    size_t share = peak / cell_option.keep_share;
+    return share < KEPT_FOR_RETURNS && heap->returns_to_peak == RETURNS_ENOUGH ? KEPT_FOR_RETURNS : share;
+}
+
+void cell_heap_note_room_made(struct cell_heap *heap, size_t unused)
+{
+    heap->returns_to_peak += heap->returns_to_peak < RETURNS_ENOUGH && heap->footprint_peak == heap->peak_returned_to &&
+                             unused >= heap->unused_then + KEPT_FOR_RETURNS / 8;
+    heap->peak_returned_to = heap->footprint_peak;
+    heap->unused_then = cell_heap_unused(heap);
+}
+
+struct cell_extents cell_heap_drop_kept(struct cell_heap *heap, size_t bytes)
+{
+    size_t after = cell_heap_footprint(heap) + bytes, peak = heap->footprint_peak;
+    size_t excess = after > peak ? after - peak : 0, held = heap->map_cache.bytes;
+    size_t little = cell_heap_kept_at(heap, peak), rest = held > excess ? held - excess : 0;
+    size_t unused = cell_heap_unused(heap);
+    struct cell_extents dropped = cell_mapcache_shrink(&heap->map_cache, rest > little ? rest : little);
+
+    heap->counts.unmaps += dropped.count;
+    if (dropped.count != 0)
+        cell_heap_note_room_made(heap, unused);
+    return dropped;
 }
 
 size_t cell_heap_footprint_peak(const struct cell_heap *heap)

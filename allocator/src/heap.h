@@ -49,6 +49,9 @@ struct cell_heap {
     size_t dirty_bytes;             /* of the dirty list and the top */
     size_t resident_peak;           /* pages */
     size_t footprint_peak;          /* bytes, mappings included */
+    size_t peak_returned_to;        /* the peak when room was last made for growth beyond it, */
+    size_t unused_then;             /* what lay unused afterwards, */
+    unsigned returns_to_peak;       /* and how often that had happened to this peak after much was freed */
     size_t purge_at;                /* dirty bytes at which to think about purging again */
     size_t last_purged;             /* pages that the last purge for their amount gave back */
     uint64_t last_purge_ms, brought_in_at_purge;
@@ -58,10 +61,10 @@ struct cell_heap {
     struct cell_link mapped;
     size_t mapped_bytes, mapped_count, mapped_peak;
     size_t map_threshold;           /* follows blocks that come and go; read without the lock (relaxed) */
-    struct cell_mapcache map_cache;
     struct cell_heap_counts counts;
-    struct cell_bins bins;
-    struct cell_deferred deferred;  /* last: a small process has no page for what rare sizes need at its end */
+    struct cell_bins bins;          /* a small process has no page for what rare sizes need at its end */
+    struct cell_deferred deferred;
+    struct cell_mapcache map_cache;
 };
 
 extern struct cell_heap cell_heap_main;
@@ -149,11 +152,19 @@ size_t cell_heap_footprint_peak(const struct cell_heap *heap);
 bool cell_heap_is_limited(const struct cell_heap *heap);
 /* Unused bytes that may stay, of free pages and of kept mappings each, when growth is about to exceed `peak`; under a limit
  * none, since they would count in it. */
-static inline size_t cell_heap_kept_at(const struct cell_heap *heap, size_t peak)
+size_t cell_heap_kept_at(const struct cell_heap *heap, size_t peak);
+/* Bytes of free pages and kept mappings. */
+static inline size_t cell_heap_unused(const struct cell_heap *heap)
 {
-    return cell_option.keep_share == 0 || cell_heap_is_limited(heap) ? 0 : peak / cell_option.keep_share;
+    return heap->dirty_bytes + heap->map_cache.bytes;
 }
 
+/* To be called when room has been made for growth that would have exceeded the peak; `unused` before. Lock held. */
+void cell_heap_note_room_made(struct cell_heap *heap, size_t unused);
+
+/* Takes from the kept mappings, before `bytes` more would set a new peak of the footprint, what is more than little. To be unmapped.
+ * Lock held. */
+struct cell_extents cell_heap_drop_kept(struct cell_heap *heap, size_t bytes);
 /* Whether `bytes` more are within the limits of the footprint. */
 bool cell_heap_may_take(const struct cell_heap *heap, size_t bytes);
 /* Why the heap is not sound, or NULL. Takes time proportional to the heap. */

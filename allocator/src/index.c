@@ -141,6 +141,8 @@ void cell_index_purge_before_growth(struct cell_heap *heap, size_t bytes, size_t
     if (excess == 0 || (cell_heap_footprint(heap) + bytes <= heap->footprint_peak &&
                         resident + bytes <= peak))
         return;
+    size_t unused = cell_heap_unused(heap);
     bytes = bytes < DIRTY_MIN ? DIRTY_MIN : bytes;
     cell_index_purge_down_to(heap, keep + (excess > bytes ? excess - bytes : 0));
+    cell_heap_note_room_made(heap, unused);
 }

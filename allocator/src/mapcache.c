@@ -4,17 +4,18 @@
 #define REGRET_MAX     8u
 #define GROWN_FROM     4        /* a mapping grows to this many times its size at most */
 #define SLACK          8        /* a block may have this share of it too much */
+#define WANTED_STEP    4        /* what has been wanted back this many times may be kept */
+#define WINDOW         64       /* puts after which what has lain unused counts as wanted no more */
 
-/* What is kept cannot serve a request: would it if all had been kept? */
-static struct cell_extent learn(struct cell_mapcache *cache, size_t size)
+/* Of a request, `size` bytes are not there: would they be if all had been kept? */
+static bool learn(struct cell_mapcache *cache, size_t size)
 {
-    if (cache->given_back >= size - size / 4) {
-        cache->regret += cache->regret < REGRET_MAX;
-        cache->given_back -= cache->given_back < size ? cache->given_back : size;
-    } else if (cache->regret > 0) {
-        cache->regret--;
-    }
-    return (struct cell_extent){ NULL, 0 };
+    if (cache->given_back < size - size / 4)
+        return false;
+    cache->regret += cache->regret < REGRET_MAX;
+    cache->given_back -= cache->given_back < size ? cache->given_back : size;
+    cache->wanted += size / WANTED_STEP;
+    return true;
 }
 
 static struct cell_extent remove_entry(struct cell_mapcache *cache, unsigned at)
@@ -28,10 +29,25 @@ static struct cell_extent remove_entry(struct cell_mapcache *cache, unsigned at)
     return taken;
 }
 
+/* As the newest, joined with what lies beside it. */
 static void append(struct cell_mapcache *cache, struct cell_extent mapping)
 {
+    for (unsigned i = cache->held; i-- > 0;) {
+        struct cell_extent *beside = &cache->entry[i];
+
+        if (beside->start + beside->size == mapping.start || mapping.start + mapping.size == beside->start) {
+            mapping.start = beside->start < mapping.start ? beside->start : mapping.start;
+            mapping.size += remove_entry(cache, i).size;
+        }
+    }
     cache->entry[cache->held++] = mapping;
     cache->bytes += mapping.size;
+}
+
+static void note_least(struct cell_mapcache *cache)
+{
+    if (cache->bytes < cache->least)
+        cache->least = cache->bytes;
 }
 
 /* Whether `a` suits `size` bytes better than `b`: the smallest that holds them, else the largest. */
@@ -40,33 +56,64 @@ static bool suits_better(size_t a, size_t b, size_t size)
     return b >= size ? a >= size && a < b : a > b;
 }
 
-struct cell_extent cell_mapcache_take(struct cell_mapcache *cache, size_t size, struct cell_extent *rest)
+struct cell_extent cell_mapcache_take(struct cell_mapcache *cache, size_t size)
 {
     unsigned best = 0;
 
-    *rest = (struct cell_extent){ NULL, 0 };
     for (unsigned i = 1; i < cache->held; i++)
         if (suits_better(cache->entry[i].size, cache->entry[best].size, size))
             best = i;
-    if (cache->held == 0 || cache->entry[best].size < size / GROWN_FROM)
-        return learn(cache, size);
-
-    struct cell_extent taken = remove_entry(cache, best);
-    if (taken.size > size && taken.size - size > size / SLACK) {
-        struct cell_extent excess = { taken.start + size, taken.size - size };
-        taken.size = size;
-        if (excess.size >= size / GROWN_FROM)
-            append(cache, excess);
-        else
-            *rest = excess;
+    if (cache->held == 0 || cache->entry[best].size < size / GROWN_FROM) {
+        if (!learn(cache, size) && cache->regret > 0)
+            cache->regret--;
+        return (struct cell_extent){ NULL, 0 };
     }
+    struct cell_extent taken = remove_entry(cache, best);
+    if (taken.size < size)
+        learn(cache, size - taken.size);
+    if (taken.size > size && taken.size - size > size / SLACK) {
+        append(cache, (struct cell_extent){ taken.start + size, taken.size - size });
+        taken.size = size;
+    }
+    note_least(cache);
     return taken;
+}
+
+bool cell_mapcache_take_at(struct cell_mapcache *cache, char *at, size_t size)
+{
+    for (unsigned i = 0; i < cache->held; i++) {
+        struct cell_extent *kept = &cache->entry[i];
+
+        if (kept->start != at || kept->size < size)
+            continue;
+        if (kept->size == size) {
+            remove_entry(cache, i);
+        } else {
+            kept->start += size;
+            kept->size -= size;
+            cache->bytes -= size;
+        }
+        note_least(cache);
+        return true;
+    }
+    return false;
+}
+
+static void forget_unused(struct cell_mapcache *cache)
+{
+    if (++cache->puts < WINDOW)
+        return;
+    cache->wanted -= cache->wanted < cache->least ? cache->wanted : cache->least;
+    cache->least = cache->bytes;
+    cache->puts = 0;
 }
 
 void cell_mapcache_put(struct cell_mapcache *cache, struct cell_extent mapping, size_t bound, struct cell_extents *dropped)
 {
     bool keep = bound != 0 && cache->regret >= REGRET_ENOUGH;
 
+    if (bound != 0 && bound < cache->wanted)
+        bound = cache->wanted;
     dropped->count = 0;
     while (cache->held != 0 && (cache->bytes + mapping.size > bound || cache->held == CELL_MAPCACHE_ENTRIES))
         dropped->extent[dropped->count++] = remove_entry(cache, 0);
@@ -76,13 +123,14 @@ void cell_mapcache_put(struct cell_mapcache *cache, struct cell_extent mapping, 
         dropped->extent[dropped->count++] = mapping;
     for (unsigned i = 0; i < dropped->count; i++)
         cache->given_back += dropped->extent[i].size;
+    forget_unused(cache);
 }
 
-struct cell_extents cell_mapcache_empty(struct cell_mapcache *cache)
+struct cell_extents cell_mapcache_shrink(struct cell_mapcache *cache, size_t keep)
 {
     struct cell_extents dropped = { .count = 0 };
 
-    while (cache->held != 0)
+    while (cache->bytes > keep)
         dropped.extent[dropped.count++] = remove_entry(cache, 0);
     return dropped;
 }

@@ -1,8 +1,9 @@
 /* mapcache.h - freed mappings kept for reuse: their pages are there already, and a fault costs more than all else here.
  *
- * Only a program that keeps mapping what it has just given back is worth the memory (`regret`); what is kept is bounded by the
- * caller, the oldest goes first, and when it is more than little, all of it goes before the heap sets a new peak. A kept mapping
- * serves any size: what it has too much stays kept or goes back, what it lacks the system adds to it.
+ * Only a program that keeps mapping what it has just given back is worth the memory (`regret`). What is kept is bounded by the
+ * caller, or by what the program has wanted back time and again (`wanted`); the oldest goes first, and what is more than
+ * little goes before the heap sets a new peak. A kept mapping serves any size: what it has too much stays kept, what it lacks the
+ * system adds to it. A block grows into the one behind it.
  *
  * Knows no heap and no lock; the caller holds the heap's, and makes the system calls.
  */
@@ -12,7 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define CELL_MAPCACHE_ENTRIES 8
+#define CELL_MAPCACHE_ENTRIES 32
 
 /* A mapping, or what is left of one. */
 struct cell_extent {
@@ -21,11 +22,14 @@ struct cell_extent {
 };
 
 struct cell_mapcache {
-    struct cell_extent entry[CELL_MAPCACHE_ENTRIES];    /* the first `held`, oldest first */
     unsigned held;
     unsigned regret;                /* how often memory was mapped that had been given back before, of late */
     size_t bytes;                   /* of the entries */
     size_t given_back;              /* bytes that have gone back and have not been asked for since */
+    size_t wanted;                  /* bytes that may be kept whatever the caller's bound */
+    size_t least;                   /* of `bytes` during the last `puts`: what has lain unused all the time */
+    unsigned puts;
+    struct cell_extent entry[CELL_MAPCACHE_ENTRIES];    /* the first `held`, oldest first */
 };
 
 /* Mappings to give back once the lock is released. */
@@ -34,14 +38,15 @@ struct cell_extents {
     unsigned count;
 };
 
-/* The kept mapping that suits `size` bytes best, or start == NULL. It may be smaller; what it has too much is split off and kept,
- * or goes to `rest` (start == NULL: nothing). Sizes are multiples of the system's page. Learns from
- * requests that it cannot serve. */
-struct cell_extent cell_mapcache_take(struct cell_mapcache *cache, size_t size, struct cell_extent *rest);
+/* The kept mapping that suits `size` bytes best, or start == NULL. It may be smaller; what it has too much, beyond a little, is
+ * split off and stays. Sizes are multiples of the system's page. Learns from requests that it cannot serve. */
+struct cell_extent cell_mapcache_take(struct cell_mapcache *cache, size_t size);
+/* Takes `size` bytes at `at` if a kept mapping begins there and holds them. */
+bool cell_mapcache_take_at(struct cell_mapcache *cache, char *at, size_t size);
 /* Keeps a mapping if experience says so and `bound` bytes allow it, at the expense of older ones; what is not kept goes to
- * `dropped`. */
+ * `dropped`. bound == 0: nothing is kept. */
 void cell_mapcache_put(struct cell_mapcache *cache, struct cell_extent mapping, size_t bound, struct cell_extents *dropped);
-/* Takes all that is kept. */
-struct cell_extents cell_mapcache_empty(struct cell_mapcache *cache);
+/* Takes the oldest until no more than `keep` bytes are left; 0: all. */
+struct cell_extents cell_mapcache_shrink(struct cell_mapcache *cache, size_t keep);
 
 #endif

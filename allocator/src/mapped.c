@@ -143,24 +143,14 @@ static void write_header(struct cell_mapped *m, char *start, size_t size, char *
  * is more than little. */
 static bool admit(struct cell_heap *heap, size_t size, bool reusable, struct cell_extent *kept)
 {
-    struct cell_extents dropped = { .count = 0 };
-    struct cell_extent rest = { NULL, 0 };
-
-    *kept = rest;
     cell_lock_acquire(&heap->lock);
-    if (reusable)
-        *kept = cell_mapcache_take(&heap->map_cache, size, &rest);
-    if (cell_heap_footprint(heap) + size > heap->footprint_peak) {
-        if (heap->map_cache.bytes > cell_heap_kept_at(heap, heap->footprint_peak))
-            dropped = cell_mapcache_empty(&heap->map_cache);
+    *kept = reusable ? cell_mapcache_take(&heap->map_cache, size) : (struct cell_extent){ NULL, 0 };
+    struct cell_extents dropped = cell_heap_drop_kept(heap, size);
+    if (cell_heap_footprint(heap) + size > heap->footprint_peak)
         cell_index_purge_before_growth(heap, size, 0);
-    }
     bool admitted = heap->mapped_count < cell_option.mmap_max && cell_heap_may_take(heap, size);
-    heap->counts.unmaps += dropped.count;
     cell_lock_release(&heap->lock);
     cell_mapped_unmap_all(&dropped);
-    if (rest.start != NULL)
-        cell_os_unmap(rest.start, rest.size);
     if (!admitted && kept->start != NULL)
         cell_os_unmap(kept->start, kept->size);
     return admitted;
@@ -190,7 +180,7 @@ static struct cell_extent obtain(struct cell_extent kept, size_t size, size_t *u
 static bool drop_kept(struct cell_heap *heap)
 {
     cell_lock_acquire(&heap->lock);
-    struct cell_extents dropped = cell_mapcache_empty(&heap->map_cache);
+    struct cell_extents dropped = cell_mapcache_shrink(&heap->map_cache, 0);
     heap->counts.unmaps += dropped.count;
     cell_lock_release(&heap->lock);
     cell_mapped_unmap_all(&dropped);
@@ -312,6 +302,13 @@ static void *resize(struct cell_heap *heap, void *block, size_t request, bool ma
     /* The list must not lead here while the system moves the mapping. What is full is grown to be filled again. */
     cell_lock_acquire(&heap->lock);
     abandon(heap, m);
+    if (size > old_size && cell_mapcache_take_at(&heap->map_cache, m->start + old_size, size - old_size)) {
+        write_header(m, m->start, size, m->start + size);
+        adopt(heap, m);
+        heap->counts.map_reuses++;
+        cell_lock_release(&heap->lock);
+        return block;
+    }
     cell_lock_release(&heap->lock);
     bool full = size > old_size && cell_os_is_resident(m->start + old_size - cell_os_page_size());
     char *start = cell_os_remap(m->start, old_size, size, may_move);

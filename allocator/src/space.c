@@ -126,12 +126,9 @@ static bool top_is_absent(const struct cell_heap *heap, size_t size)
  * The top's own are about to be used. */
 static void drop_before_growth(struct cell_heap *heap, size_t bytes)
 {
-    size_t peak = heap->footprint_peak;
+    struct cell_extents dropped = cell_heap_drop_kept(heap, bytes);
 
-    if (heap->map_cache.bytes > cell_heap_kept_at(heap, peak) && cell_heap_footprint(heap) + bytes > peak) {
-        struct cell_extents dropped = cell_mapcache_empty(&heap->map_cache);
-        cell_mapped_unmap_all(&dropped);
-    }
+    cell_mapped_unmap_all(&dropped);
     cell_index_purge_before_growth(heap, bytes + CELL_PAGE, heap->top_dirty);
 }
 

@@ -98,6 +98,109 @@ TEST(kept_mappings_go_before_the_heap_sets_a_new_peak)
     REQUIRE_SOUND_HEAP();
 }
 
+/* Pages that the kernel has brought in for the heap or for mappings, and calls that mapped, moved or unmapped. */
+static uint64_t work_of_the_system(void)
+{
+    struct cell_stats stats = stats_now();
+
+    return stats.populates + stats.purges + stats.maps + stats.unmaps + stats.remaps;
+}
+
+/* A vector of 16 bytes to 1 MiB in a heap of nothing else. */
+static void grow_a_vector(void)
+{
+    char *vector = NULL;
+
+    for (size_t size = 16; size <= 1 << 20; size *= 2) {
+        vector = cell_realloc(vector, size);
+        REQUIRE(vector != NULL);
+        memset(vector + size / 2, 1, size / 2);
+    }
+    cell_free(vector);
+}
+
+TEST(a_vector_that_grows_again_needs_nothing_of_the_system)
+{
+    for (int i = 0; i < 20; i++)
+        grow_a_vector();
+    uint64_t before = work_of_the_system();
+    for (int i = 0; i < 100; i++)
+        grow_a_vector();
+    REQUIRE(work_of_the_system() <= before + 2);
+}
+
+/* The same by malloc, copy and free, as operator new's users do: both live at the peak, of some 200 KiB. */
+static void copy_a_vector(void)
+{
+    char *vector = must_malloc(16);
+
+    for (size_t size = 32; size <= 1 << 17; size *= 2) {
+        char *next = must_malloc(size);
+        memset(next, 1, size);
+        cell_free(vector);
+        vector = next;
+    }
+    cell_free(vector);
+}
+
+TEST(a_small_heap_that_returns_to_its_peak_keeps_what_that_takes)
+{
+    copy_a_vector();
+    size_t peak = stats_now().footprint_peak_bytes;
+    for (int i = 0; i < 20; i++)
+        copy_a_vector();
+    uint64_t before = work_of_the_system();
+    for (int i = 0; i < 100; i++)
+        copy_a_vector();
+    REQUIRE(work_of_the_system() <= before + 2);
+    REQUIRE(stats_now().footprint_peak_bytes <= peak + (512 << 10));
+}
+
+/* Some 3 MB of free pages, in 30 places of a heap whose peak is not much more. */
+static void leave_free_pages(void)
+{
+    static void *block[30];
+
+    for (size_t i = 0; i < COUNT_OF(block); i++) {
+        memset(block[i] = must_malloc(100000), 1, 100000);
+        must_malloc(200);
+    }
+    for (size_t i = 0; i < COUNT_OF(block); i++)
+        cell_free(block[i]);
+}
+
+TEST(free_pages_that_give_way_to_mappings_bit_by_bit_are_one_return)
+{
+    REQUIRE(cell_option_set("purge_min", (size_t)64 << 20) == 0);
+    leave_free_pages();
+    for (int i = 0; i < 25; i++)
+        must_malloc(140000);
+    REQUIRE(stats_now().dirty_bytes <= stats_now().footprint_peak_bytes / option_value("keep_share") + (64 << 10));
+}
+
+TEST(a_heap_that_sets_new_peaks_keeps_little)
+{
+    REQUIRE(cell_option_set("purge_min", (size_t)64 << 20) == 0);
+    REQUIRE(cell_option_set("map_cache_share", 0) == 0);
+    for (size_t i = 0; i < 12; i++) {
+        leave_free_pages();
+        void *mapping = must_malloc((i + 24) * 140000);
+        REQUIRE(stats_now().dirty_bytes <= stats_now().footprint_peak_bytes / option_value("keep_share") + (64 << 10));
+        cell_free(mapping);
+    }
+}
+
+TEST(free_pages_stay_where_a_mapping_sets_no_peak)
+{
+    REQUIRE(cell_option_set("purge_min", (size_t)64 << 20) == 0);
+    cell_free(must_malloc(16 << 20));
+    leave_free_pages();
+    uint64_t purged = stats_now().purged_bytes;
+    for (int i = 0; i < 10; i++)
+        cell_free(must_malloc(300000));
+    REQUIRE_EQUAL(stats_now().purged_bytes, purged);
+}
+
 /* 2,000 blocks of 100-500 bytes, replaced at random: the heap no longer grows, and lacks a page now and then. */
 TEST(caches_are_not_emptied_for_every_page)
 {
@@ -124,6 +227,10 @@ int main(void)
         cmocka_unit_test(free_pages_go_before_a_mapping_sets_a_new_peak),
         cmocka_unit_test(a_little_of_them_stays), cmocka_unit_test(none_of_them_under_a_limit),
         cmocka_unit_test(kept_mappings_go_before_the_heap_sets_a_new_peak),
+        cmocka_unit_test(a_vector_that_grows_again_needs_nothing_of_the_system),
+        cmocka_unit_test(a_small_heap_that_returns_to_its_peak_keeps_what_that_takes),
+        cmocka_unit_test(free_pages_that_give_way_to_mappings_bit_by_bit_are_one_return),
+        cmocka_unit_test(a_heap_that_sets_new_peaks_keeps_little), cmocka_unit_test(free_pages_stay_where_a_mapping_sets_no_peak),
         cmocka_unit_test(caches_are_not_emptied_for_every_page),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,9 +18,7 @@ static struct cell_extent mapping(size_t size)
 
 static struct cell_extent take(size_t size)
 {
-    struct cell_extent rest;
-
-    return cell_mapcache_take(&cache, size, &rest);
+    return cell_mapcache_take(&cache, size);
 }
 
 static struct cell_extents put(struct cell_extent freed, size_t bound)
@@ -79,30 +77,117 @@ TEST(the_smallest_that_holds_a_request_serves_it)
 
 TEST(what_is_too_much_is_split_off_and_kept)
 {
-    struct cell_extent rest;
-
     teach();
     struct cell_extent large = mapping(1024 * KIB);
     put(large, FAR);
-    struct cell_extent taken = cell_mapcache_take(&cache, 256 * KIB, &rest);
-    REQUIRE(taken.start == large.start && taken.size == 256 * KIB && rest.start == NULL);
+    struct cell_extent taken = take(256 * KIB);
+    REQUIRE(taken.start == large.start && taken.size == 256 * KIB);
     REQUIRE_EQUAL(cache.bytes, 768 * KIB);
     taken = take(768 * KIB);
     REQUIRE(taken.start == large.start + 256 * KIB);
     REQUIRE_EQUAL(cache.bytes, 0);
 }
 
-TEST(a_small_rest_goes_back)
+TEST(a_little_too_much_stays_with_the_block)
 {
-    struct cell_extent rest;
-
     teach();
-    struct cell_extent large = mapping(1200 * KIB);
+    struct cell_extent large = mapping(1024 * KIB);
     put(large, FAR);
-    struct cell_extent taken = cell_mapcache_take(&cache, 1024 * KIB, &rest);
-    REQUIRE(taken.start == large.start && taken.size == 1024 * KIB);
-    REQUIRE(rest.start == large.start + 1024 * KIB && rest.size == 176 * KIB);
+    REQUIRE_EQUAL(take(912 * KIB).size, 1024 * KIB);
+    put(large, FAR);
+    REQUIRE_EQUAL(take(908 * KIB).size, 908 * KIB);
+    REQUIRE_EQUAL(cache.bytes, 116 * KIB);
+}
+
+TEST(parts_that_come_back_are_joined)
+{
+    teach();
+    struct cell_extent whole = mapping(1024 * KIB);
+    put(whole, FAR);
+    struct cell_extent first = take(256 * KIB), second = take(256 * KIB), third = take(256 * KIB);
+    REQUIRE(second.start == first.start + first.size);
+    put(first, FAR);
+    put(third, FAR);
+    REQUIRE_EQUAL(cache.held, 2);       /* the third and what lay behind it are one */
+    put(second, FAR);
+    REQUIRE_EQUAL(cache.held, 1);
+    REQUIRE_EQUAL(cache.bytes, 1024 * KIB);
+    REQUIRE(take(1024 * KIB).start == whole.start);
+}
+
+TEST(a_block_grows_into_the_one_behind_it)
+{
+    teach();
+    struct cell_extent whole = mapping(1024 * KIB);
+    put(whole, FAR);
+    struct cell_extent block = take(256 * KIB);
+    char *end = block.start + block.size;
+    REQUIRE(!cell_mapcache_take_at(&cache, end, 772 * KIB));
+    REQUIRE(!cell_mapcache_take_at(&cache, end + 4 * KIB, 4 * KIB));
+    REQUIRE(cell_mapcache_take_at(&cache, end, 256 * KIB));
+    REQUIRE_EQUAL(cache.bytes, 512 * KIB);
+    REQUIRE(cell_mapcache_take_at(&cache, end + 256 * KIB, 512 * KIB));
     REQUIRE_EQUAL(cache.bytes, 0);
+    REQUIRE_EQUAL(cache.held, 0);
+}
+
+/* Three mappings at a time, of which the bound allows one. Returns how many requests were not served. */
+static unsigned missed(unsigned rounds)
+{
+    unsigned misses = 0;
+
+    for (unsigned i = 0; i < rounds; i++) {
+        struct cell_extent live[3];
+        for (unsigned k = 0; k < 3; k++) {
+            live[k] = take(256 * KIB);
+            misses += live[k].start == NULL;
+            if (live[k].start == NULL)
+                live[k] = mapping(256 * KIB);
+        }
+        for (unsigned k = 0; k < 3; k++)
+            put(live[k], 256 * KIB);
+    }
+    return misses;
+}
+
+TEST(what_is_wanted_back_again_and_again_is_kept_beyond_the_bound)
+{
+    cache = (struct cell_mapcache){ .held = 0 };
+    REQUIRE(missed(20) >= 3);
+    REQUIRE_EQUAL(missed(100), 0);
+    REQUIRE_EQUAL(cache.bytes, 768 * KIB);
+}
+
+TEST(until_it_lies_unused)
+{
+    cache = (struct cell_mapcache){ .held = 0 };
+    missed(20);
+    for (int i = 0; i < 500; i++)
+        put(take(256 * KIB), 256 * KIB);
+    REQUIRE_EQUAL(cache.bytes, 256 * KIB);
+}
+
+/* One mapping at a time, small and large in turns. Returns how often the large one had to be grown. */
+static unsigned grown(unsigned rounds)
+{
+    unsigned growths = 0;
+
+    for (unsigned i = 0; i < 2 * rounds; i++) {
+        size_t size = i % 2 == 0 ? 256 * KIB : 1024 * KIB;
+        struct cell_extent taken = take(size);
+        growths += taken.start != NULL && taken.size < size;
+        if (taken.start == NULL || taken.size < size)
+            taken = mapping(size);
+        put(taken, 64 * KIB);
+    }
+    return growths;
+}
+
+TEST(what_a_mapping_had_to_be_grown_by_is_wanted_too)
+{
+    cache = (struct cell_mapcache){ .held = 0 };
+    REQUIRE(grown(20) >= 3);
+    REQUIRE_EQUAL(grown(50), 0);
 }
 
 TEST(a_smaller_one_is_there_to_be_grown_but_not_from_next_to_nothing)
@@ -142,9 +227,22 @@ TEST(all_places_may_be_taken_and_emptied)
     for (int i = 0; i < 3 * CELL_MAPCACHE_ENTRIES; i++)
         put(mapping(256 * KIB), FAR);
     REQUIRE_EQUAL(cache.held, CELL_MAPCACHE_ENTRIES);
-    REQUIRE_EQUAL(cell_mapcache_empty(&cache).count, CELL_MAPCACHE_ENTRIES);
+    REQUIRE_EQUAL(cell_mapcache_shrink(&cache, 0).count, CELL_MAPCACHE_ENTRIES);
     REQUIRE_EQUAL(cache.held, 0);
     REQUIRE_EQUAL(cache.bytes, 0);
+}
+
+TEST(the_oldest_go_until_little_is_left)
+{
+    teach();
+    struct cell_extent oldest = mapping(256 * KIB);
+    put(oldest, FAR);
+    put(mapping(128 * KIB), FAR);
+    REQUIRE_EQUAL(cell_mapcache_shrink(&cache, 384 * KIB).count, 0);
+    struct cell_extents dropped = cell_mapcache_shrink(&cache, 383 * KIB);
+    REQUIRE_EQUAL(dropped.count, 1);
+    REQUIRE(dropped.extent[0].start == oldest.start);
+    REQUIRE_EQUAL(cache.bytes, 128 * KIB);
 }
 
 int main(void)
@@ -154,7 +252,11 @@ int main(void)
         cmocka_unit_test(requests_for_what_never_was_there_teach_nothing),
         cmocka_unit_test(experience_is_forgotten_when_requests_are_new),
         cmocka_unit_test(the_smallest_that_holds_a_request_serves_it),
-        cmocka_unit_test(what_is_too_much_is_split_off_and_kept), cmocka_unit_test(a_small_rest_goes_back),
+        cmocka_unit_test(what_is_too_much_is_split_off_and_kept), cmocka_unit_test(a_little_too_much_stays_with_the_block),
+        cmocka_unit_test(parts_that_come_back_are_joined), cmocka_unit_test(a_block_grows_into_the_one_behind_it),
+        cmocka_unit_test(what_is_wanted_back_again_and_again_is_kept_beyond_the_bound),
+        cmocka_unit_test(until_it_lies_unused), cmocka_unit_test(what_a_mapping_had_to_be_grown_by_is_wanted_too),
+        cmocka_unit_test(the_oldest_go_until_little_is_left),
         cmocka_unit_test(a_smaller_one_is_there_to_be_grown_but_not_from_next_to_nothing),
         cmocka_unit_test(beyond_the_bound_the_oldest_goes),
         cmocka_unit_test(one_is_kept_whatever_its_size_and_none_without_a_bound),
