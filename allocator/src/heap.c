@@ -469,8 +469,9 @@ struct cell_extents cell_heap_drop_kept(struct cell_heap *heap, size_t bytes)
     size_t after = cell_heap_footprint(heap) + bytes, peak = heap->footprint_peak;
     size_t excess = after > peak ? after - peak : 0, held = heap->map_cache.bytes;
     size_t little = cell_heap_kept_at(heap, peak), rest = held > excess ? held - excess : 0;
+    size_t keep = !cell_heap_may_take(heap, bytes) ? 0 : rest > little ? rest : little;
     size_t unused = cell_heap_unused(heap);
-    struct cell_extents dropped = cell_mapcache_shrink(&heap->map_cache, rest > little ? rest : little);
+    struct cell_extents dropped = cell_mapcache_shrink(&heap->map_cache, keep);
 
     heap->counts.unmaps += dropped.count;
     if (dropped.count != 0)

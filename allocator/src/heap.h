@@ -162,8 +162,8 @@ static inline size_t cell_heap_unused(const struct cell_heap *heap)
 /* To be called when room has been made for growth that would have exceeded the peak; `unused` before. Lock held. */
 void cell_heap_note_room_made(struct cell_heap *heap, size_t unused);
 
-/* Takes from the kept mappings, before `bytes` more would set a new peak of the footprint, what is more than little. To be unmapped.
- * Lock held. */
+/* Takes from the kept mappings, before `bytes` more would set a new peak of the footprint, what is more than little; all where a
+ * limit would not allow them. To be unmapped. Lock held. */
 struct cell_extents cell_heap_drop_kept(struct cell_heap *heap, size_t bytes);
 /* Whether `bytes` more are within the limits of the footprint. */
 bool cell_heap_may_take(const struct cell_heap *heap, size_t bytes);

@@ -319,11 +319,12 @@ struct cell_zero_run cell_segment_touch_slow(struct cell_segment *seg, void *fro
 
 size_t cell_segment_absent(const struct cell_segment *seg, const void *from, size_t size)
 {
-    size_t first = cell_segment_page_of(seg, from), absent = 0;
+    size_t first = cell_segment_page_of(seg, from), committed = pages_of(seg->committed);
     size_t end = first + pages_of(round_up(size, CELL_PAGE)) + 1;
+    size_t within = end < committed ? end : committed, absent = end - within;
 
-    for (size_t page = first; page < end; page++)
-        absent += page >= pages_of(seg->committed) || seg->kind[page] == CELL_PAGE_ABSENT;
+    for (size_t page = first; page < within; page++)
+        absent += seg->kind[page] == CELL_PAGE_ABSENT;
     return absent << CELL_PAGE_SHIFT;
 }
 

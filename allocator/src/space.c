@@ -87,6 +87,17 @@ static bool may_bring_in(const struct cell_heap *heap, const struct cell_chunk *
            cell_heap_may_take(heap, cell_segment_absent(&heap->segment, c, size + CELL_PAGE));
 }
 
+/* The same, with what lies unused elsewhere given back if it must be. */
+static bool make_way(struct cell_heap *heap, const struct cell_chunk *c, size_t size)
+{
+    if (may_bring_in(heap, c, size))
+        return true;
+    struct cell_extents dropped = cell_heap_drop_kept(heap, size + CELL_PAGE);
+    cell_mapped_unmap_all(&dropped);
+    cell_index_purge_down_to(heap, 0);
+    return may_bring_in(heap, c, size);
+}
+
 /* Splits a free chunk: lead, taken, remainder. */
 static struct cell_chunk *take_from_chunk(struct cell_heap *heap, struct cell_chunk *c, size_t size, size_t alignment,
                                           struct cell_zero_run *zero)
@@ -148,7 +159,7 @@ static struct cell_chunk *take_from_top(struct cell_heap *heap, size_t size, siz
 
     if (top_is_absent(heap, lead + size)) {
         drop_before_growth(heap, lead + size);
-        if (!may_bring_in(heap, c, lead + size))
+        if (!make_way(heap, c, lead + size))
             return NULL;
     }
     if (need > top_bytes(heap) && !grow(heap, need - top_bytes(heap)))
@@ -192,11 +203,8 @@ struct cell_chunk *cell_space_take_from(struct cell_heap *heap, struct cell_chun
         return take_from_bin(heap, place, size, have);
     }
     size_t need = lead_for(place, alignment) + size;
-    if (!may_bring_in(heap, place, need)) {     /* unless free pages elsewhere make room under the limit */
-        cell_index_purge_down_to(heap, 0);
-        if (!may_bring_in(heap, place, need))
-            return NULL;
-    }
+    if (!make_way(heap, place, need))
+        return NULL;
     return take_from_chunk(heap, place, size, alignment, zero);
 }
 

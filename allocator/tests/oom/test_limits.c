@@ -105,6 +105,69 @@ TEST(footprint_limit)
     REQUIRE(stats_now().footprint_bytes <= 32 * MIB);
 }
 
+/* The peaks, of the heap and of all, lie far above what the limit will be, so that nothing is given back for their sake. */
+static void set_a_high_peak(void)
+{
+    void *block[200];
+
+    cell_option_set("purge_min", 64 * MIB);
+    cell_free(must_malloc(64 * MIB));
+    for (size_t i = 0; i < COUNT_OF(block); i++)
+        memset(block[i] = must_malloc(100000), 1, 100000);
+    for (size_t i = 0; i < COUNT_OF(block); i++)
+        cell_free(block[i]);
+    cell_trim(0);
+}
+
+static void allow_no_more(void)
+{
+    cell_option_set("footprint_limit", stats_now().footprint_bytes + 65536);
+}
+
+TEST(kept_mappings_make_way_under_a_limit)
+{
+    set_a_high_peak();
+    for (int i = 0; i < 8; i++)
+        cell_free(must_malloc(4 * MIB));
+    REQUIRE(stats_now().map_cached_bytes >= 4 * MIB);
+    allow_no_more();
+    for (size_t bytes = 0; bytes < 3 * MIB; bytes += 1000)
+        must_malloc(1000);
+}
+
+/* In 40 places, each too small for what comes. */
+static void leave_free_pages(void)
+{
+    void *block[40];
+
+    for (size_t i = 0; i < COUNT_OF(block); i++) {
+        memset(block[i] = must_malloc(100000), 1, 100000);
+        must_malloc(200);
+    }
+    for (size_t i = 0; i < COUNT_OF(block); i++)
+        cell_free(block[i]);
+    REQUIRE(stats_now().dirty_bytes >= 3 * MIB);
+}
+
+TEST(free_pages_make_way_for_a_large_block_under_a_limit)
+{
+    set_a_high_peak();
+    leave_free_pages();
+    allow_no_more();
+    must_malloc(2 * MIB);
+}
+
+TEST(free_pages_make_way_for_others_under_a_limit)
+{
+    set_a_high_peak();
+    leave_free_pages();
+    allow_no_more();
+    uint64_t maps = stats_now().maps;
+    for (int i = 0; i < 20; i++)
+        must_malloc(120000);
+    REQUIRE_EQUAL(stats_now().maps, maps);      /* none had to be mapped for want of pages in the heap */
+}
+
 TEST(footprint_limit_is_nearly_kept_at_every_step)
 {
     uint64_t state = 17;
@@ -266,7 +329,10 @@ int main(void)
         cmocka_unit_test(address_space_limited_later), cmocka_unit_test(hardly_any_address_space),
         cmocka_unit_test(overcommit_forbidden),
 #endif
-        cmocka_unit_test(footprint_limit), cmocka_unit_test(footprint_limit_is_nearly_kept_at_every_step),
+        cmocka_unit_test(footprint_limit), cmocka_unit_test(kept_mappings_make_way_under_a_limit),
+        cmocka_unit_test(free_pages_make_way_for_a_large_block_under_a_limit),
+        cmocka_unit_test(free_pages_make_way_for_others_under_a_limit),
+        cmocka_unit_test(footprint_limit_is_nearly_kept_at_every_step),
         cmocka_unit_test(aligned_when_no_pool_can_be_had), cmocka_unit_test(requests_beyond_everything),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
