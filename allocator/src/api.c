@@ -16,6 +16,9 @@
 #include "sizeclass.h"
 #include "tcache.h"
 
+/* How many cache lines the fast paths lie in must not depend on what lies before them. */
+#define CELL_FAST __attribute__((aligned(64)))
+
 void *cell_api_or_enomem(void *block)
 {
     if (CELL_UNLIKELY(block == NULL))
@@ -89,7 +92,7 @@ void *cell_api_malloc_beyond(size_t size)
     return CELL_LIKELY(block != NULL) ? block : malloc_slow(size);
 }
 
-void *cell_malloc(size_t size)
+CELL_FAST void *cell_malloc(size_t size)
 {
     void *block = cell_tcache_alloc(size);
 
@@ -119,7 +122,7 @@ static void free_large(void *block, struct cell_tcache *cache, size_t size, size
             cell_tcache_free_recurring_slow(slot, block);
         return;
     }
-    if (size > CELL_TCACHE_SIZE_MAX && size <= CELL_CLASS_MAX) {
+    if (size > CELL_BINNED_MAX && size <= CELL_CLASS_MAX) {
         size_t row = cell_tcache_row_of_class(cell_size_class(size));
         if (slot != NULL ? cell_tcache_class_recurs(cache, row, size) : size <= cell_tcache_class_limit()) {
             if (!cell_tcache_push(&cache->slot[row].bin, block))
@@ -172,7 +175,7 @@ __attribute__((always_inline)) static inline void free_block(void *block, size_t
         free_slow(cache, size / CELL_ALIGN, block, said);
 }
 
-void cell_free(void *block)
+CELL_FAST void cell_free(void *block)
 {
     free_block(block, CELL_SIZE_UNKNOWN);
 }

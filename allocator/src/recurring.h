@@ -1,7 +1,7 @@
 /* recurring.h - sizes above cache_limit, and classes of them, that a program with one thread frees and asks for over and over.
  *
  * Larger blocks are taken by best fit, oldest first, and a freed one waits a while before it coalesces (deferred.h). For a size
- * that comes back all the time this is work for nothing, so such sizes have bins in the cache: those up to CELL_TCACHE_SIZE_MAX the
+ * that comes back all the time this is work for nothing, so such sizes have bins in the cache: those up to CELL_BINNED_MAX the
  * rows that they have between threads anyway, a few of the others slots. A slot watches one size: when a request for it has
  * followed a free of it CELL_RECURS times, the slot's bin is that size's, until requests for others outweigh it (the majority
  * vote of Boyer and Moore). A hash of the size finds a pair of slots; either may watch it. What no slot serves may prove its class.

@@ -50,6 +50,7 @@ static inline size_t cell_size_of_chunk(size_t request)
 #define CELL_CLASS_MIN    ((size_t)512)         /* class 0, which no request is rounded up to */
 #define CELL_CLASS_MAX    ((size_t)32768)
 #define CELL_CLASS_COUNT  49u
+#define CELL_BINNED_MAX   (2 * CELL_CLASS_MIN)  /* the largest chunk with a bin for its size alone */
 
 /* The largest class that is not above a chunk's size, CELL_CLASS_MIN to CELL_CLASS_MAX. */
 static inline unsigned cell_size_class(size_t size)

@@ -462,7 +462,7 @@ static size_t ask(struct cell_tcache *cache, size_t size)
     size_t row = cell_tcache_row_for_chunk(size);
     struct cell_demand *demand = &cache->watch->row[row];
 
-    if (size <= CELL_TCACHE_SIZE_MAX)
+    if (size <= CELL_BINNED_MAX)
         return cell_demand_ask(demand, CELL_RECURS) ? row : 0;
     if (row != 0 && demand->proven)
         return row;

@@ -6,7 +6,7 @@
  *
  *      bin:  head -> block -> block -> block        room: how many more it takes
  *
- * While there is one thread, only what keeps coming back is cached above cache_limit (recurring.h): up to CELL_TCACHE_SIZE_MAX each
+ * While there is one thread, only what keeps coming back is cached above cache_limit (recurring.h): up to CELL_BINNED_MAX each
  * size has its row, beyond single sizes have slots, and classes of sizes rows. Once there are several, chunks up to
  * CELL_CLASS_MAX are cached by size class: a bin for each.
  *
@@ -15,7 +15,7 @@
  *
  * Invariants
  *   T1  A bin holds blocks of its size, and chunks with a remainder of CELL_ALIGN that was too small to split off; a class's
- *       bin holds chunks from its size to below the next class's. With one thread, rows up to CELL_TCACHE_SIZE_MAX are no class's.
+ *       bin holds chunks from its size to below the next class's. With one thread, rows up to CELL_BINNED_MAX are no class's.
  *   T2  room + blocks in the bin == limit.
  *   T3  The sum of limit * size over all bins is `capacity`.
  *   T4  No thread but its owner touches a cache.
@@ -31,15 +31,14 @@
 #include "recurring.h"
 #include "sizeclass.h"
 
-#define CELL_TCACHE_SIZE_MAX  (2 * CELL_CLASS_MIN)                  /* the largest with a bin for its size alone */
-#define CELL_TCACHE_SIZES     (CELL_TCACHE_SIZE_MAX / CELL_ALIGN)
+#define CELL_TCACHE_SIZES     (CELL_BINNED_MAX / CELL_ALIGN)
 #define CELL_TCACHE_PLAIN     (CELL_CLASS_MIN / CELL_ALIGN)         /* up to this row no size is ever rounded up */
-#define CELL_CLASSES_BELOW    8u                                    /* classes up to CELL_TCACHE_SIZE_MAX ... */
+#define CELL_CLASSES_BELOW    8u                                    /* classes up to CELL_BINNED_MAX ... */
 #define CELL_ROWS_PER_CLASS   (CELL_TCACHE_PLAIN / CELL_CLASSES_BELOW)  /* ... which share its rows */
 #define CELL_EXCESS_SHARE     8u    /* a cached chunk may be larger than what was asked for by this share */
 #define CELL_TCACHE_BINS      (CELL_TCACHE_SIZES + CELL_CLASS_COUNT - CELL_CLASSES_BELOW)
 
-_Static_assert(CELL_TCACHE_SIZE_MAX == 8u << (6 + CELL_CLASSES_BELOW / 8), "that class begins there");
+_Static_assert(CELL_BINNED_MAX == 8u << (6 + CELL_CLASSES_BELOW / 8), "that class begins there");
 _Static_assert(sizeof(struct cell_bin) <= CELL_ALIGN, "the offset of a bin is the size of its blocks");
 
 enum cell_tcache_state { CELL_TCACHE_NONE, CELL_TCACHE_EXITED, CELL_TCACHE_LIVE };
@@ -84,7 +83,7 @@ static inline size_t cell_tcache_class_limit(void)
     return __atomic_load_n(&cell_tcache_class_limit_now, __ATOMIC_RELAXED);
 }
 
-/* The bin for chunks of a class: up to CELL_TCACHE_SIZE_MAX that of its smallest size. */
+/* The bin for chunks of a class: up to CELL_BINNED_MAX that of its smallest size. */
 static inline size_t cell_tcache_row_of_class(unsigned size_class)
 {
     return size_class <= CELL_CLASSES_BELOW ? cell_size_of_class(size_class) / CELL_ALIGN
@@ -94,7 +93,7 @@ static inline size_t cell_tcache_row_of_class(unsigned size_class)
 /* The row of a chunk's size, or of the class that it is rounded up to; 0: there is none. */
 static inline size_t cell_tcache_row_for_chunk(size_t size)
 {
-    if (size <= CELL_TCACHE_SIZE_MAX)
+    if (size <= CELL_BINNED_MAX)
         return size / CELL_ALIGN;
     return size <= CELL_CLASS_MAX ? cell_tcache_row_of_class(cell_size_class_for(size - CELL_WORD)) : 0;
 }
@@ -116,7 +115,7 @@ static inline struct cell_bin *cell_tcache_bin_of_row(const struct cell_tcache *
     return (struct cell_bin *)(row >= CELL_TCACHE_BINS ? &cache->watch->slot[row - CELL_TCACHE_BINS].bin : &cache->slot[row].bin);
 }
 
-/* The slot for chunks of `size` bytes above CELL_TCACHE_SIZE_MAX, if it watches that size. NULL: none recurs. */
+/* The slot for chunks of `size` bytes above CELL_BINNED_MAX, if it watches that size. NULL: none recurs. */
 static inline struct cell_recurring *cell_tcache_recurring(const struct cell_tcache *cache, size_t size)
 {
     if (CELL_UNLIKELY(cache->watch == NULL) || size > cell_option.recurring_limit + CELL_WORD + CELL_ALIGN - 1)
@@ -161,13 +160,17 @@ static inline int cell_tcache_push(struct cell_bin *bin, void *block)
     return 1;
 }
 
+/* The row that serves a request, by its words, rounded up: that of its cell or chunk, or of its class once there are threads. Before
+ * the first call, when no cache holds anything, 0. */
+extern uint8_t cell_tcache_row_of_words[CELL_BINNED_MAX / CELL_WORD];
+
 /* The fast path of malloc. NULL: the bin for the request is empty, or there is none. */
 __attribute__((always_inline)) static inline void *cell_tcache_alloc(size_t request)
 {
-    if (CELL_UNLIKELY(request > __atomic_load_n(&cell_option.binned_request, __ATOMIC_RELAXED)))
+    if (CELL_UNLIKELY(request > CELL_BINNED_MAX - CELL_WORD))
         return NULL;
-    size_t offset = request + CELL_ALIGN - 1 + (request > cell_option.small_limit ? CELL_WORD : 0);
-    return cell_tcache_pop(cell_tcache_bin(cell_tcache_mine, offset & ~(size_t)(CELL_ALIGN - 1)));
+    size_t row = __atomic_load_n(&cell_tcache_row_of_words[(request + CELL_WORD - 1) / CELL_WORD], __ATOMIC_RELAXED);
+    return cell_tcache_pop(&cell_tcache_mine->slot[row].bin);
 }
 
 /* Before anything else: sets the heap up, and gives the calling thread its cache. False: no memory. */

@@ -19,6 +19,7 @@ static struct cell_tcache cache_main CELL_FIRST;
 static struct cell_watch watch_main;
 
 size_t cell_tcache_class_limit_now CELL_FIRST;
+uint8_t cell_tcache_row_of_words[CELL_BINNED_MAX / CELL_WORD] CELL_FIRST_ROWS __attribute__((aligned(64)));
 __thread struct cell_tcache *cell_tcache_mine __attribute__((tls_model("initial-exec"))) = CACHE_NONE;
 
 /* Caches that no thread uses, and the part of a mapping from which none has been made yet. */
@@ -76,14 +77,30 @@ static struct cell_tcache *new_cache(void)
     return cache;
 }
 
+static void map_requests(void)
+{
+    for (size_t words = 0; words < CELL_BINNED_MAX / CELL_WORD; words++) {
+        size_t request = words * CELL_WORD, row = cell_size_of_chunk(request) / CELL_ALIGN;
+
+        if (cell_size_is_cell(request))
+            row = cell_size_of_cell(request) / CELL_ALIGN;
+        else if (cell_tcache_has_class(request))
+            row = cell_tcache_row_of_class(cell_size_class_for(request));
+        __atomic_store_n(&cell_tcache_row_of_words[words], (uint8_t)row, __ATOMIC_RELAXED);
+    }
+}
+
 /* What threads would meet at the heap's lock for, their caches keep. */
 static void start_sharing(void)
 {
     size_t limit = cell_option.cache_limit_threads, by_size = CELL_CLASS_MIN - CELL_WORD;
 
     cell_tunables_share(limit < by_size ? limit : by_size);
-    if (limit > by_size)
-        __atomic_store_n(&cell_tcache_class_limit_now, cell_size_of_class(cell_size_class(limit + CELL_WORD)), __ATOMIC_RELAXED);
+    size_t by_class = limit > by_size ? cell_size_of_class(cell_size_class(limit + CELL_WORD)) : 0;
+    if (by_class == cell_tcache_class_limit())
+        return;
+    __atomic_store_n(&cell_tcache_class_limit_now, by_class, __ATOMIC_RELAXED);
+    map_requests();
 }
 
 /* The first call of all sets the heap up; a thread's first gives it a cache. False: no memory. */
@@ -92,10 +109,13 @@ static bool start(void)
     cell_lock_acquire(&registry.lock);
     if (!registry.environment_read)
         registry.environment_read = cell_tunables_load();
-    if (!cell_heap_is_ready(&cell_heap_main) && !cell_heap_init(&cell_heap_main, 0)) {
+    bool ready = cell_heap_is_ready(&cell_heap_main);
+    if (!ready && !cell_heap_init(&cell_heap_main, 0)) {
         cell_lock_release(&registry.lock);
         return false;
     }
+    if (!ready)
+        map_requests();
     bool first = !registry.main_taken && cell_os_single_threaded();     /* else it may end before the process */
     if (!first && cell_option.cache_limit != 0)
         start_sharing();

@@ -6,29 +6,16 @@
 
 #include "os.h"
 #include "place.h"
+#include "sizeclass.h"
 #include "text.h"
 
 extern char **environ;
-
-/* Caches keep cells of every size; chunks of those up to cache_limit, if that is above the cells' largest. */
-#define BINNED_MAX  (1024 - sizeof(size_t))
-#define BINNED_CHUNK(cache_limit, recurring_limit) \
-    ((cache_limit) >= 512 - sizeof(size_t) && (recurring_limit) >= BINNED_MAX ? BINNED_MAX : (cache_limit))
-#define BINNED_REQUEST(small_limit, chunk)  ((chunk) > (small_limit) ? (chunk) : (small_limit))
-#define BINNED_SIZE(small_limit, chunk)     (((chunk) > (small_limit) ? (chunk) + sizeof(size_t) : (small_limit)))
-
-enum initial {
-#define CELL_TUNABLE(name, initial, minimum, maximum, unit, when, text) initial_##name = (initial),
-#include "tunables.def"
-#undef CELL_TUNABLE
-};
 
 struct cell_options cell_option = {
 #define CELL_TUNABLE(name, initial, minimum, maximum, unit, when, text) .name = (size_t)(initial),
 #include "tunables.def"
 #undef CELL_TUNABLE
-    .binned_request = BINNED_REQUEST(initial_small_limit, BINNED_CHUNK(initial_cache_limit, initial_recurring_limit)),
-    .binned_size = BINNED_SIZE(initial_small_limit, BINNED_CHUNK(initial_cache_limit, initial_recurring_limit)),
+    .binned_size = CELL_BINNED_MAX,
 };
 
 enum when { START, ANY };
@@ -65,8 +52,6 @@ static const struct { const char *variable, *name; } glibc_names[] = {
     { "MALLOC_PERTURB_",        "perturb" },
 };
 
-static bool shared;
-
 static const struct row *find_row(const char *name, size_t length)
 {
     for (size_t i = 0; i < ROW_COUNT; i++)
@@ -75,14 +60,12 @@ static const struct row *find_row(const char *name, size_t length)
     return NULL;
 }
 
-/* What has a bin for its size alone. Other threads may be reading. */
+/* Caches keep chunks up to cache_limit; where that is at its highest, they may keep some beyond. Other threads may be reading. */
 static void settle_bins(void)
 {
-    size_t small = cell_option.small_limit, limit = BINNED_CHUNK(cell_option.cache_limit, cell_option.recurring_limit);
-    size_t by_size = __atomic_load_n(&shared, __ATOMIC_RELAXED) ? cell_option.cache_limit : limit;
+    bool highest = cell_option.cache_limit >= CELL_CLASS_MIN - CELL_WORD;
 
-    __atomic_store_n(&cell_option.binned_request, BINNED_REQUEST(small, by_size), __ATOMIC_RELAXED);
-    __atomic_store_n(&cell_option.binned_size, BINNED_SIZE(small, limit), __ATOMIC_RELAXED);
+    __atomic_store_n(&cell_option.binned_size, highest ? CELL_BINNED_MAX : cell_option.cache_limit + CELL_WORD, __ATOMIC_RELAXED);
 }
 
 /* What follows from the values; and what harden.c needs: each call on the slow path, from the first block on. */
@@ -118,7 +101,6 @@ static enum cell_tunable_result set_row(const struct row *row, uint64_t value, b
 
 void cell_tunables_share(size_t limit)
 {
-    __atomic_store_n(&shared, true, __ATOMIC_RELAXED);
     if (cell_option.cache_limit < limit)
         __atomic_store_n(&cell_option.cache_limit, limit, __ATOMIC_RELAXED);
     settle_bins();

@@ -9,8 +9,8 @@ struct cell_options {
 #define CELL_TUNABLE(name, initial, minimum, maximum, unit, when, text) size_t name;
 #include "tunables.def"
 #undef CELL_TUNABLE
-    /* What follows from them: the largest request, and the largest cell or chunk, that has a bin for its size alone. */
-    size_t binned_request, binned_size;
+    /* What follows from them: the largest chunk that caches may keep in a bin for its size alone. */
+    size_t binned_size;
 };
 
 extern struct cell_options cell_option;

@@ -6,7 +6,7 @@
 #include "tcache.h"
 
 #define SIZE  2000
-#define SHORT 600           /* up to CELL_TCACHE_SIZE_MAX a size that recurs has the row of its own that it has between threads */
+#define SHORT 600           /* up to CELL_BINNED_MAX a size that recurs has the row of its own that it has between threads */
 
 static size_t chunk_size(size_t request)
 {
