@@ -39,12 +39,13 @@ size_t cell_mapped_threshold(const struct cell_heap *heap)
     return followed > cell_option.mmap_threshold && cell_option.mmap_dynamic ? followed : cell_option.mmap_threshold;
 }
 
-/* Blocks that come and go and are small against the heap are better kept in it. */
+/* Blocks that come and go and are small against the heap are better kept in it, unless their pages are seldom used: whether
+ * they are, only mappings tell. */
 static void follow_threshold(struct cell_heap *heap, size_t size)
 {
     size_t heap_bytes = heap->segment.resident << CELL_PAGE_SHIFT;
 
-    if (cell_option.mmap_dynamic && size <= DYNAMIC_MAX && size <= heap_bytes / DYNAMIC_SHARE &&
+    if (cell_option.mmap_dynamic && !cell_segment_large_are_unused(&heap->segment) && size <= DYNAMIC_MAX && size <= heap_bytes / DYNAMIC_SHARE &&
         size >= cell_mapped_threshold(heap))
         __atomic_store_n(&heap->map_threshold, size + 1, __ATOMIC_RELAXED);
 }

@@ -69,6 +69,11 @@ static inline struct cell_zero_run cell_segment_touch(struct cell_segment *seg, 
 size_t cell_segment_populate_ahead(const struct cell_segment *seg, size_t size);
 /* Learns whether a large block of `size` bytes, left to faults from some point on, was used beyond it. */
 void cell_segment_note_large_use(struct cell_segment *seg, size_t size, bool used);
+static inline bool cell_segment_large_are_unused(const struct cell_segment *seg)
+{
+    return __atomic_load_n(&seg->large_use, __ATOMIC_RELAXED) < 0;
+}
+
 static inline bool cell_segment_large_are_used(const struct cell_segment *seg)
 {
     return __atomic_load_n(&seg->large_use, __ATOMIC_RELAXED) > 0;

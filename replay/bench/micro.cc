@@ -134,6 +134,57 @@ void random_replacement(benchmark::State &state)
     count_calls(state, 1);
 }
 
+// 1000 blocks replaced at random, each of any size of a range: what caches of single sizes or of classes gain.
+void varied_sizes(benchmark::State &state)
+{
+    uint32_t least = static_cast<uint32_t>(state.range(0)), most = static_cast<uint32_t>(state.range(1));
+    Random random(5 + static_cast<uint64_t>(state.thread_index()));
+    std::vector<void *> table(1000, nullptr);
+    for (auto _ : state) {
+        void *&slot = table[random.below(1000)];
+        std::free(slot);
+        slot = checked(std::malloc(least + random.below(most - least + 1)));
+    }
+    for (void *block : table)
+        std::free(block);
+    count_calls(state, 1);
+}
+
+// Three buffers at a time, of one size, its half and its quarter, with every page used: what is kept of large blocks.
+void buffers(benchmark::State &state)
+{
+    size_t size = static_cast<size_t>(state.range(0));
+    for (auto _ : state) {
+        char *held[3];
+        for (int i = 0; i < 3; i++) {
+            held[i] = static_cast<char *>(checked(std::malloc(size >> i)));
+            for (size_t at = 0; at < size >> i; at += 4096)
+                held[i][at] = 1;
+        }
+        for (char *buffer : held)
+            std::free(buffer);
+    }
+    count_calls(state, 3);
+}
+
+// A vector that grows by allocation, copy and release, as std::vector does.
+void copied_growth(benchmark::State &state)
+{
+    size_t limit = static_cast<size_t>(state.range(0));
+    int64_t calls = 0;
+    for (auto _ : state) {
+        void *vector = checked(std::malloc(16));
+        for (size_t size = 32; size <= limit; size *= 2, calls++) {
+            void *larger = checked(std::malloc(size));
+            std::memcpy(larger, vector, size / 2);
+            std::free(vector);
+            vector = larger;
+        }
+        std::free(vector);
+    }
+    state.SetItemsProcessed(calls);
+}
+
 void batch(benchmark::State &state)
 {
     Random random(11);
@@ -250,8 +301,11 @@ BENCHMARK(aligned_pair)->Arg(64)->Arg(512)->Arg(4096);
 BENCHMARK(lifo)->Arg(16)->Arg(64)->Arg(512)->Arg(4096);
 BENCHMARK(fifo)->Arg(16)->Arg(64)->Arg(512)->Arg(4096);
 BENCHMARK(random_replacement)->Arg(1000)->Arg(50000);
+BENCHMARK(varied_sizes)->Args({130, 500})->Args({5, 1000})->Args({1000, 4000})->Args({4000, 30000})->Args({100000, 1000000});
 BENCHMARK(batch)->Arg(100)->Arg(10000);
 BENCHMARK(realloc_growth)->Arg(4096)->Arg(1 << 20);
+BENCHMARK(copied_growth)->Arg(1 << 17)->Arg(1 << 20);
+BENCHMARK(buffers)->Arg(100000)->Arg(1000000);
 
 BENCHMARK(pair)->Arg(64)->ThreadRange(1, 8)->UseRealTime();
 BENCHMARK(calloc_pair)->Arg(64)->ThreadRange(1, 8)->UseRealTime();
@@ -259,8 +313,10 @@ BENCHMARK(aligned_pair)->Arg(64)->ThreadRange(1, 8)->UseRealTime();
 BENCHMARK(lifo)->Arg(64)->ThreadRange(1, 8)->UseRealTime();
 BENCHMARK(fifo)->Arg(64)->ThreadRange(1, 8)->UseRealTime();
 BENCHMARK(random_replacement)->Arg(5000)->ThreadRange(1, 8)->UseRealTime();
+BENCHMARK(varied_sizes)->Args({5, 1000})->ThreadRange(1, 8)->UseRealTime();
 BENCHMARK(batch)->Arg(100)->ThreadRange(1, 8)->UseRealTime();
 BENCHMARK(realloc_growth)->Arg(4096)->ThreadRange(1, 8)->UseRealTime();
+BENCHMARK(buffers)->Arg(1000000)->ThreadRange(1, 8)->UseRealTime();
 BENCHMARK(hand_off)->ThreadRange(1, 8)->UseRealTime();
 BENCHMARK(larson)->ThreadRange(1, 8)->UseRealTime();
 BENCHMARK(false_sharing)->ThreadRange(1, 8)->UseRealTime();

@@ -75,7 +75,7 @@ def test_usage_errors():
 def test_every_pattern_is_there():
     names = micro.benchmarks_of(str(OUT / "micro"), ".")
     for pattern in ("pair", "lifo", "fifo", "random_replacement", "batch", "calloc_pair", "realloc_growth", "aligned_pair",
-                    "hand_off", "larson", "false_sharing", "thread_start_stop"):
+                    "hand_off", "larson", "false_sharing", "thread_start_stop", "varied_sizes", "buffers"):
         assert any(name.split("/")[0] == pattern for name in names), pattern
         threads = {micro.threads_of(name) for name in names if name.split("/")[0] == pattern and "threads" in name}
         assert threads == {1, 2, 4, 8}, pattern

@@ -201,6 +201,36 @@ TEST(free_pages_stay_where_a_mapping_sets_no_peak)
     REQUIRE_EQUAL(stats_now().purged_bytes, purged);
 }
 
+/* Large blocks of any size come and go, and of each `used` bytes are written. Returns how much of what is live is mapped, in percent. */
+static size_t mapped_share(size_t used)
+{
+    static void *slot[100];
+    static size_t held[100];
+    uint64_t state = 23;
+    size_t live = 0;
+
+    for (int i = 0; i < 5000; i++) {
+        size_t at = random_from(&state) % COUNT_OF(slot), size = 50000 + random_from(&state) % 250000;
+        cell_free(slot[at]);
+        live += size - held[at];
+        held[at] = size;
+        slot[at] = must_malloc(size);
+        memset(slot[at], 1, used < size ? used : size);
+    }
+    return 100 * stats_now().mapped_bytes / live;
+}
+
+TEST(large_blocks_that_are_used_move_into_the_heap)
+{
+    REQUIRE(mapped_share(SIZE_MAX) < 50);
+}
+
+/* There, pages of theirs that nobody writes to would count as used and come in with their neighbours. */
+TEST(large_blocks_that_are_hardly_used_do_not)
+{
+    REQUIRE(mapped_share(1) > 80);
+}
+
 /* 2,000 blocks of 100-500 bytes, replaced at random: the heap no longer grows, and lacks a page now and then. */
 TEST(caches_are_not_emptied_for_every_page)
 {
@@ -231,6 +261,8 @@ int main(void)
         cmocka_unit_test(a_small_heap_that_returns_to_its_peak_keeps_what_that_takes),
         cmocka_unit_test(free_pages_that_give_way_to_mappings_bit_by_bit_are_one_return),
         cmocka_unit_test(a_heap_that_sets_new_peaks_keeps_little), cmocka_unit_test(free_pages_stay_where_a_mapping_sets_no_peak),
+        cmocka_unit_test(large_blocks_that_are_used_move_into_the_heap),
+        cmocka_unit_test(large_blocks_that_are_hardly_used_do_not),
         cmocka_unit_test(caches_are_not_emptied_for_every_page),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
