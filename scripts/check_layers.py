@@ -24,7 +24,7 @@ REPLAY = {
 }
 
 # Name of a file of allocator/src (without suffix) -> the layers it may know. What every layer may know is COMMON.
-COMMON = {"assert", "fatal", "config", "common", "internal", "cellmalloc", "tunables", "stats", "compiler", "version"}
+COMMON = {"assert", "fatal", "config", "common", "internal", "cellmalloc", "tunables", "stats", "minmax", "compiler", "version"}
 ALLOCATOR = {
     "os": set(),
     "lock": {"os"},
@@ -46,7 +46,8 @@ ALLOCATOR = {
     "mapped": {"heap", "index", "sizeclass", "os", "mapcache"},            # the heap's blocks outside of its range
     "depot": {"heap", "tcache", "freed"},               # between thread caches; knows the sizes that their bins hold
     "recurring": {"chunk", "freed"},
-    "tcache": {"heap", "depot", "recurring", "chunk", "sizeclass", "os", "freed"},
+    "tcache": {"heap", "depot", "recurring", "chunk", "sizeclass", "os", "freed", "tcache_limits"},
+    "tcache_limits": {"tcache", "heap", "os"},          # how much the caches hold
     "tcache_life": {"tcache", "heap", "depot", "lock", "os", "sizeclass"},      # a cache from first call to last
     "check": {"tcache", "heap", "quarantine", "harden", "walk", "os"},
     "text": {"os"},

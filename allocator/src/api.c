@@ -17,7 +17,8 @@
 #include "tcache.h"
 
 /* How many cache lines the fast paths lie in must not depend on what lies before them. */
-#define CELL_FAST __attribute__((aligned(64)))
+void *cell_malloc(size_t size) __attribute__((aligned(64)));
+void cell_free(void *block) __attribute__((aligned(64)));
 
 void *cell_api_or_enomem(void *block)
 {
@@ -62,7 +63,7 @@ __attribute__((always_inline)) static inline void *take_recurring(size_t chunk)
     struct cell_tcache *cache = cell_tcache_mine;
     struct cell_recurring *slot = cell_tcache_recurring(cache, chunk);
 
-    if (slot == NULL)
+    if (slot == NULL)               /* there are threads, or the size is beyond recurring_limit */
         return NULL;
     void *block = slot->size == chunk ? cell_tcache_pop(&slot->bin) : NULL;
     size_t row = cell_tcache_row_for_chunk(chunk);
@@ -92,7 +93,7 @@ void *cell_api_malloc_beyond(size_t size)
     return CELL_LIKELY(block != NULL) ? block : malloc_slow(size);
 }
 
-CELL_FAST void *cell_malloc(size_t size)
+void *cell_malloc(size_t size)
 {
     void *block = cell_tcache_alloc(size);
 
@@ -124,7 +125,8 @@ static void free_large(void *block, struct cell_tcache *cache, size_t size, size
     }
     if (size > CELL_BINNED_MAX && size <= CELL_CLASS_MAX) {
         size_t row = cell_tcache_row_of_class(cell_size_class(size));
-        if (slot != NULL ? cell_tcache_class_recurs(cache, row, size) : size <= cell_tcache_class_limit()) {
+        bool cached = slot != NULL ? cell_tcache_class_recurs(cache, row, size) : size <= cell_tcache_class_limit();
+        if (cached) {
             if (!cell_tcache_push(&cache->slot[row].bin, block))
                 free_slow(cache, row, block, said);
             return;
@@ -175,7 +177,7 @@ __attribute__((always_inline)) static inline void free_block(void *block, size_t
         free_slow(cache, size / CELL_ALIGN, block, said);
 }
 
-CELL_FAST void cell_free(void *block)
+void cell_free(void *block)
 {
     free_block(block, CELL_SIZE_UNKNOWN);
 }

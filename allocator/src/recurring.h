@@ -31,6 +31,11 @@ struct cell_bin {
     uint32_t room, limit;
 };
 
+static inline size_t cell_bin_held(const struct cell_bin *bin)
+{
+    return bin->limit - bin->room;
+}
+
 /* How often requests have followed frees. */
 struct cell_demand {
     uint16_t recurred;

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "minmax.h"
 #include "os.h"
 #include "tunables.h"
 
@@ -25,16 +26,6 @@
 static size_t round_up(size_t size, size_t unit)
 {
     return (size + unit - 1) & ~(unit - 1);
-}
-
-static size_t min_size(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-static size_t max_size(size_t a, size_t b)
-{
-    return a > b ? a : b;
 }
 
 static int max_int(int a, int b)
@@ -75,7 +66,7 @@ static bool reserve(struct cell_segment *seg, size_t maximum, bool at_once)
     size_t kind_size = round_up(pages_of(maximum), joint);
     size_t info_size = round_up(pages_of(maximum) * sizeof(struct cell_page_info), joint);
     size_t range = at_once ? maximum : RESERVE_MIN;
-    size_t alignment = at_once ? HUGE : max_size(CELL_PAGE, cell_os_page_size());
+    size_t alignment = at_once ? HUGE : cell_max(CELL_PAGE, cell_os_page_size());
     size_t size = info_size + joint + kind_size + alignment - cell_os_page_size() + range;
 
     char *map = at_once ? cell_os_reserve(size) : reserve_apart(size);
@@ -85,7 +76,7 @@ static bool reserve(struct cell_segment *seg, size_t maximum, bool at_once)
     seg->kind = (uint8_t *)map + info_size + joint / 2;
     seg->base = (char *)round_up((uintptr_t)map + info_size + joint + kind_size, alignment);
     seg->reserved = (size_t)(map + size - seg->base) & ~(alignment - 1);
-    seg->reserve_max = max_size(maximum, seg->reserved);
+    seg->reserve_max = cell_max(maximum, seg->reserved);
     if (seg->reserved > maximum)
         seg->reserved = seg->reserve_max = maximum;
     return true;
@@ -100,11 +91,11 @@ bool cell_segment_init(struct cell_segment *seg, size_t limit)
     memset(seg, 0, sizeof *seg);
     seg->huge_from = SIZE_MAX;
     if (limited)
-        maximum = max_size(min_size(maximum, address_limit) & ~(HUGE - 1), HUGE);
+        maximum = cell_max(cell_min(maximum, address_limit) & ~(HUGE - 1), HUGE);
     while (!reserve(seg, maximum, !limited)) {
         if (maximum <= HUGE)
             return false;
-        maximum = max_size((maximum / 4) & ~(HUGE - 1), HUGE);
+        maximum = cell_max((maximum / 4) & ~(HUGE - 1), HUGE);
     }
     return true;
 }
@@ -121,8 +112,8 @@ static size_t table_size(size_t committed, size_t need, size_t maximum)
 
     if (need <= committed)
         return committed;
-    size_t size = round_up(max_size(need, committed + committed / 4) - page / 2, 4 * page);
-    return page / 2 + min_size(size, round_up(maximum, page));
+    size_t size = round_up(cell_max(need, committed + committed / 4) - page / 2, 4 * page);
+    return page / 2 + cell_min(size, round_up(maximum, page));
 }
 
 /* Commits the parts of the tables that describe the range's first `bytes`. The page that they share comes first. */
@@ -164,12 +155,12 @@ static void choose_page_size(struct cell_segment *seg, size_t from, size_t to)
 {
     if (seg->huge_from == SIZE_MAX) {
         if (from < HUGE && to >= HUGE && cell_option.huge_min != 0)
-            cell_os_no_huge(seg->base, min_size(seg->reserved, round_up(cell_option.huge_min, HUGE)));
+            cell_os_no_huge(seg->base, cell_min(seg->reserved, round_up(cell_option.huge_min, HUGE)));
         if (to < cell_option.huge_min || !cell_segment_may_use_huge(seg))
             return;
-        seg->huge_from = round_up(max_size(from, cell_option.huge_min), HUGE);
+        seg->huge_from = round_up(cell_max(from, cell_option.huge_min), HUGE);
     }
-    from = max_size(from, seg->huge_from);
+    from = cell_max(from, seg->huge_from);
     if (from < to)
         cell_os_huge(seg->base + from, to - from);
 }
@@ -177,8 +168,8 @@ static void choose_page_size(struct cell_segment *seg, size_t from, size_t to)
 bool cell_segment_grow(struct cell_segment *seg, size_t bytes)
 {
     size_t unit = seg->committed >= cell_option.huge_min ? HUGE : COMMIT_MIN;
-    size_t step = min_size(max_size(seg->committed / 4, COMMIT_MIN), COMMIT_MAX);
-    size_t target = round_up(seg->committed + max_size(bytes, step), unit);
+    size_t step = cell_min(cell_max(seg->committed / 4, COMMIT_MIN), COMMIT_MAX);
+    size_t target = round_up(seg->committed + cell_max(bytes, step), unit);
 
     if (target > seg->reserve_max)
         target = seg->reserve_max;
@@ -206,7 +197,7 @@ static void add_resident(struct cell_segment *seg, size_t pages)
 
 static void remove_resident(struct cell_segment *seg, size_t pages)
 {
-    pages = min_size(pages, seg->resident);
+    pages = cell_min(pages, seg->resident);
     __atomic_store_n(&seg->resident, seg->resident - pages, __ATOMIC_RELAXED);
 }
 
@@ -225,7 +216,7 @@ static size_t batch_pages(const struct cell_segment *seg)
     size_t share = cell_option.populate_share == 0 ? 0 : cell_segment_resident(seg) / cell_option.populate_share;
     size_t os_page = pages_of(cell_os_page_size());
 
-    return max_size(min_size(share, BATCH_MAX), os_page == 0 ? 1 : os_page);
+    return cell_max(cell_min(share, BATCH_MAX), os_page == 0 ? 1 : os_page);
 }
 
 size_t cell_segment_populate_ahead(const struct cell_segment *seg, size_t size)
@@ -236,10 +227,10 @@ size_t cell_segment_populate_ahead(const struct cell_segment *seg, size_t size)
         return size;
     int large_use = __atomic_load_n(&seg->large_use, __ATOMIC_RELAXED);
     if (large_use > 0)                  /* the rest tells, when the block is freed, whether this still holds */
-        return min_size(size - size / 8, VOUCHED * __atomic_load_n(&seg->large_used, __ATOMIC_RELAXED));
+        return cell_min(size - size / 8, VOUCHED * __atomic_load_n(&seg->large_used, __ATOMIC_RELAXED));
     if (large_use < 0)
         return 0;
-    return min_size(size, batch_pages(seg) << CELL_PAGE_SHIFT);
+    return cell_min(size, batch_pages(seg) << CELL_PAGE_SHIFT);
 }
 
 void cell_segment_note_large_use(struct cell_segment *seg, size_t size, bool used)
@@ -267,8 +258,8 @@ static void bring_in(struct cell_segment *seg, size_t page, size_t last)
         return;
     }
 
-    size_t want = max_size(min_size(last + 1 - page, CALL_MAX), batch_pages(seg));
-    size_t run = absent_run(seg, page, min_size(page + want, end_of_range));
+    size_t want = cell_max(cell_min(last + 1 - page, CALL_MAX), batch_pages(seg));
+    size_t run = absent_run(seg, page, cell_min(page + want, end_of_range));
     char *start = cell_segment_page_start(seg, page);
     char *end = start + (run << CELL_PAGE_SHIFT);
     uintptr_t os_mask = cell_os_page_size() - 1;
@@ -342,7 +333,7 @@ static size_t purge_run(struct cell_segment *seg, size_t page, size_t end)
 
 size_t cell_segment_purge(struct cell_segment *seg, void *from, void *to)
 {
-    size_t os_page = max_size(cell_os_page_size(), CELL_PAGE);
+    size_t os_page = cell_max(cell_os_page_size(), CELL_PAGE);
     size_t page = pages_of(round_up((size_t)((char *)from - seg->base), os_page));
     size_t end = pages_of(((size_t)((char *)to - seg->base)) & ~(os_page - 1));
     size_t purged = 0;

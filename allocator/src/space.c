@@ -2,6 +2,7 @@
 
 #include "index.h"
 #include "mapped.h"
+#include "minmax.h"
 #include "os.h"
 #include "tunables.h"
 
@@ -75,11 +76,6 @@ static struct cell_zero_run occupy(struct cell_heap *heap, struct cell_chunk *c,
     return zero;
 }
 
-static size_t min_size(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 /* Under a limit of the footprint, the pages of `size` bytes from `c` on that have no memory yet must still be free. */
 static bool may_bring_in(const struct cell_heap *heap, const struct cell_chunk *c, size_t size)
 {
@@ -112,9 +108,9 @@ static struct cell_chunk *take_from_chunk(struct cell_heap *heap, struct cell_ch
         remainder = 0;
     }
     cell_chunk_set_prev_inuse(next);
-    *zero = occupy(heap, c, lead, size, min_size(dirty, lead));
+    *zero = occupy(heap, c, lead, size, cell_min(dirty, lead));
     if (remainder != 0)
-        make_free(heap, cell_chunk_at(c, lead + size), remainder, min_size(dirty, remainder));
+        make_free(heap, cell_chunk_at(c, lead + size), remainder, cell_min(dirty, remainder));
     heap->counts.splits += (lead != 0) + (remainder != 0);
     return cell_chunk_at(c, lead);
 }
@@ -165,11 +161,11 @@ static struct cell_chunk *take_from_top(struct cell_heap *heap, size_t size, siz
     if (need > top_bytes(heap) && !grow(heap, need - top_bytes(heap)))
         return NULL;
 
-    size_t recycled = min_size(heap->top_dirty, lead + size);
+    size_t recycled = cell_min(heap->top_dirty, lead + size);
     heap->top_dirty -= recycled;
     heap->dirty_bytes -= recycled;
     heap->top = cell_chunk_at(c, lead + size);
-    *zero = occupy(heap, c, lead, size, min_size(recycled, lead));
+    *zero = occupy(heap, c, lead, size, cell_min(recycled, lead));
     return cell_chunk_at(c, lead);
 }
 

@@ -1,42 +1,13 @@
 #include "tcache.h"
 
 #include "depot.h"
+#include "minmax.h"
 #include "os.h"
+#include "tcache_limits.h"
 
-#define BUDGET_MIN        ((size_t)8192)    /* bytes that a cache may hold however small the heap is */
-#define BUDGET_THREAD_MAX ((size_t)131072)   /* the same for each of a few threads */
-#define BUDGET_THREAD_MIN ((size_t)16384)   /* ... for each of many */
-#define BUDGET_THREADS    ((size_t)1048576)  /* ... for all of them */
-#define MANY_THREADS      32u
-#define MISSES_PER_ROOM   8u                /* at the limit, this many go by before a bin may take over another's room */
-#define BIN_BYTES_MAX     ((size_t)65536)   /* of one size, of a program with one thread */
-#define BIN_BATCHES_MAX   32u
-#define BIN_BYTES_THREADS ((size_t)32768)   /* ... with several: more does not spare many more locks */
-#define BIN_BATCHES_THREADS 2u
-#define CELLS_AT_FIRST    8u                /* a page holds them anyway */
-#define CHUNKS_AT_FIRST   1u
-#define VICTIMS_TRIED     8u
-#define STEADY            256u              /* after so many, in a heap that has not grown by a share of itself, caches may hold */
-#define STEADY_SHARE      16u               /* twice as much; after 16 times as many, twice that */
-#define PATIENCE_MAX      2u
 #define ASIDE_MAX         32u
 
 /* ---- filling and emptying bins ----------------------------------------------------------------------------------- */
-
-static size_t min_size(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-static size_t max_size(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
-static size_t held(const struct cell_bin *bin)
-{
-    return bin->limit - bin->room;
-}
 
 /* Takes the oldest blocks out of a bin, all but `keep`; returns them. */
 static struct cell_freed *split_off(struct cell_bin *bin, size_t keep)
@@ -55,23 +26,9 @@ static struct cell_freed *split_off(struct cell_bin *bin, size_t keep)
     return rest;
 }
 
-/* Bytes of a block in the bin of `row`, at least. */
-static size_t size_of_row(const struct cell_tcache *cache, size_t row)
-{
-    if (row >= CELL_TCACHE_BINS)
-        return cache->watch->slot[row - CELL_TCACHE_BINS].size;
-    return row <= CELL_TCACHE_SIZES ? row * CELL_ALIGN
-                                    : cell_size_of_class((unsigned)(row - CELL_TCACHE_SIZES + CELL_CLASSES_BELOW));
-}
-
 static size_t row_of_slot(const struct cell_tcache *cache, const struct cell_recurring *slot)
 {
     return CELL_TCACHE_BINS + (size_t)(slot - cache->watch->slot);
-}
-
-static bool is_cell_row(size_t row)
-{
-    return row <= cell_option.small_limit / CELL_ALIGN;
 }
 
 /* The row whose bin caches a block of `row`; 0: none does. Up to cache_limit it is the row itself; beyond, that of its class once
@@ -80,16 +37,17 @@ static size_t caching_row(const struct cell_tcache *cache, size_t row)
 {
     size_t by_class = row >= CELL_TCACHE_SIZES ? row : row / CELL_ROWS_PER_CLASS * CELL_ROWS_PER_CLASS;
 
-    if (is_cell_row(row) || row >= CELL_TCACHE_BINS || size_of_row(cache, row) <= cell_tcache_limit() + CELL_WORD)
+    if (cell_tcache_is_cell_row(row) || row >= CELL_TCACHE_BINS ||
+        cell_tcache_size_of_row(cache, row) <= cell_tcache_limit() + CELL_WORD)
         return row;
     if (cell_tcache_class_limit() == 0)
         return cache->watch != NULL && cache->watch->row[row].proven ? row : 0;
-    return by_class > CELL_TCACHE_PLAIN && size_of_row(cache, by_class) <= cell_tcache_class_limit() ? by_class : 0;
+    return by_class > CELL_TCACHE_PLAIN && cell_tcache_size_of_row(cache, by_class) <= cell_tcache_class_limit() ? by_class : 0;
 }
 
-static void flush_bin(struct cell_bin *bin, size_t keep)
+void cell_tcache_flush_bin(struct cell_bin *bin, size_t keep)
 {
-    if (held(bin) > keep)
+    if (cell_bin_held(bin) > keep)
         cell_heap_free_stack(&cell_heap_main, split_off(bin, keep));
 }
 
@@ -123,7 +81,7 @@ void cell_tcache_empty(struct cell_tcache *cache)
 {
     give_aside_back(cache);
     for (size_t row = 1; row < cell_tcache_rows(cache); row++)
-        flush_bin(cell_tcache_bin_of_row(cache, row), 0);
+        cell_tcache_flush_bin(cell_tcache_bin_of_row(cache, row), 0);
 }
 
 /* A full bin of a program's one thread gives the last freed back, which lie in the processor's cache still: each block is looked
@@ -134,13 +92,13 @@ static void overflow(struct cell_tcache *cache, struct cell_bin *bin, size_t row
     size_t keep = bin->limit / 2, passed_on = bin->limit - keep;
 
     if (cell_os_single_threaded()) {
-        passed_on = min_size(passed_on, cell_option.batch);
+        passed_on = cell_min(passed_on, cell_option.batch);
         bin->room += (uint32_t)passed_on;
         cell_heap_free_upper(&cell_heap_main, &bin->head, passed_on);
         return;
     }
     struct cell_freed *rest = split_off(bin, keep);
-    if (row >= CELL_TCACHE_BINS || !cell_depot_put(row, size_of_row(cache, row), rest, passed_on))
+    if (row >= CELL_TCACHE_BINS || !cell_depot_put(row, cell_tcache_size_of_row(cache, row), rest, passed_on))
         cell_heap_free_stack(&cell_heap_main, rest);
 }
 
@@ -173,7 +131,7 @@ static bool consolidate(struct cell_tcache *cache, size_t size)
     for (size_t row = cell_size_chunk_min() / CELL_ALIGN; row < cell_tcache_rows(cache); row++) {
         struct cell_bin *bin = cell_tcache_bin_of_row(cache, row);
         any |= bin->head != NULL;
-        flush_bin(bin, all ? 0 : held(bin) / 2);
+        cell_tcache_flush_bin(bin, all ? 0 : cell_bin_held(bin) / 2);
         any |= row < CELL_TCACHE_BINS && drain_depot(row);
     }
     cache->flushes += any;
@@ -189,129 +147,27 @@ void cell_tcache_flush(void)
     cell_heap_coalesce(&cell_heap_main);
 }
 
-/* Misses in a heap that does not grow mean that sizes vary by more than the cache can even out; what it holds more comes from what
- * lies free. One that grows wants its free blocks itself. */
-static void learn_steadiness(struct cell_tcache *cache)
-{
-    uint64_t brought_in = cell_segment_brought_in(&cell_heap_main.segment);
-
-    if (brought_in - cache->grown_at > cell_segment_resident(&cell_heap_main.segment) / STEADY_SHARE) {
-        cache->grown_at = brought_in;
-        cache->steady = cache->patience = 0;
-    } else if (cache->patience < PATIENCE_MAX && ++cache->steady >= STEADY << 4 * cache->patience) {
-        cache->steady = 0;
-        cache->patience++;
-    }
-}
-
-/* Bytes that one cache may hold. Threads share alike. Beyond MANY_THREADS what all hold together falls as their number rises:
- * each runs more seldom, and what its cache holds lies there for longer. */
-static size_t budget(const struct cell_tcache *cache)
-{
-    size_t resident = cell_segment_resident(&cell_heap_main.segment) << CELL_PAGE_SHIFT;
-    bool single = cell_os_single_threaded();
-    size_t threads = cell_tcache_count();
-    size_t parts = max_size(threads, threads * threads / MANY_THREADS);
-    unsigned doubled = single ? cache->patience : cache->patience != 0 && threads <= MANY_THREADS;
-    size_t share = (resident << doubled) / (single ? cell_option.cache_share : cell_option.cache_share_threads * parts);
-    size_t minimum = single ? BUDGET_MIN
-                            : max_size(BUDGET_THREAD_MIN, min_size(BUDGET_THREAD_MAX, BUDGET_THREADS / (threads + 1)));
-
-    return min_size(max_size(share, minimum), cell_option.cache_bytes);
-}
-
-/* Halves the limit of one bin other than `bin`, in turn. */
-static void take_over_room(struct cell_tcache *cache, const struct cell_bin *bin)
-{
-    for (size_t tried = 0; tried < VICTIMS_TRIED; tried++) {
-        cache->victim = cache->victim % (cell_tcache_rows(cache) - 1) + 1;
-        struct cell_bin *other = cell_tcache_bin_of_row(cache, cache->victim);
-        if (other == bin || other->limit < 2)
-            continue;
-        uint32_t limit = other->limit / 2;
-        flush_bin(other, limit);
-        other->room -= other->limit - limit;
-        cache->capacity -= (other->limit - limit) * size_of_row(cache, cache->victim);
-        other->limit = limit;
-        return;
-    }
-}
-
-static bool is_too_wide(size_t blocks, size_t size)
-{
-    bool single = cell_os_single_threaded();
-
-    return blocks > (single ? BIN_BATCHES_MAX : BIN_BATCHES_THREADS) * cell_option.batch ||
-           blocks * size > (single ? BIN_BYTES_MAX : BIN_BYTES_THREADS);
-}
-
-/* Doubles the limit of a bin in demand, as far as the budget goes; false: not at all. The first block of a small size is
- * beyond any budget: with none at all, each call would take the lock. */
-static bool widen(struct cell_tcache *cache, struct cell_bin *bin, size_t row)
-{
-    uint32_t at_first = is_cell_row(row) ? CELLS_AT_FIRST : CHUNKS_AT_FIRST;
-    uint32_t more = bin->limit == 0 ? at_first : bin->limit;
-    size_t size = size_of_row(cache, row), bytes = more * size;
-
-    if (bin->limit != 0 && is_too_wide(bin->limit + more, size))
-        return false;
-    if (cache->capacity + bytes > cache->budget) {
-        if (cache->misses++ % MISSES_PER_ROOM == 0) {
-            learn_steadiness(cache);
-            cache->budget = budget(cache);
-            if (cache->capacity + bytes > cache->budget)
-                take_over_room(cache, bin);
-        }
-        if (cache->capacity + bytes > cache->budget && (bin->limit != 0 || row > CELL_TCACHE_PLAIN))
-            return false;
-    }
-    cache->capacity += bytes;
-    bin->room += more;
-    bin->limit += more;
-    return true;
-}
-
-static void close_bin(struct cell_tcache *cache, size_t row)
-{
-    struct cell_bin *bin = cell_tcache_bin_of_row(cache, row);
-
-    flush_bin(bin, 0);
-    cache->capacity -= bin->limit * size_of_row(cache, row);
-    bin->room = bin->limit = 0;
-}
-
 /* With a second thread, bins by size class take over. */
 static void stop_recurring(struct cell_tcache *cache)
 {
     for (size_t row = CELL_TCACHE_PLAIN + 1; row < cell_tcache_rows(cache); row++)
         if (row >= CELL_TCACHE_BINS || caching_row(cache, row) != row)
-            close_bin(cache, row);
+            cell_tcache_close_bin(cache, row);
     cache->watch = NULL;
 }
 
 static size_t fetch(struct cell_tcache *cache, size_t row, size_t wanted, struct cell_freed **stack)
 {
-    if (is_cell_row(row))
+    if (cell_tcache_is_cell_row(row))
         return cell_heap_take_cells(&cell_heap_main, (unsigned)row, wanted, stack);
 
-    size_t size = size_of_row(cache, row);
+    size_t size = cell_tcache_size_of_row(cache, row);
     size_t taken = cell_heap_take_chunks_without_growing(&cell_heap_main, size, wanted, stack);
     if (taken == 0 && consolidate(cache, size))
         taken = cell_heap_take_chunks_without_growing(&cell_heap_main, size, wanted, stack);
     if (taken == 0)
         taken = cell_heap_take_chunks(&cell_heap_main, size, wanted, stack);
     return taken;
-}
-
-/* A batch from another thread may be more than the bin would take by itself. */
-static void make_room(struct cell_tcache *cache, struct cell_bin *bin, size_t row, size_t blocks)
-{
-    if (blocks <= bin->room)
-        return;
-    uint32_t more = (uint32_t)blocks - bin->room;
-    cache->capacity += more * size_of_row(cache, row);
-    bin->limit += more;
-    bin->room += more;
 }
 
 static void *refill(struct cell_tcache *cache, size_t row)
@@ -327,13 +183,13 @@ static void *refill(struct cell_tcache *cache, size_t row)
     cache->refills++;
     size_t taken = row < CELL_TCACHE_BINS ? cell_depot_take(row, &stack) : 0;
     if (taken == 0) {
-        widen(cache, bin, row);
-        taken = fetch(cache, row, min_size(max_size(1, (bin->limit + 1) / 2), cell_option.batch), &stack);
+        cell_tcache_widen(cache, bin, row);
+        taken = fetch(cache, row, cell_min(cell_max(1, (bin->limit + 1) / 2), cell_option.batch), &stack);
     }
     if (taken == 0)
         return NULL;
     void *block = cell_freed_pop(&stack);
-    make_room(cache, bin, row, taken - 1);
+    cell_tcache_make_room(cache, bin, row, taken - 1);
     bin->head = stack;
     bin->room -= (uint32_t)(taken - 1);
     return block;
@@ -370,12 +226,12 @@ void *cell_tcache_alloc_aligned(size_t request, size_t alignment)
 static void *take(size_t row)
 {
     struct cell_tcache *cache = cell_tcache_mine;
-    size_t last = is_cell_row(row) || row > CELL_TCACHE_PLAIN ? row : min_size(row + row / CELL_EXCESS_SHARE, CELL_TCACHE_PLAIN);
+    size_t last = cell_tcache_is_cell_row(row) || row > CELL_TCACHE_PLAIN ? row : cell_min(row + row / CELL_EXCESS_SHARE, CELL_TCACHE_PLAIN);
     void *block = cell_tcache_pop(cell_tcache_bin_of_row(cache, row));
 
     for (size_t near = row + 1; block == NULL && near <= last; near++) {
         struct cell_bin *bin = cell_tcache_bin_of_row(cache, near);
-        if (held(bin) > bin->limit / 2)
+        if (cell_bin_held(bin) > bin->limit / 2)
             block = cell_tcache_pop(bin);
     }
     return block != NULL ? block : refill(cache, row);
@@ -419,9 +275,9 @@ void cell_tcache_free_slow(struct cell_tcache *cache, size_t row, void *block)
         return;
     }
     struct cell_bin *bin = cell_tcache_bin_of_row(cache, row);
-    if (bin->limit == 0 && is_cell_row(row) && set_aside(cache, block))
+    if (bin->limit == 0 && cell_tcache_is_cell_row(row) && set_aside(cache, block))
         return;
-    if (bin->room == 0 && !widen(cache, bin, row)) {
+    if (bin->room == 0 && !cell_tcache_widen(cache, bin, row)) {
         cache->flushes++;
         if (bin->limit != 0)
             overflow(cache, bin, row);
@@ -439,7 +295,7 @@ static struct cell_recurring *ask_slot(struct cell_tcache *cache, size_t size)
     struct cell_recurring *slot = cell_recurring_find(cache->watch->slot, size);
 
     if (loser != NULL) {
-        close_bin(cache, row_of_slot(cache, loser));
+        cell_tcache_close_bin(cache, row_of_slot(cache, loser));
         cell_recurring_watch(loser, size);
     }
     return slot->size == size && slot->demand.proven ? slot : NULL;
@@ -451,7 +307,7 @@ static void close_slots_of_class(struct cell_tcache *cache, size_t row)
     for (struct cell_recurring *slot = cache->watch->slot; slot < cache->watch->slot + CELL_RECURRING_SLOTS; slot++) {
         if (slot->size == 0 || cell_tcache_row_for_chunk(slot->size) != row)
             continue;
-        close_bin(cache, row_of_slot(cache, slot));
+        cell_tcache_close_bin(cache, row_of_slot(cache, slot));
         cell_recurring_watch(slot, 0);
     }
 }
@@ -497,19 +353,20 @@ size_t cell_tcache_bytes(const struct cell_tcache *cache)
     for (const struct cell_freed *cell = cache->slot[0].bin.head; cell != NULL; cell = cell_freed_next(cell))
         bytes += cell_heap_size_of(&cell_heap_main, cell);
     for (size_t row = 1; row < cell_tcache_rows(cache); row++)
-        bytes += held(cell_tcache_bin_of_row(cache, row)) * size_of_row(cache, row);
+        bytes += cell_bin_held(cell_tcache_bin_of_row(cache, row)) * cell_tcache_size_of_row(cache, row);
     return bytes;
 }
 
 /* T1 */
 static bool may_hold(const struct cell_tcache *cache, size_t row, size_t size)
 {
-    size_t excess = size - size_of_row(cache, row);
+    size_t excess = size - cell_tcache_size_of_row(cache, row);
 
-    if (is_cell_row(row))
+    if (cell_tcache_is_cell_row(row))
         return excess == 0;
-    bool by_class = row > CELL_TCACHE_PLAIN && row < CELL_TCACHE_BINS;
-    return excess <= CELL_ALIGN || (by_class && excess < size_of_row(cache, row) / CELL_EXCESS_SHARE);
+    bool is_class = row >= CELL_TCACHE_SIZES || (row > CELL_TCACHE_PLAIN && cell_tcache_class_limit() != 0);
+    bool by_class = is_class && row < CELL_TCACHE_BINS;
+    return excess <= CELL_ALIGN || (by_class && excess < cell_tcache_size_of_row(cache, row) / CELL_EXCESS_SHARE);
 }
 
 bool cell_tcache_is_valid(const struct cell_tcache *cache)
@@ -529,7 +386,7 @@ bool cell_tcache_is_valid(const struct cell_tcache *cache)
                 return false;
         if (blocks + bin->room != bin->limit)                           /* T2 */
             return false;
-        capacity += bin->limit * size_of_row(cache, row);
+        capacity += bin->limit * cell_tcache_size_of_row(cache, row);
     }
     return capacity == cache->capacity;                                 /* T3 */
 }

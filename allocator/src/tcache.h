@@ -10,12 +10,11 @@
  * size has its row, beyond single sizes have slots, and classes of sizes rows. Once there are several, chunks up to
  * CELL_CLASS_MAX are cached by size class: a bin for each.
  *
- * A bin is refilled, and overflows, in batches. Its limit starts small and doubles on demand; the limits of all bins
- * together stay within a share of the heap and within cache_bytes, and take from each other when that is reached.
+ * A bin is refilled, and overflows, in batches; tcache_limits.h says how many blocks it may hold.
  *
  * Invariants
  *   T1  A bin holds blocks of its size, and chunks with a remainder of CELL_ALIGN that was too small to split off; a class's
- *       bin holds chunks from its size to below the next class's. With one thread, rows up to CELL_BINNED_MAX are no class's.
+ *       bin holds chunks from its size to below the next class's. With one thread, rows below CELL_BINNED_MAX are no class's.
  *   T2  room + blocks in the bin == limit.
  *   T3  The sum of limit * size over all bins is `capacity`.
  *   T4  No thread but its owner touches a cache.
@@ -115,6 +114,21 @@ static inline struct cell_bin *cell_tcache_bin_of_row(const struct cell_tcache *
     return (struct cell_bin *)(row >= CELL_TCACHE_BINS ? &cache->watch->slot[row - CELL_TCACHE_BINS].bin : &cache->slot[row].bin);
 }
 
+/* Whether the blocks of `row` are cells. */
+static inline bool cell_tcache_is_cell_row(size_t row)
+{
+    return row <= cell_option.small_limit / CELL_ALIGN;
+}
+
+/* Bytes of a block in the bin of `row`, at least. */
+static inline size_t cell_tcache_size_of_row(const struct cell_tcache *cache, size_t row)
+{
+    if (row >= CELL_TCACHE_BINS)
+        return cache->watch->slot[row - CELL_TCACHE_BINS].size;
+    return row <= CELL_TCACHE_SIZES ? row * CELL_ALIGN
+                                    : cell_size_of_class((unsigned)(row - CELL_TCACHE_SIZES + CELL_CLASSES_BELOW));
+}
+
 /* The slot for chunks of `size` bytes above CELL_BINNED_MAX, if it watches that size. NULL: none recurs. */
 static inline struct cell_recurring *cell_tcache_recurring(const struct cell_tcache *cache, size_t size)
 {
@@ -193,6 +207,8 @@ void *cell_tcache_alloc_aligned(size_t request, size_t alignment);
 /* `row` is the bin's: the block's size in CELL_ALIGN, or cell_tcache_row_of_class(). */
 void  cell_tcache_free_slow(struct cell_tcache *cache, size_t row, void *block);
 
+/* Gives all but the `keep` newest of a bin's blocks back to the heap. */
+void  cell_tcache_flush_bin(struct cell_bin *bin, size_t keep);
 /* Gives all that the cache holds back to the heap. */
 void  cell_tcache_empty(struct cell_tcache *cache);
 /* Gives all that the calling thread's cache and the depot hold back to the heap. */
