@@ -9,9 +9,8 @@
 #include "sizeclass.h"
 #include "space.h"
 
-#define POOL_RUN_MAX   16u
-/* Others wait no longer than for this many at a time. */
-#define FREES_PER_LOCK 32u
+#define POOL_RUN_MAX     16u
+#define FREES_PER_LOCK   32u                    /* others wait no longer than for this many at a time */
 #define KEPT_FOR_RETURNS ((size_t)512 << 10)    /* bytes, where a share of the peak would be less */
 #define RETURNS_ENOUGH   8u
 
@@ -458,8 +457,12 @@ size_t cell_heap_kept_at(const struct cell_heap *heap, size_t peak)
 
 void cell_heap_note_room_made(struct cell_heap *heap, size_t unused)
 {
-    heap->returns_to_peak += heap->returns_to_peak < RETURNS_ENOUGH && heap->footprint_peak == heap->peak_returned_to &&
-                             unused >= heap->unused_then + KEPT_FOR_RETURNS / 8;
+    if (heap->returns_to_peak == RETURNS_ENOUGH)
+        return;
+    if (heap->footprint_peak != heap->peak_returned_to)
+        heap->returns_to_peak = 0;
+    else if (unused >= heap->unused_then + KEPT_FOR_RETURNS / 8)
+        heap->returns_to_peak++;
     heap->peak_returned_to = heap->footprint_peak;
     heap->unused_then = cell_heap_unused(heap);
 }

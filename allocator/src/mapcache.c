@@ -1,5 +1,7 @@
 #include "mapcache.h"
 
+#include "minmax.h"
+
 #define REGRET_ENOUGH  2u       /* the first of a kind is always given back */
 #define REGRET_MAX     8u
 #define GROWN_FROM     4        /* a mapping grows to this many times its size at most */
@@ -10,11 +12,14 @@
 /* Of a request, `size` bytes are not there: would they be if all had been kept? */
 static bool learn(struct cell_mapcache *cache, size_t size)
 {
+    size_t beyond = cell_min(cache->beyond, size);
+
     if (cache->given_back < size - size / 4)
         return false;
     cache->regret += cache->regret < REGRET_MAX;
-    cache->given_back -= cache->given_back < size ? cache->given_back : size;
-    cache->wanted += size / WANTED_STEP;
+    cache->given_back -= cell_min(cache->given_back, size);
+    cache->beyond -= beyond;
+    cache->wanted += beyond / WANTED_STEP;
     return true;
 }
 
@@ -103,7 +108,7 @@ static void forget_unused(struct cell_mapcache *cache)
 {
     if (++cache->puts < WINDOW)
         return;
-    cache->wanted -= cache->wanted < cache->least ? cache->wanted : cache->least;
+    cache->wanted -= cell_min(cache->wanted, cache->least);
     cache->least = cache->bytes;
     cache->puts = 0;
 }
@@ -115,7 +120,11 @@ void cell_mapcache_put(struct cell_mapcache *cache, struct cell_extent mapping, 
     if (bound != 0 && bound < cache->wanted)
         bound = cache->wanted;
     dropped->count = 0;
-    while (cache->held != 0 && (cache->bytes + mapping.size > bound || cache->held == CELL_MAPCACHE_ENTRIES))
+    while (cache->held != 0 && cache->bytes + mapping.size > bound) {
+        cache->beyond += cache->entry[0].size;
+        dropped->extent[dropped->count++] = remove_entry(cache, 0);
+    }
+    if (cache->held == CELL_MAPCACHE_ENTRIES)
         dropped->extent[dropped->count++] = remove_entry(cache, 0);
     if (keep)
         append(cache, mapping);

@@ -26,7 +26,8 @@ struct cell_mapcache {
     unsigned regret;                /* how often memory was mapped that had been given back before, of late */
     size_t bytes;                   /* of the entries */
     size_t given_back;              /* bytes that have gone back and have not been asked for since */
-    size_t wanted;                  /* bytes that may be kept whatever the caller's bound */
+    size_t beyond;                  /* of these, what went for the caller's bound alone */
+    size_t wanted;                  /* bytes that may be kept whatever that bound: what went for it has been asked for so often */
     size_t least;                   /* of `bytes` during the last `puts`: what has lain unused all the time */
     unsigned puts;
     struct cell_extent entry[CELL_MAPCACHE_ENTRIES];    /* the first `held`, oldest first */

@@ -45,8 +45,8 @@ static void follow_threshold(struct cell_heap *heap, size_t size)
 {
     size_t heap_bytes = heap->segment.resident << CELL_PAGE_SHIFT;
 
-    if (cell_option.mmap_dynamic && !cell_segment_large_are_unused(&heap->segment) && size <= DYNAMIC_MAX && size <= heap_bytes / DYNAMIC_SHARE &&
-        size >= cell_mapped_threshold(heap))
+    if (cell_option.mmap_dynamic && !cell_segment_large_are_unused(&heap->segment) && size <= DYNAMIC_MAX &&
+        size <= heap_bytes / DYNAMIC_SHARE && size >= cell_mapped_threshold(heap))
         __atomic_store_n(&heap->map_threshold, size + 1, __ATOMIC_RELAXED);
 }
 
@@ -140,16 +140,25 @@ static void write_header(struct cell_mapped *m, char *start, size_t size, char *
     cell_chunk_set(&m->chunk, (size_t)(start + size - (char *)&m->chunk), CELL_INUSE | CELL_MAPPED);
 }
 
-/* Whether `size` bytes may be mapped, and what is kept that can serve them. What lies unused goes before a new peak is set, if it
- * is more than little. */
-static bool admit(struct cell_heap *heap, size_t size, bool reusable, struct cell_extent *kept)
+/* Whether `size` bytes more are within the limits. What lies unused goes before a new peak is set, if it is more than little;
+ * `dropped` is to be unmapped. Lock held. */
+static bool make_room(struct cell_heap *heap, size_t size, struct cell_extents *dropped)
 {
-    cell_lock_acquire(&heap->lock);
-    *kept = reusable ? cell_mapcache_take(&heap->map_cache, size) : (struct cell_extent){ NULL, 0 };
-    struct cell_extents dropped = cell_heap_drop_kept(heap, size);
+    *dropped = cell_heap_drop_kept(heap, size);
     if (cell_heap_footprint(heap) + size > heap->footprint_peak)
         cell_index_purge_before_growth(heap, size, 0);
-    bool admitted = heap->mapped_count < cell_option.mmap_max && cell_heap_may_take(heap, size);
+    return cell_heap_may_take(heap, size);
+}
+
+/* Whether `size` bytes may be mapped, and what is kept that can serve them. */
+static bool admit(struct cell_heap *heap, size_t size, bool reusable, struct cell_extent *kept)
+{
+    struct cell_extents dropped;
+
+    cell_lock_acquire(&heap->lock);
+    *kept = reusable ? cell_mapcache_take(&heap->map_cache, size) : (struct cell_extent){ NULL, 0 };
+    bool admitted = make_room(heap, size, &dropped) && heap->mapped_count < cell_option.mmap_max;
+    heap->counts.unmaps += !admitted && kept->start != NULL;
     cell_lock_release(&heap->lock);
     cell_mapped_unmap_all(&dropped);
     if (!admitted && kept->start != NULL)
@@ -297,20 +306,24 @@ static void *resize(struct cell_heap *heap, void *block, size_t request, bool ma
     size = round_to_page(offset + request);
     if (size == old_size)
         return block;
-    if (size > old_size && !cell_heap_may_take(heap, size - old_size))
-        return NULL;
 
-    /* The list must not lead here while the system moves the mapping. What is full is grown to be filled again. */
+    /* The list must not lead here while the system moves the mapping. */
+    struct cell_extents dropped = { .count = 0 };
     cell_lock_acquire(&heap->lock);
     abandon(heap, m);
-    if (size > old_size && cell_mapcache_take_at(&heap->map_cache, m->start + old_size, size - old_size)) {
+    bool taken = size > old_size && cell_mapcache_take_at(&heap->map_cache, m->start + old_size, size - old_size);
+    bool refused = size > old_size && !taken && !make_room(heap, size, &dropped);
+    if (taken)
         write_header(m, m->start, size, m->start + size);
+    if (taken || refused)
         adopt(heap, m);
-        heap->counts.map_reuses++;
-        cell_lock_release(&heap->lock);
-        return block;
-    }
+    heap->counts.map_reuses += taken;
     cell_lock_release(&heap->lock);
+    cell_mapped_unmap_all(&dropped);
+    if (taken || refused)
+        return taken ? block : NULL;
+
+    /* What is full is grown to be filled again. */
     bool full = size > old_size && cell_os_is_resident(m->start + old_size - cell_os_page_size());
     char *start = cell_os_remap(m->start, old_size, size, may_move);
     if (start != NULL) {

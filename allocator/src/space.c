@@ -88,7 +88,7 @@ static bool make_way(struct cell_heap *heap, const struct cell_chunk *c, size_t 
 {
     if (may_bring_in(heap, c, size))
         return true;
-    struct cell_extents dropped = cell_heap_drop_kept(heap, size + CELL_PAGE);
+    struct cell_extents dropped = cell_heap_drop_kept(heap, cell_segment_absent(&heap->segment, c, size + CELL_PAGE));
     cell_mapped_unmap_all(&dropped);
     cell_index_purge_down_to(heap, 0);
     return may_bring_in(heap, c, size);

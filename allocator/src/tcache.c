@@ -266,12 +266,12 @@ void cell_tcache_free_slow(struct cell_tcache *cache, size_t row, void *block)
         cell_heap_give(&cell_heap_main, block);
         return;
     }
-    size_t size = row * CELL_ALIGN;
+    size_t asked = row;
     row = caching_row(cache, row);
     if (row == 0) {
         if (cache->watch != NULL)
-            cell_demand_free(&cache->watch->row[size / CELL_ALIGN]);
-        cell_heap_give_chunk(&cell_heap_main, block, size);
+            cell_demand_free(&cache->watch->row[asked]);
+        cell_heap_give_chunk(&cell_heap_main, block, cell_heap_inuse_size(cell_chunk_of_user(block)));
         return;
     }
     struct cell_bin *bin = cell_tcache_bin_of_row(cache, row);

@@ -90,13 +90,15 @@ static void map_requests(void)
     }
 }
 
-/* What threads would meet at the heap's lock for, their caches keep. */
+/* What threads would meet at the heap's lock for, their caches keep. A limit that falls leaves no class, but blocks of classes in the
+ * bins: it is not 0 again. */
 static void start_sharing(void)
 {
     size_t limit = cell_option.cache_limit_threads, by_size = CELL_CLASS_MIN - CELL_WORD;
 
     cell_tunables_share(limit < by_size ? limit : by_size);
-    size_t by_class = limit > by_size ? cell_size_of_class(cell_size_class(limit + CELL_WORD)) : 0;
+    size_t by_class = limit > by_size ? cell_size_of_class(cell_size_class(limit + CELL_WORD))
+                    : cell_tcache_class_limit() != 0 ? CELL_CLASS_MIN : 0;
     if (by_class == cell_tcache_class_limit())
         return;
     __atomic_store_n(&cell_tcache_class_limit_now, by_class, __ATOMIC_RELAXED);
@@ -107,14 +109,14 @@ static void start_sharing(void)
 static bool start(void)
 {
     cell_lock_acquire(&registry.lock);
+    bool settled = registry.environment_read && cell_heap_is_ready(&cell_heap_main);
     if (!registry.environment_read)
         registry.environment_read = cell_tunables_load();
-    bool ready = cell_heap_is_ready(&cell_heap_main);
-    if (!ready && !cell_heap_init(&cell_heap_main, 0)) {
+    if (!cell_heap_is_ready(&cell_heap_main) && !cell_heap_init(&cell_heap_main, 0)) {
         cell_lock_release(&registry.lock);
         return false;
     }
-    if (!ready)
+    if (!settled)
         map_requests();
     bool first = !registry.main_taken && cell_os_single_threaded();     /* else it may end before the process */
     if (!first && cell_option.cache_limit != 0)

@@ -89,7 +89,7 @@ static enum cell_tunable_result set_row(const struct row *row, uint64_t value, b
     if (row->value == &cell_option.small_limit)
         value = value / 16 * 16;        /* cells come in steps of the alignment */
     if (row->value == &cell_option.cache_limit)     /* and so do chunks, each of which is cached for all its requests or none */
-        value = value < sizeof(size_t) ? 0 : (value + sizeof(size_t)) / 16 * 16 - sizeof(size_t);
+        value = value < 16 - sizeof(size_t) ? 0 : (value + sizeof(size_t)) / 16 * 16 - sizeof(size_t);
     *row->value = (size_t)value;
     if (row->value == &cell_option.mmap_threshold)
         cell_option.mmap_dynamic = 0;

@@ -9,6 +9,7 @@
 
 #ifdef PRELOADED
 #pragma weak cell_check
+#pragma weak cell_option_set
 #define cell_malloc         malloc
 #define cell_calloc         calloc
 #define cell_realloc        realloc
@@ -83,11 +84,27 @@ static void *work(void *argument)
     return NULL;
 }
 
+/* Limits that are no multiple of a word, or below one, are rounded by the size of a word. */
+static void try_limits(void)
+{
+    for (size_t limit = 0; limit <= 64; limit++) {
+        require(cell_option_set("cache_limit", limit) == 0, "cache_limit");
+        for (size_t size = 1; size <= 8000; size += 333) {
+            unsigned char *block = cell_malloc(size);
+            fill(block, size, 3);
+            cell_free(block);
+        }
+        check_heap();
+    }
+    require(cell_option_set("cache_limit", 504) == 0, "cache_limit");
+}
+
 int main(void)
 {
     pthread_t thread[THREADS];
 
     check_heap();
+    try_limits();
     for (size_t alignment = sizeof(void *); alignment <= 65536; alignment *= 2) {
         void *block = cell_aligned_alloc(alignment, alignment * 2);
         require(block && (uintptr_t)block % alignment == 0, "aligned_alloc");

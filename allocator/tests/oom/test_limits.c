@@ -135,6 +135,22 @@ TEST(kept_mappings_make_way_under_a_limit)
         must_malloc(1000);
 }
 
+TEST(a_block_may_grow_at_the_cost_of_kept_mappings_under_a_limit)
+{
+    set_a_high_peak();
+    for (int i = 0; i < 8; i++)
+        cell_free(must_malloc(20 * MIB));
+    void *block = must_malloc(30 * MIB);
+    cell_free(must_malloc(20 * MIB));
+    REQUIRE(stats_now().map_cached_bytes >= 20 * MIB);
+    allow_no_more();
+    block = cell_realloc(block, 45 * MIB);
+    REQUIRE(block != NULL);
+    REQUIRE(cell_realloc(block, 80 * MIB) == NULL);
+    REQUIRE(cell_usable_size(block) >= 45 * MIB);
+    REQUIRE_SOUND_HEAP();
+}
+
 /* In 40 places, each too small for what comes. */
 static void leave_free_pages(void)
 {
@@ -330,6 +346,7 @@ int main(void)
         cmocka_unit_test(overcommit_forbidden),
 #endif
         cmocka_unit_test(footprint_limit), cmocka_unit_test(kept_mappings_make_way_under_a_limit),
+        cmocka_unit_test(a_block_may_grow_at_the_cost_of_kept_mappings_under_a_limit),
         cmocka_unit_test(free_pages_make_way_for_a_large_block_under_a_limit),
         cmocka_unit_test(free_pages_make_way_for_others_under_a_limit),
         cmocka_unit_test(footprint_limit_is_nearly_kept_at_every_step),

@@ -281,6 +281,53 @@ TEST(a_second_thread_ends_it)
     REQUIRE_SOUND_HEAP();
 }
 
+static void start_and_end_a_thread(void)
+{
+    pthread_t thread;
+
+    REQUIRE(pthread_create(&thread, NULL, use_malloc, NULL) == 0);
+    pthread_join(thread, NULL);
+}
+
+/* Classes that recurred with one thread may lie above what caches keep between threads. */
+TEST(blocks_of_a_class_beyond_the_threads_limit_go_back_whole)
+{
+    static void *block[400];
+
+    cell_option_set("cache_limit_threads", 2000);
+    vary(8300, 16300, 32 * CELL_CLASS_RECURS);
+    for (size_t i = 0; i < COUNT_OF(block); i++)
+        memset(block[i] = must_malloc(8300 + some(8000)), 1, 8300);
+    start_and_end_a_thread();
+    for (size_t i = 0; i < COUNT_OF(block); i += 2)
+        cell_free(block[i]);
+    REQUIRE_SOUND_HEAP();
+    for (size_t request = 400; request <= 20000; request += 24)
+        memset(must_malloc(request), 2, request);
+    for (size_t i = 1; i < COUNT_OF(block); i += 2)
+        REQUIRE(((unsigned char *)block[i])[8299] == 1);
+    REQUIRE_SOUND_HEAP();
+}
+
+TEST(a_limit_between_threads_may_fall)
+{
+    static void *block[300];
+
+    for (size_t i = 0; i < COUNT_OF(block); i++)
+        block[i] = must_malloc(610 + i % 8);
+    start_and_end_a_thread();
+    for (size_t i = 0; i < COUNT_OF(block); i += 2)
+        cell_free(block[i]);
+    cell_option_set("cache_limit_threads", 400);
+    start_and_end_a_thread();
+    REQUIRE_SOUND_HEAP();
+    for (size_t i = 1; i < COUNT_OF(block); i += 2)
+        cell_free(block[i]);
+    for (int i = 0; i < 300; i++)
+        must_malloc(610);
+    REQUIRE_SOUND_HEAP();
+}
+
 TEST(none_with_the_limit_at_zero)
 {
     cell_option_set("recurring_limit", 0);
@@ -317,7 +364,8 @@ int main(void)
         cmocka_unit_test(many_requests_and_then_many_frees_do_not), cmocka_unit_test(what_is_kept_is_bounded),
         cmocka_unit_test(others_take_the_slot_over_when_they_outweigh_it),
         cmocka_unit_test(an_empty_bin_is_refilled_in_batches), cmocka_unit_test(calloc_takes_from_the_bin_what_it_clears),
-        cmocka_unit_test(a_large_request_gets_what_they_hold), cmocka_unit_test(a_second_thread_ends_it),
+        cmocka_unit_test(a_large_request_gets_what_they_hold), cmocka_unit_test(blocks_of_a_class_beyond_the_threads_limit_go_back_whole),
+        cmocka_unit_test(a_limit_between_threads_may_fall), cmocka_unit_test(a_second_thread_ends_it),
         cmocka_unit_test(none_with_the_limit_at_zero), cmocka_unit_test(a_little_larger_chunk_serves_when_there_are_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

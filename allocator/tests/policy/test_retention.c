@@ -190,6 +190,19 @@ TEST(a_heap_that_sets_new_peaks_keeps_little)
     }
 }
 
+/* Six returns to one peak and five to the next are not eight to one. */
+TEST(returns_to_other_peaks_do_not_count)
+{
+    REQUIRE(cell_option_set("purge_min", (size_t)64 << 20) == 0);
+    REQUIRE(cell_option_set("map_cache_share", 0) == 0);
+    for (size_t i = 0; i < 14; i++) {
+        leave_free_pages();
+        void *mapping = must_malloc((i < 7 ? 24 : 28) * 140000);
+        REQUIRE(stats_now().dirty_bytes <= stats_now().footprint_peak_bytes / option_value("keep_share") + (64 << 10));
+        cell_free(mapping);
+    }
+}
+
 TEST(free_pages_stay_where_a_mapping_sets_no_peak)
 {
     REQUIRE(cell_option_set("purge_min", (size_t)64 << 20) == 0);
@@ -261,6 +274,7 @@ int main(void)
         cmocka_unit_test(a_small_heap_that_returns_to_its_peak_keeps_what_that_takes),
         cmocka_unit_test(free_pages_that_give_way_to_mappings_bit_by_bit_are_one_return),
         cmocka_unit_test(a_heap_that_sets_new_peaks_keeps_little), cmocka_unit_test(free_pages_stay_where_a_mapping_sets_no_peak),
+        cmocka_unit_test(returns_to_other_peaks_do_not_count),
         cmocka_unit_test(large_blocks_that_are_used_move_into_the_heap),
         cmocka_unit_test(large_blocks_that_are_hardly_used_do_not),
         cmocka_unit_test(caches_are_not_emptied_for_every_page),

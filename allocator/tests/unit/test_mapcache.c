@@ -167,6 +167,24 @@ TEST(until_it_lies_unused)
     REQUIRE_EQUAL(cache.bytes, 256 * KIB);
 }
 
+TEST(what_there_is_no_place_for_is_not_wanted)
+{
+    static struct cell_extent live[3 * CELL_MAPCACHE_ENTRIES];
+
+    cache = (struct cell_mapcache){ .held = 0 };
+    for (int round = 0; round < 100; round++) {
+        for (size_t i = 0; i < COUNT_OF(live); i++) {
+            live[i] = take(256 * KIB);
+            if (live[i].start == NULL)
+                live[i] = mapping(256 * KIB);
+        }
+        REQUIRE_EQUAL(cache.wanted, 0);
+        for (size_t i = 0; i < COUNT_OF(live); i++)
+            put(live[i], FAR);
+    }
+    REQUIRE_EQUAL(cache.held, CELL_MAPCACHE_ENTRIES);
+}
+
 /* One mapping at a time, small and large in turns. Returns how often the large one had to be grown. */
 static unsigned grown(unsigned rounds)
 {
@@ -255,7 +273,7 @@ int main(void)
         cmocka_unit_test(what_is_too_much_is_split_off_and_kept), cmocka_unit_test(a_little_too_much_stays_with_the_block),
         cmocka_unit_test(parts_that_come_back_are_joined), cmocka_unit_test(a_block_grows_into_the_one_behind_it),
         cmocka_unit_test(what_is_wanted_back_again_and_again_is_kept_beyond_the_bound),
-        cmocka_unit_test(until_it_lies_unused), cmocka_unit_test(what_a_mapping_had_to_be_grown_by_is_wanted_too),
+        cmocka_unit_test(what_there_is_no_place_for_is_not_wanted), cmocka_unit_test(until_it_lies_unused), cmocka_unit_test(what_a_mapping_had_to_be_grown_by_is_wanted_too),
         cmocka_unit_test(the_oldest_go_until_little_is_left),
         cmocka_unit_test(a_smaller_one_is_there_to_be_grown_but_not_from_next_to_nothing),
         cmocka_unit_test(beyond_the_bound_the_oldest_goes),
