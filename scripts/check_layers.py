@@ -37,13 +37,14 @@ ALLOCATOR = {
     "pool": {"chunk", "sizeclass", "segment", "freed"},          # its descriptors are the segment's page table
     "segment": {"os", "chunk"},
     "heap": {"pool", "bins", "fit", "deferred", "mapcache", "chunk", "sizeclass", "segment", "lock", "os", "check", "mapped",
-             "freed", "index", "space"},
+             "freed", "index", "space", "footprint"},
+    "footprint": {"heap"},                              # the heap's limits and its peak
     "harden": {"heap", "mapped", "quarantine", "sizeclass", "tcache", "os"},    # around the heap, for api and walk
     "quarantine": {"heap", "os"},
-    "index": {"heap", "bins", "fit", "chunk", "segment", "os"},       # heap's free chunks
-    "space": {"heap", "index", "mapped", "bins", "fit", "pool", "chunk", "sizeclass", "segment", "os"},
+    "index": {"heap", "bins", "fit", "chunk", "segment", "os", "footprint"},       # heap's free chunks
+    "space": {"heap", "index", "footprint", "mapped", "bins", "fit", "pool", "chunk", "sizeclass", "segment", "os"},
     "mapcache": set(),                                  # extents only
-    "mapped": {"heap", "index", "sizeclass", "os", "mapcache"},            # the heap's blocks outside of its range
+    "mapped": {"heap", "index", "footprint", "sizeclass", "os", "mapcache"},            # the heap's blocks outside of its range
     "depot": {"heap", "tcache", "freed"},               # between thread caches; knows the sizes that their bins hold
     "recurring": {"chunk", "freed"},
     "tcache": {"heap", "depot", "recurring", "chunk", "sizeclass", "os", "freed", "tcache_limits"},
@@ -52,10 +53,10 @@ ALLOCATOR = {
     "check": {"tcache", "heap", "quarantine", "harden", "walk", "os"},
     "text": {"os"},
     "walk": {"heap", "sizeclass", "harden"},
-    "stats": {"heap", "sizeclass", "tcache", "walk", "depot", "harden", "quarantine"},
+    "stats": {"heap", "footprint", "sizeclass", "tcache", "walk", "depot", "harden", "quarantine"},
     "print": {"stats", "text", "walk"},
     # os: the size of a page
-    "api": {"tcache", "heap", "chunk", "sizeclass", "override", "os", "print", "text", "mapped", "harden"},
+    "api": {"tcache", "heap", "footprint", "chunk", "sizeclass", "override", "os", "print", "text", "mapped", "harden"},
     "override": {"api", "tcache", "heap", "lock", "stats", "quarantine", "check"},
 }
 

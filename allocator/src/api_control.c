@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "api.h"
+#include "footprint.h"
 #include "override.h"
 #include "print.h"
 #include "tcache.h"
@@ -39,12 +40,12 @@ int cell_trim(size_t pad)
 
 size_t cell_footprint(void)
 {
-    return cell_heap_is_ready(&cell_heap_main) ? cell_heap_footprint(&cell_heap_main) : 0;
+    return cell_heap_is_ready(&cell_heap_main) ? cell_footprint_now(&cell_heap_main) : 0;
 }
 
 size_t cell_max_footprint(void)
 {
-    return cell_heap_is_ready(&cell_heap_main) ? cell_heap_footprint_peak(&cell_heap_main) : 0;
+    return cell_heap_is_ready(&cell_heap_main) ? cell_heap_main.footprint_peak : 0;
 }
 
 size_t cell_footprint_limit(void)

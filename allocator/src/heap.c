@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "footprint.h"
 #include "index.h"
 #include "mapped.h"
 #include "os.h"
@@ -9,10 +10,8 @@
 #include "sizeclass.h"
 #include "space.h"
 
-#define POOL_RUN_MAX     16u
-#define FREES_PER_LOCK   32u                    /* others wait no longer than for this many at a time */
-#define KEPT_FOR_RETURNS ((size_t)512 << 10)    /* bytes, where a share of the peak would be less */
-#define RETURNS_ENOUGH   8u
+#define POOL_RUN_MAX   16u
+#define FREES_PER_LOCK 32u      /* others wait no longer than for this many at a time */
 
 struct cell_heap cell_heap_main CELL_FIRST_HEAP;
 uint64_t cell_chunk_secret CELL_FIRST;
@@ -428,8 +427,6 @@ void *cell_heap_resize(struct cell_heap *heap, void *block, size_t request)
 
 bool cell_heap_trim(struct cell_heap *heap, size_t keep)
 {
-    struct cell_extents dropped;
-
     cell_lock_acquire(&heap->lock);
     uint64_t before = heap->counts.purged_bytes;
     cell_space_coalesce(heap);
@@ -438,66 +435,11 @@ bool cell_heap_trim(struct cell_heap *heap, size_t keep)
             remove_pool(heap, page);
     cell_index_purge_down_to(heap, heap->top_dirty);
     cell_index_purge_top(heap, keep);
-    bool any = heap->counts.purged_bytes != before;
-    any |= heap->map_cache.held != 0;
-    dropped = cell_mapcache_shrink(&heap->map_cache, 0);
+    struct cell_extents dropped = cell_footprint_drop_kept(heap);
+    bool any = heap->counts.purged_bytes != before || dropped.count != 0;
     cell_lock_release(&heap->lock);
     cell_mapped_unmap_all(&dropped);
     return any;
-}
-
-/* A program that comes back to the same peak, again and again, wants what was given up for it. */
-size_t cell_heap_kept_at(const struct cell_heap *heap, size_t peak)
-{
-    if (cell_option.keep_share == 0 || cell_heap_is_limited(heap))
-        return 0;
-    size_t share = peak / cell_option.keep_share;
-    return share < KEPT_FOR_RETURNS && heap->returns_to_peak == RETURNS_ENOUGH ? KEPT_FOR_RETURNS : share;
-}
-
-void cell_heap_note_room_made(struct cell_heap *heap, size_t unused)
-{
-    if (heap->returns_to_peak == RETURNS_ENOUGH)
-        return;
-    if (heap->footprint_peak != heap->peak_returned_to)
-        heap->returns_to_peak = 0;
-    else if (unused >= heap->unused_then + KEPT_FOR_RETURNS / 8)
-        heap->returns_to_peak++;
-    heap->peak_returned_to = heap->footprint_peak;
-    heap->unused_then = cell_heap_unused(heap);
-}
-
-struct cell_extents cell_heap_drop_kept(struct cell_heap *heap, size_t bytes)
-{
-    size_t after = cell_heap_footprint(heap) + bytes, peak = heap->footprint_peak;
-    size_t excess = after > peak ? after - peak : 0, held = heap->map_cache.bytes;
-    size_t little = cell_heap_kept_at(heap, peak), rest = held > excess ? held - excess : 0;
-    size_t keep = !cell_heap_may_take(heap, bytes) ? 0 : rest > little ? rest : little;
-    size_t unused = cell_heap_unused(heap);
-    struct cell_extents dropped = cell_mapcache_shrink(&heap->map_cache, keep);
-
-    heap->counts.unmaps += dropped.count;
-    if (dropped.count != 0)
-        cell_heap_note_room_made(heap, unused);
-    return dropped;
-}
-
-size_t cell_heap_footprint_peak(const struct cell_heap *heap)
-{
-    return heap->footprint_peak;
-}
-
-bool cell_heap_is_limited(const struct cell_heap *heap)
-{
-    return cell_option.footprint_limit != 0 || heap->footprint_limit != 0;
-}
-
-bool cell_heap_may_take(const struct cell_heap *heap, size_t bytes)
-{
-    size_t after = cell_heap_footprint(heap) + bytes;
-
-    return (cell_option.footprint_limit == 0 || after <= cell_option.footprint_limit) &&
-           (heap->footprint_limit == 0 || after <= heap->footprint_limit);
 }
 
 void cell_heap_lock(struct cell_heap *heap)

@@ -132,41 +132,6 @@ static inline size_t cell_heap_inuse_size(const struct cell_chunk *c)
 
 /* Gives free pages back but for `keep` bytes at the top; true when any were. */
 bool cell_heap_trim(struct cell_heap *heap, size_t keep);
-/* Bytes that the heap has from the system now. */
-static inline size_t cell_heap_footprint(const struct cell_heap *heap)
-{
-    return (heap->segment.resident << CELL_PAGE_SHIFT) + heap->mapped_bytes + heap->map_cache.bytes;
-}
-
-/* To be called when it has grown. Lock held. */
-static inline void cell_heap_note_footprint(struct cell_heap *heap)
-{
-    size_t footprint = cell_heap_footprint(heap);
-
-    if (footprint > heap->footprint_peak)
-        heap->footprint_peak = footprint;
-}
-
-size_t cell_heap_footprint_peak(const struct cell_heap *heap);
-/* Whether there is any limit of the footprint. */
-bool cell_heap_is_limited(const struct cell_heap *heap);
-/* Unused bytes that may stay, of free pages and of kept mappings each, when growth is about to exceed `peak`; under a limit
- * none, since they would count in it. */
-size_t cell_heap_kept_at(const struct cell_heap *heap, size_t peak);
-/* Bytes of free pages and kept mappings. */
-static inline size_t cell_heap_unused(const struct cell_heap *heap)
-{
-    return heap->dirty_bytes + heap->map_cache.bytes;
-}
-
-/* To be called when room has been made for growth that would have exceeded the peak; `unused` before. Lock held. */
-void cell_heap_note_room_made(struct cell_heap *heap, size_t unused);
-
-/* Takes from the kept mappings, before `bytes` more would set a new peak of the footprint, what is more than little; all where a
- * limit would not allow them. To be unmapped. Lock held. */
-struct cell_extents cell_heap_drop_kept(struct cell_heap *heap, size_t bytes);
-/* Whether `bytes` more are within the limits of the footprint. */
-bool cell_heap_may_take(const struct cell_heap *heap, size_t bytes);
 /* Why the heap is not sound, or NULL. Takes time proportional to the heap. */
 const char *cell_heap_defect(struct cell_heap *heap);
 

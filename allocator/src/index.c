@@ -1,5 +1,6 @@
 #include "index.h"
 
+#include "footprint.h"
 #include "os.h"
 #include "tunables.h"
 
@@ -134,15 +135,15 @@ void cell_index_purge_before_growth(struct cell_heap *heap, size_t bytes, size_t
 {
     size_t peak = heap->resident_peak << CELL_PAGE_SHIFT;
 
-    keep += cell_heap_kept_at(heap, peak);
+    keep += cell_footprint_kept_at(heap, peak);
     size_t excess = heap->dirty_bytes > keep ? heap->dirty_bytes - keep : 0;
     size_t resident = heap->segment.resident << CELL_PAGE_SHIFT;
 
-    if (excess == 0 || (cell_heap_footprint(heap) + bytes <= heap->footprint_peak &&
+    if (excess == 0 || (cell_footprint_now(heap) + bytes <= heap->footprint_peak &&
                         resident + bytes <= peak))
         return;
-    size_t unused = cell_heap_unused(heap);
+    size_t unused = cell_footprint_unused(heap);
     bytes = bytes < DIRTY_MIN ? DIRTY_MIN : bytes;
     cell_index_purge_down_to(heap, keep + (excess > bytes ? excess - bytes : 0));
-    cell_heap_note_room_made(heap, unused);
+    cell_footprint_note_room(heap, unused);
 }

@@ -1,5 +1,6 @@
 #include "mapped.h"
 
+#include "footprint.h"
 #include "index.h"
 #include "os.h"
 #include "sizeclass.h"
@@ -87,7 +88,7 @@ static void adopt(struct cell_heap *heap, struct cell_mapped *m)
     heap->mapped_bytes += m->size;
     if (heap->mapped_bytes > heap->mapped_peak)
         heap->mapped_peak = heap->mapped_bytes;
-    cell_heap_note_footprint(heap);
+    cell_footprint_note(heap);
 }
 
 static void abandon(struct cell_heap *heap, struct cell_mapped *m)
@@ -144,10 +145,10 @@ static void write_header(struct cell_mapped *m, char *start, size_t size, char *
  * `dropped` is to be unmapped. Lock held. */
 static bool make_room(struct cell_heap *heap, size_t size, struct cell_extents *dropped)
 {
-    *dropped = cell_heap_drop_kept(heap, size);
-    if (cell_heap_footprint(heap) + size > heap->footprint_peak)
+    *dropped = cell_footprint_make_room(heap, size);
+    if (cell_footprint_now(heap) + size > heap->footprint_peak)
         cell_index_purge_before_growth(heap, size, 0);
-    return cell_heap_may_take(heap, size);
+    return cell_footprint_may_grow(heap, size);
 }
 
 /* Whether `size` bytes may be mapped, and what is kept that can serve them. */
@@ -190,8 +191,7 @@ static struct cell_extent obtain(struct cell_extent kept, size_t size, size_t *u
 static bool drop_kept(struct cell_heap *heap)
 {
     cell_lock_acquire(&heap->lock);
-    struct cell_extents dropped = cell_mapcache_shrink(&heap->map_cache, 0);
-    heap->counts.unmaps += dropped.count;
+    struct cell_extents dropped = cell_footprint_drop_kept(heap);
     cell_lock_release(&heap->lock);
     cell_mapped_unmap_all(&dropped);
     return dropped.count != 0;
@@ -244,7 +244,7 @@ bool cell_mapped_adopt(struct cell_heap *heap, void *block, char *start, size_t 
     write_header(m, start, size, start + size);
     m->guard = guard;
     cell_lock_acquire(&heap->lock);
-    bool admitted = heap->mapped_count < cell_option.mmap_max && cell_heap_may_take(heap, size);
+    bool admitted = heap->mapped_count < cell_option.mmap_max && cell_footprint_may_grow(heap, size);
     if (admitted)
         adopt(heap, m);
     heap->counts.maps += admitted;

@@ -1,5 +1,6 @@
 #include "space.h"
 
+#include "footprint.h"
 #include "index.h"
 #include "mapped.h"
 #include "minmax.h"
@@ -57,7 +58,7 @@ static void note_growth(struct cell_heap *heap)
 {
     if (heap->segment.resident > heap->resident_peak)
         heap->resident_peak = heap->segment.resident;
-    cell_heap_note_footprint(heap);
+    cell_footprint_note(heap);
 }
 
 /* Marks [c, c + size) in use; `lead` bytes before it become a free chunk. What is at its end is the caller's. */
@@ -79,8 +80,8 @@ static struct cell_zero_run occupy(struct cell_heap *heap, struct cell_chunk *c,
 /* Under a limit of the footprint, the pages of `size` bytes from `c` on that have no memory yet must still be free. */
 static bool may_bring_in(const struct cell_heap *heap, const struct cell_chunk *c, size_t size)
 {
-    return !cell_heap_is_limited(heap) ||
-           cell_heap_may_take(heap, cell_segment_absent(&heap->segment, c, size + CELL_PAGE));
+    return !cell_footprint_is_limited(heap) ||
+           cell_footprint_may_grow(heap, cell_segment_absent(&heap->segment, c, size + CELL_PAGE));
 }
 
 /* The same, with what lies unused elsewhere given back if it must be. */
@@ -88,7 +89,7 @@ static bool make_way(struct cell_heap *heap, const struct cell_chunk *c, size_t 
 {
     if (may_bring_in(heap, c, size))
         return true;
-    struct cell_extents dropped = cell_heap_drop_kept(heap, cell_segment_absent(&heap->segment, c, size + CELL_PAGE));
+    struct cell_extents dropped = cell_footprint_make_room(heap, cell_segment_absent(&heap->segment, c, size + CELL_PAGE));
     cell_mapped_unmap_all(&dropped);
     cell_index_purge_down_to(heap, 0);
     return may_bring_in(heap, c, size);
@@ -133,7 +134,7 @@ static bool top_is_absent(const struct cell_heap *heap, size_t size)
  * The top's own are about to be used. */
 static void drop_before_growth(struct cell_heap *heap, size_t bytes)
 {
-    struct cell_extents dropped = cell_heap_drop_kept(heap, bytes);
+    struct cell_extents dropped = cell_footprint_make_room(heap, bytes);
 
     cell_mapped_unmap_all(&dropped);
     cell_index_purge_before_growth(heap, bytes + CELL_PAGE, heap->top_dirty);

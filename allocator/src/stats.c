@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "depot.h"
+#include "footprint.h"
 #include "harden.h"
 #include "quarantine.h"
 #include "sizeclass.h"
@@ -136,8 +137,8 @@ static void count_heap(struct cell_heap *heap, struct cell_census *census)
     stats->mapped_bytes = heap->mapped_bytes;
     stats->map_cached_bytes = heap->map_cache.bytes;
     stats->metadata_bytes = heap->segment.kind_committed + heap->segment.info_committed + sizeof *heap;
-    stats->footprint_bytes = cell_heap_footprint(heap);
-    stats->footprint_peak_bytes = cell_heap_footprint_peak(heap);
+    stats->footprint_bytes = cell_footprint_now(heap);
+    stats->footprint_peak_bytes = heap->footprint_peak;
     cell_heap_unlock(heap);
     stats->free_bytes = stats->free_chunk_bytes + stats->free_cell_bytes;
 }

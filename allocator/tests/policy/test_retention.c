@@ -98,6 +98,17 @@ TEST(kept_mappings_go_before_the_heap_sets_a_new_peak)
     REQUIRE_SOUND_HEAP();
 }
 
+TEST(trimming_unmaps_what_is_kept_and_says_so)
+{
+    for (int i = 0; i < 8; i++)
+        cell_free(must_malloc(300000));
+    uint64_t unmaps = stats_now().unmaps;
+    REQUIRE(stats_now().map_cached_bytes >= 300000);
+    REQUIRE_EQUAL(cell_trim(0), 1);
+    REQUIRE_EQUAL(stats_now().map_cached_bytes, 0);
+    REQUIRE_EQUAL(stats_now().unmaps, unmaps + 1);
+}
+
 /* Pages that the kernel has brought in for the heap or for mappings, and calls that mapped, moved or unmapped. */
 static uint64_t work_of_the_system(void)
 {
@@ -119,14 +130,20 @@ static void grow_a_vector(void)
     cell_free(vector);
 }
 
-TEST(a_vector_that_grows_again_needs_nothing_of_the_system)
+/* Once it has been done a few times it needs nothing of the system any more. */
+static void require_rest_after(void (*work)(void))
 {
     for (int i = 0; i < 20; i++)
-        grow_a_vector();
+        work();
     uint64_t before = work_of_the_system();
     for (int i = 0; i < 100; i++)
-        grow_a_vector();
+        work();
     REQUIRE(work_of_the_system() <= before + 2);
+}
+
+TEST(a_vector_that_grows_again_needs_nothing_of_the_system)
+{
+    require_rest_after(grow_a_vector);
 }
 
 /* The same by malloc, copy and free, as operator new's users do: both live at the peak, of some 200 KiB. */
@@ -147,12 +164,7 @@ TEST(a_small_heap_that_returns_to_its_peak_keeps_what_that_takes)
 {
     copy_a_vector();
     size_t peak = stats_now().footprint_peak_bytes;
-    for (int i = 0; i < 20; i++)
-        copy_a_vector();
-    uint64_t before = work_of_the_system();
-    for (int i = 0; i < 100; i++)
-        copy_a_vector();
-    REQUIRE(work_of_the_system() <= before + 2);
+    require_rest_after(copy_a_vector);
     REQUIRE(stats_now().footprint_peak_bytes <= peak + (512 << 10));
 }
 
@@ -169,13 +181,18 @@ static void leave_free_pages(void)
         cell_free(block[i]);
 }
 
+static int little_lies_free(void)
+{
+    return stats_now().dirty_bytes <= stats_now().footprint_peak_bytes / option_value("keep_share") + (64 << 10);
+}
+
 TEST(free_pages_that_give_way_to_mappings_bit_by_bit_are_one_return)
 {
     REQUIRE(cell_option_set("purge_min", (size_t)64 << 20) == 0);
     leave_free_pages();
     for (int i = 0; i < 25; i++)
         must_malloc(140000);
-    REQUIRE(stats_now().dirty_bytes <= stats_now().footprint_peak_bytes / option_value("keep_share") + (64 << 10));
+    REQUIRE(little_lies_free());
 }
 
 TEST(a_heap_that_sets_new_peaks_keeps_little)
@@ -185,7 +202,7 @@ TEST(a_heap_that_sets_new_peaks_keeps_little)
     for (size_t i = 0; i < 12; i++) {
         leave_free_pages();
         void *mapping = must_malloc((i + 24) * 140000);
-        REQUIRE(stats_now().dirty_bytes <= stats_now().footprint_peak_bytes / option_value("keep_share") + (64 << 10));
+        REQUIRE(little_lies_free());
         cell_free(mapping);
     }
 }
@@ -198,7 +215,7 @@ TEST(returns_to_other_peaks_do_not_count)
     for (size_t i = 0; i < 14; i++) {
         leave_free_pages();
         void *mapping = must_malloc((i < 7 ? 24 : 28) * 140000);
-        REQUIRE(stats_now().dirty_bytes <= stats_now().footprint_peak_bytes / option_value("keep_share") + (64 << 10));
+        REQUIRE(little_lies_free());
         cell_free(mapping);
     }
 }
@@ -270,6 +287,7 @@ int main(void)
         cmocka_unit_test(free_pages_go_before_a_mapping_sets_a_new_peak),
         cmocka_unit_test(a_little_of_them_stays), cmocka_unit_test(none_of_them_under_a_limit),
         cmocka_unit_test(kept_mappings_go_before_the_heap_sets_a_new_peak),
+        cmocka_unit_test(trimming_unmaps_what_is_kept_and_says_so),
         cmocka_unit_test(a_vector_that_grows_again_needs_nothing_of_the_system),
         cmocka_unit_test(a_small_heap_that_returns_to_its_peak_keeps_what_that_takes),
         cmocka_unit_test(free_pages_that_give_way_to_mappings_bit_by_bit_are_one_return),

@@ -1,0 +1,66 @@
+#include "footprint.h"
+
+#include "minmax.h"
+
+#define KEPT_FOR_RETURNS ((size_t)512 << 10)    /* bytes, where a share of the peak would be less */
+#define RETURNS_ENOUGH   8u
+
+bool cell_footprint_is_limited(const struct cell_heap *heap)
+{
+    return cell_option.footprint_limit != 0 || heap->footprint_limit != 0;
+}
+
+bool cell_footprint_may_grow(const struct cell_heap *heap, size_t bytes)
+{
+    size_t after = cell_footprint_now(heap) + bytes;
+
+    return (cell_option.footprint_limit == 0 || after <= cell_option.footprint_limit) &&
+           (heap->footprint_limit == 0 || after <= heap->footprint_limit);
+}
+
+/* A program that comes back to the same peak, again and again, wants what was given up for it. */
+size_t cell_footprint_kept_at(const struct cell_heap *heap, size_t peak)
+{
+    if (cell_option.keep_share == 0 || cell_footprint_is_limited(heap))
+        return 0;
+    size_t share = peak / cell_option.keep_share;
+    return heap->returns_to_peak == RETURNS_ENOUGH ? cell_max(share, KEPT_FOR_RETURNS) : share;
+}
+
+void cell_footprint_note_room(struct cell_heap *heap, size_t unused)
+{
+    if (heap->returns_to_peak == RETURNS_ENOUGH)
+        return;
+    if (heap->footprint_peak != heap->peak_returned_to)
+        heap->returns_to_peak = 0;
+    else if (unused >= heap->unused_then + KEPT_FOR_RETURNS / 8)
+        heap->returns_to_peak++;
+    heap->peak_returned_to = heap->footprint_peak;
+    heap->unused_then = cell_footprint_unused(heap);
+}
+
+static struct cell_extents shrink_to(struct cell_heap *heap, size_t keep)
+{
+    struct cell_extents dropped = cell_mapcache_shrink(&heap->map_cache, keep);
+
+    heap->counts.unmaps += dropped.count;
+    return dropped;
+}
+
+struct cell_extents cell_footprint_make_room(struct cell_heap *heap, size_t bytes)
+{
+    size_t after = cell_footprint_now(heap) + bytes, peak = heap->footprint_peak;
+    size_t excess = after - cell_min(after, peak), held = heap->map_cache.bytes;
+    size_t keep = cell_max(held - cell_min(held, excess), cell_footprint_kept_at(heap, peak));
+    size_t unused = cell_footprint_unused(heap);
+    struct cell_extents dropped = shrink_to(heap, cell_footprint_may_grow(heap, bytes) ? keep : 0);
+
+    if (dropped.count != 0)
+        cell_footprint_note_room(heap, unused);
+    return dropped;
+}
+
+struct cell_extents cell_footprint_drop_kept(struct cell_heap *heap)
+{
+    return shrink_to(heap, 0);
+}
