@@ -53,9 +53,9 @@ def defines():
 def tunables():
     """Rows of tunables.def: name, default, minimum, maximum, unit, when, text."""
     text = (SOURCES / "tunables.def").read_text()
-    rows = re.findall(r'^CELL_TUNABLE\((\w+), (.+?), (\S+), (\S+), "(.*?)", (\w+),\s*"(.*?)"\)', text, re.M | re.S)
+    rows = re.findall(r'^CELL_TUNABLE\((\w+), ([^,\n]+), ([^,\n]+), ([^,\n]+), "(.*?)", (\w+),\s*"(.*?)"\)', text, re.M | re.S)
     known = {}
-    return [(name, evaluate(initial, known), int(low), int(high), unit, when, re.sub(r'"\s*"', "", words))
+    return [(name, evaluate(initial, known), evaluate(low, known), evaluate(high, known), unit, when, re.sub(r'"\s*"', "", words))
             for name, initial, low, high, unit, when, words in rows]
 
 

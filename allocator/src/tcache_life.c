@@ -109,14 +109,14 @@ static void start_sharing(void)
 static bool start(void)
 {
     cell_lock_acquire(&registry.lock);
-    bool settled = registry.environment_read && cell_heap_is_ready(&cell_heap_main);
+    bool ready = cell_heap_is_ready(&cell_heap_main);
     if (!registry.environment_read)
-        registry.environment_read = cell_tunables_load();
-    if (!cell_heap_is_ready(&cell_heap_main) && !cell_heap_init(&cell_heap_main, 0)) {
+        registry.environment_read = cell_tunables_load(ready);
+    if (!ready && !cell_heap_init(&cell_heap_main, 0)) {
         cell_lock_release(&registry.lock);
         return false;
     }
-    if (!settled)
+    if (!ready)
         map_requests();
     bool first = !registry.main_taken && cell_os_single_threaded();     /* else it may end before the process */
     if (!first && cell_option.cache_limit != 0)

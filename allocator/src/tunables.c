@@ -141,6 +141,8 @@ static void warn(const char *variable, const char *setting, size_t length, enum 
     cell_text_add(&line, setting, length < 80 ? length : 80);
     if (why == CELL_TUNABLE_UNKNOWN) {
         cell_text_string(&line, "\" ignored: no such tunable; CELLMALLOC_CONF=help lists them");
+    } else if (why == CELL_TUNABLE_TOO_LATE) {
+        cell_text_string(&line, "\" ignored: memory has been allocated already, before there was an environment");
     } else {
         cell_text_string(&line, "\" ignored: the value must be a number from ");
         cell_text_number(&line, row->minimum);
@@ -197,19 +199,19 @@ static bool parse_number(const char *text, size_t length, uint64_t *value)
 }
 
 static void apply(const char *variable, const char *setting, size_t setting_length, const struct row *row,
-                  const char *text, size_t length)
+                  const char *text, size_t length, bool started)
 {
     uint64_t value;
     enum cell_tunable_result result = row == NULL ? CELL_TUNABLE_UNKNOWN : CELL_TUNABLE_RANGE;
 
     if (row != NULL && parse_number(text, length, &value))
-        result = set_row(row, value, false);
+        result = set_row(row, value, started);
     if (result != CELL_TUNABLE_OK)
         warn(variable, setting, setting_length, result, row);
 }
 
 /* "name:value,name:value" */
-static void apply_list(const char *variable, const char *list)
+static void apply_list(const char *variable, const char *list, bool started)
 {
     while (*list != '\0') {
         size_t length = strcspn(list, ",");
@@ -220,7 +222,7 @@ static void apply_list(const char *variable, const char *list)
         else if (length != 0) {
             size_t name_length = colon == NULL ? length : (size_t)(colon - list);
             const char *text = colon == NULL ? list + length : colon + 1;
-            apply(variable, list, length, find_row(list, name_length), text, (size_t)(list + length - text));
+            apply(variable, list, length, find_row(list, name_length), text, (size_t)(list + length - text), started);
         }
         list += length;
         list += *list == ',';
@@ -241,7 +243,7 @@ static bool may_be_ours(const char *entry)
            (entry[0] == 'M' && entry[1] == 'A' && entry[2] == 'L' && entry[3] == 'L');
 }
 
-bool cell_tunables_load(void)
+bool cell_tunables_load(bool started)
 {
     if (environ == NULL)
         return false;
@@ -252,12 +254,12 @@ bool cell_tunables_load(void)
             continue;
         const char *conf = value_of(*entry, "CELLMALLOC_CONF");
         if (conf != NULL)
-            apply_list("CELLMALLOC_CONF", conf);
+            apply_list("CELLMALLOC_CONF", conf, started);
         for (size_t i = 0; i < sizeof glibc_names / sizeof glibc_names[0]; i++) {
             const char *text = value_of(*entry, glibc_names[i].variable);
             const char *name = glibc_names[i].name;
             if (text != NULL)
-                apply(glibc_names[i].variable, text, strlen(text), find_row(name, strlen(name)), text, strlen(text));
+                apply(glibc_names[i].variable, text, strlen(text), find_row(name, strlen(name)), text, strlen(text), started);
         }
     }
     return true;

@@ -16,8 +16,9 @@ struct cell_options {
 extern struct cell_options cell_option;
 
 /* Reads CELLMALLOC_CONF and glibc's MALLOC_* names, unless the program is setuid. A wrong name or value gives one line on
- * stderr and leaves the default. Returns false when the environment is not there yet (early in program start). */
-bool cell_tunables_load(void);
+ * stderr and leaves the default, and so does one that is too late (`started` as below). Returns false when the environment is not
+ * there yet (early in program start). */
+bool cell_tunables_load(bool started);
 
 enum cell_tunable_result { CELL_TUNABLE_OK, CELL_TUNABLE_UNKNOWN, CELL_TUNABLE_RANGE, CELL_TUNABLE_TOO_LATE };
 

@@ -1,6 +1,7 @@
 /* test_environment.c - tunables by the environment: what is read, what is said about wrong names and values (one line, and the
  * default holds), and that a setuid program reads none of it. Run with an argument it is the program that is made setuid. */
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/auxv.h>
 #include <sys/stat.h>
 
@@ -74,6 +75,35 @@ static void text_of_the_environment(void **state)
     for (size_t i = 0; i < COUNT_OF(texts); i++)
         wrong += status_of_child(read_text, &texts[i]) != 0;
     assert_int_equal(wrong, 0);
+}
+
+/* ---- memory before there is an environment ------------------------------------------------------------------------------- */
+
+static void *use_malloc(void *unused)
+{
+    cell_free(must_malloc(112));
+    return unused;
+}
+
+/* The next thread's first call reads what the first could not: what a heap may change, and no more. */
+TEST(the_environment_may_come_late)
+{
+    char late[] = "CELLMALLOC_CONF=small_limit:0,batch:9", said[300] = "", *variables[] = { late, NULL };
+    size_t small_limit = option_value("small_limit");
+    pthread_t thread;
+    int ends[2];
+
+    REQUIRE(pipe(ends) == 0 && dup2(ends[1], 2) == 2);
+    environ = NULL;
+    memset(must_malloc(112), 1, 112);
+    environ = variables;
+    REQUIRE(pthread_create(&thread, NULL, use_malloc, NULL) == 0);
+    pthread_join(thread, NULL);
+    REQUIRE_EQUAL(option_value("batch"), 9);
+    REQUIRE_EQUAL(option_value("small_limit"), small_limit);
+    REQUIRE(read(ends[0], said, sizeof said - 1) > 0);
+    REQUIRE(strstr(said, "\"small_limit:0\" ignored: memory has been allocated already") != NULL);
+    REQUIRE_SOUND_HEAP();
 }
 
 /* ---- setuid programs ---------------------------------------------------------------------------------------------------- */
@@ -163,7 +193,7 @@ static void setuid_programs_read_nothing(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(text_of_the_environment), cmocka_unit_test(setuid_programs_read_nothing),
+        cmocka_unit_test(text_of_the_environment), cmocka_unit_test(the_environment_may_come_late), cmocka_unit_test(setuid_programs_read_nothing),
     };
 
     (void)argv;
