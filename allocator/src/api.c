@@ -137,6 +137,7 @@ static void free_large(void *block, struct cell_tcache *cache, size_t size, size
     else {
         perturb_freed(block);
         cell_heap_give_chunk(&cell_heap_main, block, size);
+        cell_tcache_follow(cache);
     }
 }
 

@@ -8,6 +8,7 @@
 
 struct walk {
     size_t free_small, free_large;      /* chunks seen free, below and from CELL_FIT_MIN */
+    size_t in_use;                      /* bytes of the others */
 };
 
 /* Whether no page of [from, to) is thought to be zero. */
@@ -53,6 +54,7 @@ static const char *chunks_defect(const struct cell_heap *heap, struct walk *walk
         if (defect != NULL)
             return defect;
         previous_free = !cell_chunk_is_inuse(c);
+        walk->in_use += previous_free ? 0 : cell_chunk_size(c);
         walk->free_small += previous_free && cell_chunk_size(c) < CELL_FIT_MIN;
         walk->free_large += previous_free && cell_chunk_size(c) >= CELL_FIT_MIN;
     }
@@ -61,7 +63,7 @@ static const char *chunks_defect(const struct cell_heap *heap, struct walk *walk
 
 static const char *pages_defect(const struct cell_heap *heap)
 {
-    size_t resident = 0;
+    size_t resident = 0, free_cells = 0;
 
     for (size_t page = 0; page < heap->segment.committed >> CELL_PAGE_SHIFT; page++) {
         unsigned kind = heap->segment.kind[page];
@@ -70,9 +72,12 @@ static const char *pages_defect(const struct cell_heap *heap)
             continue;
         if (cell_segment_info(&heap->segment, page)->pool_class * CELL_ALIGN != kind || !cell_pool_is_valid(&heap->pools, page))
             return "a pool is not sound";                                       /* P1, P3 */
+        free_cells += cell_segment_info(&heap->segment, page)->free_count * (size_t)kind;
         if (!cell_chunk_is_inuse(cell_chunk_of_user(cell_segment_page_start(&heap->segment, page))))
             return "a pool's page is not a chunk in use";                       /* H1 */
     }
+    if (free_cells != heap->pools.free_bytes)
+        return "the free cells are miscounted";                                 /* P4 */
     return resident == heap->segment.resident ? NULL : "the pages with memory are miscounted"; /* S3 */
 }
 
@@ -111,7 +116,7 @@ static size_t fit_count(const struct cell_fit *fit)
 
 static const char *heap_defect(struct cell_heap *heap)
 {
-    struct walk walk = { 0, 0 };
+    struct walk walk = { 0, 0, 0 };
     const char *defect = chunks_defect(heap, &walk);
 
     if (defect == NULL && !cell_bins_is_valid(&heap->bins))
@@ -124,6 +129,8 @@ static const char *heap_defect(struct cell_heap *heap)
         defect = "the bins do not hold exactly the small free chunks";          /* H2 */
     if (defect == NULL && fit_count(&heap->fit) != walk.free_large)
         defect = "the fit index does not hold exactly the large free chunks";   /* H2 */
+    if (defect == NULL && heap->in_use != walk.in_use)
+        defect = "the bytes in use are miscounted";                             /* H4 */
     return defect != NULL ? defect : pages_defect(heap);
 }
 

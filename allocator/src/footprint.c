@@ -4,6 +4,7 @@
 
 #define KEPT_FOR_RETURNS ((size_t)512 << 10)    /* bytes, where a share of the peak would be less */
 #define RETURNS_ENOUGH   8u
+#define EMPTIED_SHARE    4u                     /* no more than this share of what was handed out still is */
 
 bool cell_footprint_is_limited(const struct cell_heap *heap)
 {
@@ -37,6 +38,17 @@ void cell_footprint_note_room(struct cell_heap *heap, size_t unused)
         heap->returns_to_peak++;
     heap->peak_returned_to = heap->footprint_peak;
     heap->unused_then = cell_footprint_unused(heap);
+}
+
+void cell_footprint_note_frees(struct cell_heap *heap)
+{
+    size_t handed_out = heap->in_use - heap->pools.free_bytes, most = heap->most_handed_out;
+    bool emptied = handed_out < most / EMPTIED_SHARE && most - handed_out >= cell_option.purge_min && cell_option.purge_share != 0;
+
+    if (handed_out > most || emptied)
+        heap->most_handed_out = handed_out;
+    if (emptied)
+        __atomic_store_n(&heap->times_emptied, heap->times_emptied + 1, __ATOMIC_RELAXED);
 }
 
 static struct cell_extents shrink_to(struct cell_heap *heap, size_t keep)

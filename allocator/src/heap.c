@@ -327,6 +327,7 @@ void cell_heap_give_chunk(struct cell_heap *heap, void *block, size_t size)
     } else {
         cell_space_release(heap, c, size);
     }
+    cell_footprint_note_frees(heap);
     cell_lock_release(&heap->lock);
 }
 
@@ -341,6 +342,7 @@ void cell_heap_free_upper(struct cell_heap *heap, struct cell_freed **stack, siz
             else
                 free_chunks(heap, stack, &left);
         }
+        cell_footprint_note_frees(heap);
         cell_lock_release(&heap->lock);
         count -= at_once;
     }

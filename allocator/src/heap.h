@@ -7,6 +7,7 @@
  *   H1  From base to top, chunks lie without a gap; a pool's page is the user part of one chunk.
  *   H2  A free chunk is in bins when below CELL_FIT_MIN, else in fit; the top is in neither and has no header.
  *   H3  The dirty list holds the free chunks that were worth purging when they were indexed, oldest first.
+ *   H4  in_use is the sum of the sizes of all chunks in use, pools as a whole.
  */
 #ifndef CELL_HEAP_H
 #define CELL_HEAP_H
@@ -49,6 +50,9 @@ struct cell_heap {
     size_t dirty_bytes;             /* of the dirty list and the top */
     size_t resident_peak;           /* pages */
     size_t footprint_peak;          /* bytes, mappings included */
+    size_t in_use;                  /* bytes */
+    size_t most_handed_out;         /* bytes of blocks, since the heap last emptied */
+    uint32_t times_emptied;         /* read without the lock (relaxed) */
     size_t peak_returned_to;        /* the peak when room was last made for growth beyond it, */
     size_t unused_then;             /* what lay unused afterwards, */
     unsigned returns_to_peak;       /* and how often that had happened to this peak after much was freed */
@@ -109,6 +113,12 @@ void cell_heap_coalesce(struct cell_heap *heap);
 void cell_heap_free_stack(struct cell_heap *heap, struct cell_freed *stack);
 /* The upper `count` blocks of a stack, those pushed last; the others stay on it. */
 void cell_heap_free_upper(struct cell_heap *heap, struct cell_freed **stack, size_t count);
+
+/* How often most of what had been handed out has been given back. */
+static inline uint32_t cell_heap_times_emptied(const struct cell_heap *heap)
+{
+    return __atomic_load_n(&heap->times_emptied, __ATOMIC_RELAXED);
+}
 
 /* Bytes that the program may use in a block; and the size that its bin goes by: of the cell, or of the whole chunk. */
 size_t cell_heap_usable(const struct cell_heap *heap, const void *block);

@@ -85,6 +85,7 @@ void cell_pool_add(struct cell_pools *pools, size_t page, unsigned pool_class)
     pools->segment->kind[page] = (uint8_t)cell_pool_cell_size(pool_class);
     pools->pages[pool_class]++;
     pools->empty[pool_class]++;
+    pools->free_bytes += pool->free_count * cell_pool_cell_size(pool_class);
     link_pool(pools, page);
 }
 
@@ -94,6 +95,7 @@ void cell_pool_remove(struct cell_pools *pools, size_t page)
 
     CELL_ASSERT(pool->free_count == cell_pool_capacity(pool->pool_class));
     unlink_pool(pools, page);
+    pools->free_bytes -= pool->free_count * cell_pool_cell_size(pool->pool_class);
     pools->pages[pool->pool_class]--;
     pools->empty[pool->pool_class]--;
     pools->segment->kind[page] = CELL_PAGE_CHUNK;
@@ -174,6 +176,7 @@ size_t cell_pool_take(struct cell_pools *pools, unsigned pool_class, size_t want
     size_t taken = stacked != 0 ? take_stacked(pools, page, stacked, wanted, stack)
                                 : take_carved(pools, page, wanted, stack);
     pool->free_count = (uint16_t)(pool->free_count - taken);
+    pools->free_bytes -= taken * cell_pool_cell_size(pool_class);
     if (pool->free_count != 0)
         link_pool(pools, page);
     return taken;
@@ -205,6 +208,7 @@ bool cell_pool_give(struct cell_pools *pools, struct cell_freed **stack, size_t 
 
     CELL_CHECK(had + given <= capacity, CELL_FATAL_DOUBLE_FREE);
     *most -= given;
+    pools->free_bytes += given * cell_pool_cell_size(pool->pool_class);
     *stack = cell_freed_next(last);
     cell_freed_set_next(last, stack_of(pools, page));
     pool->free_head = (uint16_t)(index_of(pools, page, first) + 1);

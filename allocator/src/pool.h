@@ -12,6 +12,7 @@
  *   P2  A pool with free cells is in the list of its class for its fill as it was when last linked; a full one is in
  *       none. It is linked anew when until_relink more cells have come back, which is where its fill changes.
  *   P3  kind[page] is the class's offset in a thread cache's bins exactly while the page is a pool.
+ *   P4  free_bytes is the sum over all pools of their free cells' sizes.
  */
 #ifndef CELL_POOL_H
 #define CELL_POOL_H
@@ -31,6 +32,7 @@ struct cell_pools {
     uint32_t first[CELL_POOL_CLASSES + 1][CELL_POOL_FILLS];     /* page + 1; 0: none */
     uint32_t pages[CELL_POOL_CLASSES + 1];                      /* pools of the class */
     uint32_t empty[CELL_POOL_CLASSES + 1];                      /* of these, without a live cell */
+    size_t free_bytes;
 };
 
 void cell_pool_init(struct cell_pools *pools, struct cell_segment *segment);

@@ -70,6 +70,7 @@ static struct cell_zero_run occupy(struct cell_heap *heap, struct cell_chunk *c,
     struct cell_zero_run zero = cell_segment_touch(&heap->segment, taken, (char *)taken + size + CELL_WORD);
 
     cell_chunk_set(taken, size, CELL_INUSE | CELL_PREV_INUSE);
+    heap->in_use += size;
     if (lead != 0)
         make_free(heap, c, lead, lead_dirty);
     if (heap->segment.resident != resident)
@@ -179,9 +180,11 @@ static struct cell_chunk *take_from_bin(struct cell_heap *heap, struct cell_chun
     if (remainder < CELL_CHUNK_MIN) {
         cell_chunk_set_prev_inuse(cell_chunk_at(c, have));
         cell_chunk_set(c, have, CELL_INUSE | CELL_PREV_INUSE);
+        heap->in_use += have;
         return c;
     }
     cell_chunk_set(c, size, CELL_INUSE | CELL_PREV_INUSE);
+    heap->in_use += size;
     struct cell_chunk *rest = cell_chunk_at(c, size);
     cell_chunk_set(rest, remainder, CELL_PREV_INUSE);
     cell_chunk_set_footer(rest, remainder);
@@ -264,6 +267,7 @@ void cell_space_release(struct cell_heap *heap, struct cell_chunk *c, size_t siz
     size_t dirty = size;
     struct cell_chunk *next = cell_chunk_at(c, size);
 
+    heap->in_use -= size;
     c = merge_previous(heap, c, &size, &dirty);
     if (is_top(heap, next)) {
         merge_into_top(heap, c, dirty);

@@ -147,6 +147,14 @@ void cell_tcache_flush(void)
     cell_heap_coalesce(&cell_heap_main);
 }
 
+void cell_tcache_give_all_back(struct cell_tcache *cache)
+{
+    for (size_t row = 1; row < cell_tcache_rows(cache); row++)
+        cell_tcache_close_bin(cache, row);
+    cell_tcache_flush();
+    cache->times_emptied = cell_heap_times_emptied(&cell_heap_main);
+}
+
 /* With a second thread, bins by size class take over. */
 static void stop_recurring(struct cell_tcache *cache)
 {
@@ -281,6 +289,7 @@ void cell_tcache_free_slow(struct cell_tcache *cache, size_t row, void *block)
         cache->flushes++;
         if (bin->limit != 0)
             overflow(cache, bin, row);
+        cell_tcache_follow(cache);
     }
     if (!cell_tcache_push(bin, block))
         cell_heap_give(&cell_heap_main, block);

@@ -60,6 +60,7 @@ struct cell_tcache {
     uint64_t grown_at;              /* pages that the heap had brought in when it last had grown by much */
     unsigned steady, patience;      /* misses since; how often its share has doubled for them */
     uint64_t consolidated_at;       /* pages that the heap had brought in then */
+    uint32_t times_emptied;         /* the heap's, when this cache last gave all back for it */
     struct cell_watch *watch;       /* of the first thread's cache while it is the only one, else NULL */
     struct cell_tcache *next;       /* unused caches */
     uint64_t refills, flushes;
@@ -213,6 +214,17 @@ void  cell_tcache_flush_bin(struct cell_bin *bin, size_t keep);
 void  cell_tcache_empty(struct cell_tcache *cache);
 /* Gives all that the calling thread's cache and the depot hold back to the heap. */
 void  cell_tcache_flush(void);
+/* The same, and closes all bins of the calling thread's cache. */
+void  cell_tcache_give_all_back(struct cell_tcache *cache);
+
+/* To be called when blocks have been given back. When the heap has emptied, what the cache may hold was its share of a larger one,
+ * and what it does hold lies all over that one's pages: it starts anew. */
+static inline void cell_tcache_follow(struct cell_tcache *cache)
+{
+    if (CELL_UNLIKELY(cache->times_emptied != cell_heap_times_emptied(&cell_heap_main)) && cache->state == CELL_TCACHE_LIVE)
+        cell_tcache_give_all_back(cache);
+}
+
 size_t cell_tcache_bytes(const struct cell_tcache *cache);
 size_t cell_tcache_metadata_bytes(void);
 bool  cell_tcache_is_valid(const struct cell_tcache *cache);

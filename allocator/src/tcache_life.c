@@ -135,6 +135,7 @@ static bool start(void)
         return true;
     cache->next = NULL;
     cache->state = CELL_TCACHE_LIVE;
+    cache->times_emptied = cell_heap_times_emptied(&cell_heap_main);
     if (!first && pthread_setspecific(registry.key, cache) != 0)
         retire(cache);
     return true;

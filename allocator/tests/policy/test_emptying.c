@@ -1,0 +1,192 @@
+/* test_emptying.c - a heap of which most has been freed: caches give back what they hold, which would keep its pages from being free. */
+#include <pthread.h>
+
+#include "depot.h"
+#include "support.h"
+#include "tcache.h"
+
+#define CELLS 80000
+#define SIZE  48
+#define BYTES ((size_t)CELLS * SIZE)
+
+static void *cell[CELLS];
+
+static void fill(void)
+{
+    for (size_t i = 0; i < CELLS; i++)
+        memset(cell[i] = must_malloc(SIZE), 1, SIZE);
+}
+
+/* Some cells of every page first, which caches take in, then the others; all but every `kept`th, or all (0). */
+static void empty(size_t kept)
+{
+    for (size_t pass = 0; pass < 2; pass++)
+        for (size_t i = 0; i < CELLS; i++) {
+            if ((i % 10 != 0) != (pass != 0) || (kept != 0 && i % kept == 1))
+                continue;
+            cell_free(cell[i]);
+            cell[i] = NULL;
+        }
+}
+
+static uint32_t times_emptied(void)
+{
+    return cell_heap_times_emptied(&cell_heap_main);
+}
+
+TEST(the_pages_of_small_blocks_go_back)
+{
+    fill();
+    REQUIRE(stats_now().resident_bytes >= BYTES);
+    empty(0);
+    REQUIRE(stats_now().resident_bytes <= BYTES / 2);
+    REQUIRE_SOUND_HEAP();
+}
+
+TEST(nothing_is_given_back_while_half_of_it_lives)
+{
+    fill();
+    empty(2);
+    REQUIRE_EQUAL(times_emptied(), 0);
+    REQUIRE(stats_now().cached_bytes > 0);
+}
+
+/* Every page holds a cell that lives: free cells count, not free pages. */
+TEST(free_cells_of_pages_in_use_count)
+{
+    fill();
+    empty(80);
+    REQUIRE_EQUAL(times_emptied(), 1);
+}
+
+TEST(a_little_is_not_worth_it)
+{
+    REQUIRE(cell_option_set("purge_min", 2 * BYTES) == 0);
+    fill();
+    empty(0);
+    REQUIRE_EQUAL(times_emptied(), 0);
+}
+
+TEST(nor_is_anything_where_free_pages_stay)
+{
+    REQUIRE(cell_option_set("purge_share", 0) == 0);
+    fill();
+    empty(0);
+    REQUIRE_EQUAL(times_emptied(), 0);
+}
+
+/* Until the heap has grown again, what is left comes and goes through the caches as ever. */
+TEST(it_happens_once_for_each_time_that_the_heap_empties)
+{
+    for (uint32_t round = 1; round <= 3; round++) {
+        fill();
+        empty(0);
+        REQUIRE_EQUAL(times_emptied(), round);
+        uint64_t refills = stats_now().refills;
+        for (int i = 0; i < 10000; i++)
+            cell_free(must_malloc(SIZE));
+        REQUIRE_EQUAL(times_emptied(), round);
+        REQUIRE(stats_now().refills - refills <= 1);
+    }
+    REQUIRE_SOUND_HEAP();
+}
+
+TEST(large_blocks_that_go_last_count)
+{
+    static void *large[400];
+
+    fill();
+    for (size_t i = 0; i < COUNT_OF(large); i++)
+        memset(large[i] = must_malloc(20000 + 16 * i), 1, 20000);
+    empty(0);
+    REQUIRE_EQUAL(times_emptied(), 0);          /* 8 MB of 13 live */
+    REQUIRE(stats_now().cached_bytes > 0);
+    for (size_t i = 0; i < COUNT_OF(large); i++)
+        cell_free(large[i]);
+    REQUIRE(times_emptied() >= 1);
+    REQUIRE_EQUAL(stats_now().cached_bytes, 0);
+    REQUIRE(stats_now().resident_bytes <= (BYTES + 400 * 20000) / 2);
+}
+
+/* ---- several threads ------------------------------------------------------------------------------------------------ */
+
+static pthread_barrier_t barrier;
+
+/* Another thread's cache and the depot fill, the heap empties, and the next time that one of its bins is full it gives all back. */
+static void *cache_and_wait(void *unused)
+{
+    static void *block[1000];
+
+    for (size_t i = 0; i < COUNT_OF(block); i++)
+        block[i] = must_malloc(i % 2 == 0 ? 64 : 200);
+    for (size_t i = 0; i < COUNT_OF(block); i++)
+        cell_free(block[i]);
+    size_t held = cell_tcache_bytes(cell_tcache_mine);
+    REQUIRE(held > 0);
+    REQUIRE(stats_now().depot_bytes > 0);
+    pthread_barrier_wait(&barrier);
+    pthread_barrier_wait(&barrier);
+    struct cell_freed *batch;
+    REQUIRE_EQUAL(times_emptied(), 1);
+    REQUIRE_EQUAL(cell_depot_take(208 / CELL_ALIGN, &batch), 0);
+    REQUIRE_EQUAL(cell_tcache_bytes(cell_tcache_mine), held);
+    for (size_t i = 0; i < COUNT_OF(block); i++)
+        block[i] = must_malloc(100);
+    for (size_t i = 0; i < COUNT_OF(block); i++)
+        cell_free(block[i]);
+    REQUIRE(cell_tcache_bytes(cell_tcache_mine) < held);
+    REQUIRE_EQUAL(cell_tcache_bin(cell_tcache_mine, 208)->limit, 0);
+    return unused;
+}
+
+TEST(every_cache_follows_when_next_it_is_full)
+{
+    pthread_t thread;
+
+    REQUIRE(pthread_barrier_init(&barrier, NULL, 2) == 0);
+    REQUIRE(pthread_create(&thread, NULL, cache_and_wait, NULL) == 0);
+    pthread_barrier_wait(&barrier);
+    fill();
+    empty(0);
+    pthread_barrier_wait(&barrier);
+    REQUIRE(pthread_join(thread, NULL) == 0);
+    REQUIRE_SOUND_HEAP();
+}
+
+/* A cache that is made later has nothing to give back. */
+static void *fill_a_bin(void *unused)
+{
+    static void *block[8];
+
+    for (size_t i = 0; i < COUNT_OF(block); i++)
+        block[i] = must_malloc(SIZE);
+    for (size_t i = 0; i < COUNT_OF(block); i++)
+        cell_free(block[i]);
+    REQUIRE_EQUAL(cell_tcache_mine->times_emptied, times_emptied());
+    REQUIRE(cell_tcache_bytes(cell_tcache_mine) >= COUNT_OF(block) * SIZE);
+    return unused;
+}
+
+TEST(a_new_thread_keeps_what_it_caches)
+{
+    pthread_t thread;
+
+    fill();
+    empty(0);
+    REQUIRE_EQUAL(times_emptied(), 1);
+    REQUIRE(pthread_create(&thread, NULL, fill_a_bin, NULL) == 0);
+    REQUIRE(pthread_join(thread, NULL) == 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_pages_of_small_blocks_go_back), cmocka_unit_test(nothing_is_given_back_while_half_of_it_lives),
+        cmocka_unit_test(free_cells_of_pages_in_use_count),
+        cmocka_unit_test(a_little_is_not_worth_it), cmocka_unit_test(nor_is_anything_where_free_pages_stay),
+        cmocka_unit_test(it_happens_once_for_each_time_that_the_heap_empties),
+        cmocka_unit_test(large_blocks_that_go_last_count), cmocka_unit_test(every_cache_follows_when_next_it_is_full),
+        cmocka_unit_test(a_new_thread_keeps_what_it_caches),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
