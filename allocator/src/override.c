@@ -20,16 +20,25 @@
 
 /* ---- fork: no thread may be inside the allocator while the process is copied ----------------------------------- */
 
+/* A process of one thread takes no lock: the child would get its own copy of each page that holds one. */
+static bool locked_for_fork;
+
 static void before_fork(void)
 {
+    if (cell_os_single_threaded())
+        return;
     cell_quarantine_lock();
     cell_api_heaps_lock();
     cell_tcache_lock();
     cell_heap_lock(&cell_heap_main);
+    locked_for_fork = true;
 }
 
 static void after_fork_in_parent(void)
 {
+    if (!locked_for_fork)
+        return;
+    locked_for_fork = false;
     cell_heap_unlock(&cell_heap_main);
     cell_tcache_unlock();
     cell_api_heaps_unlock();
@@ -38,6 +47,9 @@ static void after_fork_in_parent(void)
 
 static void after_fork_in_child(void)
 {
+    if (!locked_for_fork)
+        return;
+    locked_for_fork = false;
     cell_heap_reset_lock(&cell_heap_main);
     cell_tcache_reset_lock();
     cell_api_heaps_reset_lock();

@@ -1,7 +1,9 @@
 /* test_fork.c - fork while other threads allocate: the child goes on, allocates, and frees what the parent had. */
 #include <pthread.h>
 #include <sched.h>
+#include <sys/resource.h>
 
+#include "os.h"
 #include "support.h"
 
 #define THREADS 3
@@ -190,6 +192,38 @@ TEST(of_a_single_thread)
     REQUIRE_SOUND_HEAP();
 }
 
+/* Page faults of this process while it forks: those of pages that it writes to while a child has them too. */
+static long faults_of_forks(void)
+{
+    struct rusage before, after;
+
+    getrusage(RUSAGE_SELF, &before);
+    for (int i = 0; i < 50; i++) {
+        pid_t child = fork();
+        if (child == 0)
+            _exit(0);
+        REQUIRE(child > 0 && waitpid(child, NULL, 0) == child);
+    }
+    getrusage(RUSAGE_SELF, &after);
+    return after.ru_minflt - before.ru_minflt;
+}
+
+/* Each lock that is taken for a fork has the page that it lies in copied. */
+TEST(one_thread_takes_no_lock)
+{
+    pthread_t thread;
+
+    if (!cell_os_single_threaded())         /* the C library does not say */
+        return;
+    cell_free(cell_malloc(100));
+    faults_of_forks();
+    long alone = faults_of_forks();
+    REQUIRE(pthread_create(&thread, NULL, allocate_once, NULL) == 0);
+    REQUIRE(pthread_join(thread, NULL) == 0);
+    REQUIRE(!cell_os_single_threaded());
+    REQUIRE(faults_of_forks() >= 3 * alone);
+}
+
 /* A child may start threads of its own. */
 TEST(threads_of_the_child)
 {
@@ -233,7 +267,8 @@ TEST(handlers_that_allocate)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(of_a_single_thread), cmocka_unit_test(while_others_allocate), cmocka_unit_test(nested),
+        cmocka_unit_test(of_a_single_thread), cmocka_unit_test(one_thread_takes_no_lock),
+        cmocka_unit_test(while_others_allocate), cmocka_unit_test(nested),
         cmocka_unit_test(threads_of_the_child), cmocka_unit_test(handlers_that_allocate),
 #if !UNDER_SANITIZER
         cmocka_unit_test(from_several_threads), cmocka_unit_test(ten_thousand_times),
