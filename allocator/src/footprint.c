@@ -4,7 +4,7 @@
 
 #define KEPT_FOR_RETURNS ((size_t)512 << 10)    /* bytes, where a share of the peak would be less */
 #define RETURNS_ENOUGH   8u
-#define EMPTIED_SHARE    4u                     /* no more than this share of what was handed out still is */
+#define EMPTIED_SHARE    4u                     /* less than this share of what was handed out still is */
 
 bool cell_footprint_is_limited(const struct cell_heap *heap)
 {
@@ -40,10 +40,19 @@ void cell_footprint_note_room(struct cell_heap *heap, size_t unused)
     heap->unused_then = cell_footprint_unused(heap);
 }
 
+/* What is free and in no page that could be given back: where that is little, caches keep little from the system. */
+static size_t pinned(const struct cell_heap *heap, size_t handed_out)
+{
+    size_t resident = heap->segment.resident << CELL_PAGE_SHIFT, known = handed_out + heap->dirty_bytes;
+
+    return resident - cell_min(resident, known);
+}
+
 void cell_footprint_note_frees(struct cell_heap *heap)
 {
     size_t handed_out = heap->in_use - heap->pools.free_bytes, most = heap->most_handed_out;
-    bool emptied = handed_out < most / EMPTIED_SHARE && most - handed_out >= cell_option.purge_min && cell_option.purge_share != 0;
+    bool emptied = handed_out < most / EMPTIED_SHARE && most - handed_out >= cell_option.purge_min &&
+                   pinned(heap, handed_out) >= cell_option.purge_min / 2 && cell_option.purge_share != 0;
 
     if (handed_out > most || emptied)
         heap->most_handed_out = handed_out;

@@ -42,8 +42,8 @@ size_t cell_footprint_kept_at(const struct cell_heap *heap, size_t peak);
 /* To be called when room has been made for growth that would have exceeded the peak; `unused` before. Lock held. */
 void cell_footprint_note_room(struct cell_heap *heap, size_t unused);
 
-/* To be called when blocks have been given back. Once most of what was handed out has been, the heap has emptied: what caches
- * hold is then a large part of the rest, and keeps pages from being free. Lock held. */
+/* To be called when caches or the program have given blocks back. Once most of what was handed out has been, but not the pages, the
+ * heap has emptied: what caches hold is then a large part of the rest, and keeps pages from being free. Lock held. */
 void cell_footprint_note_frees(struct cell_heap *heap);
 
 /* Takes from the kept mappings, before `bytes` more would set a new peak, what is more than little; all where a limit would not allow

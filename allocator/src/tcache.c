@@ -140,8 +140,12 @@ static bool consolidate(struct cell_tcache *cache, size_t size)
 
 void cell_tcache_flush(void)
 {
-    if (cell_tcache_mine->state == CELL_TCACHE_LIVE)
-        cell_tcache_empty(cell_tcache_mine);
+    struct cell_tcache *cache = cell_tcache_mine;
+
+    if (cache->state == CELL_TCACHE_LIVE) {
+        cell_tcache_empty(cache);
+        cache->times_emptied = cell_heap_times_emptied(&cell_heap_main);
+    }
     for (size_t row = 1; row < CELL_TCACHE_BINS; row++)
         drain_depot(row);
     cell_heap_coalesce(&cell_heap_main);
@@ -152,7 +156,6 @@ void cell_tcache_give_all_back(struct cell_tcache *cache)
     for (size_t row = 1; row < cell_tcache_rows(cache); row++)
         cell_tcache_close_bin(cache, row);
     cell_tcache_flush();
-    cache->times_emptied = cell_heap_times_emptied(&cell_heap_main);
 }
 
 /* With a second thread, bins by size class take over. */
@@ -280,6 +283,7 @@ void cell_tcache_free_slow(struct cell_tcache *cache, size_t row, void *block)
         if (cache->watch != NULL)
             cell_demand_free(&cache->watch->row[asked]);
         cell_heap_give_chunk(&cell_heap_main, block, cell_heap_inuse_size(cell_chunk_of_user(block)));
+        cell_tcache_follow(cache);
         return;
     }
     struct cell_bin *bin = cell_tcache_bin_of_row(cache, row);

@@ -2,7 +2,7 @@
  *
  * One bin for each size that is cached, by cells and chunks alike: a stack of freed blocks, last in, first out. A cached
  * chunk is still marked in use, which defers its coalescing until the cache gives it back: when its bin is full, before the
- * heap would grow, when the thread ends.
+ * heap would grow, when the heap has emptied, when the thread ends.
  *
  *      bin:  head -> block -> block -> block        room: how many more it takes
  *
@@ -18,7 +18,8 @@
  *   T2  room + blocks in the bin == limit.
  *   T3  The sum of limit * size over all bins is `capacity`.
  *   T4  No thread but its owner touches a cache.
- *   T5  Slot 0, of no size, is set aside: cells of sizes that the thread has freed and not yet asked for; `limit` of them.
+ *   T5  Slot 0, of no size, is set aside: cells of sizes that the thread has freed and not asked for since it, or the heap by
+ *       emptying, started anew; `limit` of them.
  *   T6  The bin of a size that recurs holds chunks of that size, and with such a remainder; bins of rows and slots count alike
  *       in T2 and T3.
  */
@@ -214,7 +215,7 @@ void  cell_tcache_flush_bin(struct cell_bin *bin, size_t keep);
 void  cell_tcache_empty(struct cell_tcache *cache);
 /* Gives all that the calling thread's cache and the depot hold back to the heap. */
 void  cell_tcache_flush(void);
-/* The same, and closes all bins of the calling thread's cache. */
+/* The same, and closes all bins of the calling thread's cache: each opens again when its size is wanted. */
 void  cell_tcache_give_all_back(struct cell_tcache *cache);
 
 /* To be called when blocks have been given back. When the heap has emptied, what the cache may hold was its share of a larger one,

@@ -7,6 +7,7 @@
 
 #define CELLS 80000
 #define SIZE  48
+#define PER_PAGE 80
 #define BYTES ((size_t)CELLS * SIZE)
 
 static void *cell[CELLS];
@@ -17,12 +18,12 @@ static void fill(void)
         memset(cell[i] = must_malloc(SIZE), 1, SIZE);
 }
 
-/* Some cells of every page first, which caches take in, then the others; all but every `kept`th, or all (0). */
+/* One or two cells of every page first, which the cache takes in and keeps, then the others; all but every `kept`th, or all (0). */
 static void empty(size_t kept)
 {
     for (size_t pass = 0; pass < 2; pass++)
         for (size_t i = 0; i < CELLS; i++) {
-            if ((i % 10 != 0) != (pass != 0) || (kept != 0 && i % kept == 1))
+            if ((i % PER_PAGE != 0) != (pass != 0) || (kept != 0 && i % kept == 1))
                 continue;
             cell_free(cell[i]);
             cell[i] = NULL;
@@ -55,7 +56,7 @@ TEST(nothing_is_given_back_while_half_of_it_lives)
 TEST(free_cells_of_pages_in_use_count)
 {
     fill();
-    empty(80);
+    empty(PER_PAGE);
     REQUIRE_EQUAL(times_emptied(), 1);
 }
 
@@ -91,21 +92,41 @@ TEST(it_happens_once_for_each_time_that_the_heap_empties)
     REQUIRE_SOUND_HEAP();
 }
 
-TEST(large_blocks_that_go_last_count)
+/* Small blocks go first and leave cells in the cache; then 8 MB of chunks of `size` bytes and a little more go, one by one. */
+static void empty_with_chunks_last(size_t size)
 {
-    static void *large[400];
+    static void *chunk[20000];
+    size_t chunks = 8000000 / size;
 
     fill();
-    for (size_t i = 0; i < COUNT_OF(large); i++)
-        memset(large[i] = must_malloc(20000 + 16 * i), 1, 20000);
+    for (size_t i = 0; i < chunks; i++) {
+        size_t more = i % 20 * 16;
+        memset(chunk[i] = must_malloc(size + more), 1, size + more);
+    }
     empty(0);
-    REQUIRE_EQUAL(times_emptied(), 0);          /* 8 MB of 13 live */
+    REQUIRE_EQUAL(times_emptied(), 0);
     REQUIRE(stats_now().cached_bytes > 0);
-    for (size_t i = 0; i < COUNT_OF(large); i++)
-        cell_free(large[i]);
+    for (size_t i = 0; i < chunks; i++)
+        cell_free(chunk[i]);
     REQUIRE(times_emptied() >= 1);
-    REQUIRE_EQUAL(stats_now().cached_bytes, 0);
-    REQUIRE(stats_now().resident_bytes <= (BYTES + 400 * 20000) / 2);
+    REQUIRE_EQUAL(cell_tcache_bin(cell_tcache_mine, SIZE)->head == NULL, true);
+}
+
+TEST(large_blocks_that_go_last_count)       { empty_with_chunks_last(20000); }
+TEST(those_of_middling_sizes_too)           { empty_with_chunks_last(520); }
+
+/* What is freed in whole pages can go back whatever caches hold. */
+TEST(nothing_is_given_back_for_free_pages)
+{
+    static void *large[40];
+
+    for (int round = 0; round < 100; round++) {
+        for (size_t i = 0; i < COUNT_OF(large); i++)
+            large[i] = must_malloc(65000);
+        for (size_t i = 0; i < COUNT_OF(large); i++)
+            cell_free(large[i]);
+    }
+    REQUIRE_EQUAL(times_emptied(), 0);
 }
 
 /* ---- several threads ------------------------------------------------------------------------------------------------ */
@@ -135,6 +156,7 @@ static void *cache_and_wait(void *unused)
     for (size_t i = 0; i < COUNT_OF(block); i++)
         cell_free(block[i]);
     REQUIRE(cell_tcache_bytes(cell_tcache_mine) < held);
+    REQUIRE(cell_tcache_bin(cell_tcache_mine, 208)->head == NULL);
     REQUIRE_EQUAL(cell_tcache_bin(cell_tcache_mine, 208)->limit, 0);
     return unused;
 }
@@ -185,7 +207,8 @@ int main(void)
         cmocka_unit_test(free_cells_of_pages_in_use_count),
         cmocka_unit_test(a_little_is_not_worth_it), cmocka_unit_test(nor_is_anything_where_free_pages_stay),
         cmocka_unit_test(it_happens_once_for_each_time_that_the_heap_empties),
-        cmocka_unit_test(large_blocks_that_go_last_count), cmocka_unit_test(every_cache_follows_when_next_it_is_full),
+        cmocka_unit_test(large_blocks_that_go_last_count), cmocka_unit_test(those_of_middling_sizes_too),
+        cmocka_unit_test(nothing_is_given_back_for_free_pages), cmocka_unit_test(every_cache_follows_when_next_it_is_full),
         cmocka_unit_test(a_new_thread_keeps_what_it_caches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

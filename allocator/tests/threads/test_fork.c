@@ -221,7 +221,7 @@ TEST(one_thread_takes_no_lock)
     REQUIRE(pthread_create(&thread, NULL, allocate_once, NULL) == 0);
     REQUIRE(pthread_join(thread, NULL) == 0);
     REQUIRE(!cell_os_single_threaded());
-    REQUIRE(faults_of_forks() >= 3 * alone);
+    REQUIRE(faults_of_forks() >= alone + 350);   /* 50 of them; what the C library itself does then is 200 */
 }
 
 /* A child may start threads of its own. */
