@@ -95,9 +95,15 @@ def idle_thread_bytes(bench, runs):
     return round(statistics.median(seen) / 64)
 
 
+def fork_faults(bench, runs):
+    """Minor faults of a fork: the parent's and the child's."""
+    seen = [bench.numbers("forks") for _ in range(runs)]
+    return {who: statistics.median(run[position] for run in seen) / 100 for position, who in enumerate(("parent", "child"))}
+
+
 def measure(bench, runs):
     figures = {"programs": programs(bench, runs), "idle_thread_bytes": idle_thread_bytes(bench, runs),
-               "worst_operation_ns": min(bench.numbers("worst")[0] for _ in range(runs))}
+               "fork_faults": fork_faults(bench, runs), "worst_operation_ns": min(bench.numbers("worst")[0] for _ in range(runs))}
     if shutil.which("valgrind"):
         figures["instructions"] = {str(size): instructions(bench, size) for size in (32, 200)}
     else:
@@ -123,6 +129,8 @@ def table(ours, theirs, shares, empty):
                               ("minor_faults", "minor faults of {}")):
             rows.append((words.format(f"`{name}`"), seen[figure], theirs["programs"][name][figure], empty[name][figure]))
     rows.append(("bytes for an idle thread, of 64", ours["idle_thread_bytes"], theirs["idle_thread_bytes"], "-"))
+    for who, faults in ours["fork_faults"].items():
+        rows.append((f"minor faults of a fork, {who}", f"{faults:.1f}", f"{theirs['fork_faults'][who]:.1f}", "-"))
     rows.append(("worst operation of a million, ns", ours["worst_operation_ns"], theirs["worst_operation_ns"], "-"))
     rows += [(f"metadata share with {size} live, %", share, "-", "-") for size, share in shares.items()]
     rows.insert(1, ("---", "---:", "---:", "---:"))

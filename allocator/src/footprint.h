@@ -3,7 +3,7 @@
  *      footprint = pages of the range + blocks mapped on their own + mappings kept for reuse
  *
  * Below its peak unused memory costs nothing that a peak would show. Before growth would pass it, kept mappings (here) and
- * free pages (index.h) make room, all but little.
+ * free pages (index.h) make room, all but little. When most blocks have been freed but not their pages, caches are told (tcache.h).
  */
 #ifndef CELL_FOOTPRINT_H
 #define CELL_FOOTPRINT_H

@@ -109,7 +109,7 @@ static void empty_with_chunks_last(size_t size)
     for (size_t i = 0; i < chunks; i++)
         cell_free(chunk[i]);
     REQUIRE(times_emptied() >= 1);
-    REQUIRE_EQUAL(cell_tcache_bin(cell_tcache_mine, SIZE)->head == NULL, true);
+    REQUIRE(cell_tcache_bin(cell_tcache_mine, SIZE)->head == NULL);
 }
 
 TEST(large_blocks_that_go_last_count)       { empty_with_chunks_last(20000); }
