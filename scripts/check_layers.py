@@ -49,6 +49,7 @@ ALLOCATOR = {
     "recurring": {"chunk", "freed"},
     "tcache": {"heap", "depot", "recurring", "chunk", "sizeclass", "os", "freed", "tcache_limits"},
     "tcache_limits": {"tcache", "heap", "os"},          # how much the caches hold
+    "tcache_check": {"tcache", "heap", "sizeclass", "freed"},
     "tcache_life": {"tcache", "heap", "depot", "lock", "os", "sizeclass"},      # a cache from first call to last
     "check": {"tcache", "heap", "quarantine", "harden", "walk", "os"},
     "text": {"os"},

@@ -215,7 +215,7 @@ static void *calloc_beyond(size_t bytes)
     void *block = cell_option.cache_bytes == 0 ? NULL : take_recurring(cell_size_of_chunk(bytes));
     if (block != NULL)
         return memset(block, 0, bytes);
-    block = cell_tcache_alloc_large(bytes, &zero);
+    block = cell_tcache_alloc_large(bytes, CELL_ALIGN, &zero);
     return block == NULL ? cell_api_or_enomem(NULL) : cell_api_clear(block, bytes, zero);
 }
 
@@ -242,7 +242,7 @@ void *cell_realloc(void *block, size_t size)
 
     if (cell_harden_is_on())
         return cell_api_or_enomem(cell_harden_realloc(block, size));
-    void *resized = cell_heap_resize(&cell_heap_main, block, size);
+    void *resized = cell_tcache_resize(block, size);
     if (resized != NULL)
         return resized;
     size_t usable = cell_heap_usable(&cell_heap_main, block);
@@ -263,13 +263,11 @@ void *cell_reallocarray(void *block, size_t count, size_t size)
     return cell_realloc(block, bytes);
 }
 
-/* More than a chunk can be larger than what was asked for: less than this is not split off it, and caches add a share. */
-#define CHUNK_EXCESS  (2 * CELL_CHUNK_MIN)
-
-/* No chunk handed out for `size` bytes is as large as this. Between threads, it may be any of a size class. */
+/* No chunk handed out for `size` bytes is as large as this: less than CELL_CUT_MIN is not split off it, and caches add a share.
+ * Between threads, it may be any of a size class. */
 static size_t chunk_bound(size_t size)
 {
-    size_t chunk = cell_size_of_chunk(size), bound = chunk + CHUNK_EXCESS;
+    size_t chunk = cell_size_of_chunk(size), bound = chunk + CELL_CUT_MIN;
 
     if (size <= CELL_CLASS_MIN - CELL_WORD)
         bound += chunk / CELL_EXCESS_SHARE;

@@ -89,7 +89,7 @@ static void *take(struct cell_heap *heap, size_t size, struct cell_zero_run *zer
         zero->begin = zero->end = block;
         return block;
     }
-    return size > CELL_REQUEST_MAX ? NULL : cell_heap_alloc(heap, size, zero);
+    return size > CELL_REQUEST_MAX ? NULL : cell_heap_alloc(heap, size, CELL_ALIGN, CELL_GROW, zero);
 }
 
 void *cell_heap_malloc(struct cell_heap *heap, size_t size)
@@ -143,7 +143,7 @@ void *cell_heap_memalign(struct cell_heap *heap, size_t alignment, size_t size)
         return cell_heap_malloc(heap, size);
     if (size > CELL_REQUEST_MAX)
         return cell_api_or_enomem(NULL);
-    return cell_api_or_enomem(cell_heap_alloc_aligned(heap, size, rounded));
+    return cell_api_or_enomem(cell_heap_alloc(heap, size, rounded, CELL_GROW, NULL));
 }
 
 void cell_heap_free(struct cell_heap *heap, void *block)

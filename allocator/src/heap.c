@@ -225,8 +225,7 @@ static void *alloc_chunk(struct cell_heap *heap, size_t request, size_t alignmen
     return c == NULL ? NULL : handed_out(c);
 }
 
-static void *alloc(struct cell_heap *heap, size_t request, size_t alignment, enum cell_growth growth,
-                   struct cell_zero_run *zero)
+void *cell_heap_alloc(struct cell_heap *heap, size_t request, size_t alignment, enum cell_growth growth, struct cell_zero_run *zero)
 {
     struct cell_zero_run unused;
     bool map = request >= cell_mapped_threshold(heap) && cell_option.mmap_max != 0;
@@ -241,21 +240,6 @@ static void *alloc(struct cell_heap *heap, size_t request, size_t alignment, enu
     if (block == NULL && growth == CELL_GROW && !map)        /* the range is used up: the system may still have room */
         block = cell_mapped_alloc(heap, request, alignment, zero);
     return block;
-}
-
-void *cell_heap_alloc(struct cell_heap *heap, size_t request, struct cell_zero_run *zero)
-{
-    return alloc(heap, request, CELL_ALIGN, CELL_GROW, zero);
-}
-
-void *cell_heap_alloc_without_growing(struct cell_heap *heap, size_t request, struct cell_zero_run *zero)
-{
-    return alloc(heap, request, CELL_ALIGN, CELL_STAY, zero);
-}
-
-void *cell_heap_alloc_aligned(struct cell_heap *heap, size_t request, size_t alignment)
-{
-    return alloc(heap, request, alignment, CELL_GROW, NULL);
 }
 
 void cell_heap_reject(const struct cell_chunk *c)
@@ -363,6 +347,15 @@ size_t cell_heap_size_of(const struct cell_heap *heap, const void *block)
     return cell_heap_inuse_size(c);
 }
 
+size_t cell_heap_chunk_size(const struct cell_heap *heap, const void *block)
+{
+    CELL_CHECK(is_aligned(block), CELL_FATAL_BAD_POINTER);
+    if (!cell_segment_holds(&heap->segment, block))
+        return 0;
+    CELL_CHECK(!cell_freed_is_tagged(block), CELL_FATAL_DOUBLE_FREE);
+    return is_cell(heap, block) ? 0 : cell_heap_inuse_size(cell_chunk_of_user(block));
+}
+
 size_t cell_heap_usable(const struct cell_heap *heap, const void *block)
 {
     CELL_CHECK(is_aligned(block), CELL_FATAL_BAD_POINTER);
@@ -387,42 +380,36 @@ bool cell_heap_is_carved(struct cell_heap *heap, const void *block)
 
 /* ---- resizing in place --------------------------------------------------------------------------------------- */
 
-static void *resize_chunk(struct cell_heap *heap, struct cell_chunk *c, size_t request)
+static bool resize_chunk(struct cell_heap *heap, struct cell_chunk *c, size_t have, size_t size)
 {
-    size_t size = cell_size_of_chunk(request), have = cell_chunk_size(c);
-    bool done = true;
-
-    if (size > have) {
-        done = cell_space_extend(heap, c, size);
-        if (!done && heap->deferred.held != 0) {        /* what waits may lie right behind */
-            cell_space_coalesce(heap);
-            done = cell_space_extend(heap, c, size);
-        }
-    }
-    else if (have - size >= 2 * CELL_CHUNK_MIN)
+    if (size <= have) {
         cell_space_cut(heap, c, size);
-    return done ? cell_chunk_user(c) : NULL;
+        return true;
+    }
+    if (cell_space_extend(heap, c, size))
+        return true;
+    if (heap->deferred.held == 0)
+        return false;
+    cell_space_coalesce(heap);          /* what waits may lie right behind */
+    return cell_space_extend(heap, c, size);
 }
 
 void *cell_heap_resize(struct cell_heap *heap, void *block, size_t request)
 {
-    CELL_CHECK(is_aligned(block), CELL_FATAL_BAD_POINTER);
+    size_t have = cell_heap_chunk_size(heap, block), size = cell_size_of_chunk(request);
+
     if (!cell_segment_holds(&heap->segment, block))
         return cell_mapped_resize(heap, block, request);
-    CELL_CHECK(!cell_freed_is_tagged(block), CELL_FATAL_DOUBLE_FREE);
-
-    unsigned kind = heap->segment.kind[cell_segment_page_of(&heap->segment, block)];
-    if (kind >= CELL_PAGE_POOL)
-        return cell_size_of_cell(request) == kind ? block : NULL;
-
-    struct cell_chunk *c = cell_chunk_of_user(block);
-    size_t size = cell_heap_inuse_size(c);
-    if (request <= cell_option.small_limit || (request >= cell_mapped_threshold(heap) && size < request))
+    if (have == 0)
+        return cell_size_of_cell(request) == cell_heap_size_of(heap, block) ? block : NULL;
+    if (request <= cell_option.small_limit || (request >= cell_mapped_threshold(heap) && have < request))
         return NULL;                                    /* a cell or a mapping serves it better */
+    if (size <= have && have - size < CELL_CUT_MIN)
+        return block;
     cell_lock_acquire(&heap->lock);
-    void *resized = resize_chunk(heap, c, request);
+    bool resized = resize_chunk(heap, cell_chunk_of_user(block), have, size);
     cell_lock_release(&heap->lock);
-    return resized;
+    return resized ? block : NULL;
 }
 
 /* ---- the heap as a whole ----------------------------------------------------------------------------------------- */

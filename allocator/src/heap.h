@@ -33,6 +33,9 @@ struct cell_mapped {
 
 #define CELL_MAPPED_PREFIX  (offsetof(struct cell_mapped, chunk) + CELL_CHUNK_USER)
 
+/* Less is not split off a chunk that shrinks. */
+#define CELL_CUT_MIN   (2 * CELL_CHUNK_MIN)
+
 /* Bytes that the top never gives away: the word that the last chunk borrows. */
 #define CELL_TOP_KEEP  CELL_ALIGN
 
@@ -94,13 +97,14 @@ size_t cell_heap_take_chunks(struct cell_heap *heap, size_t size, size_t wanted,
 size_t cell_heap_take_chunks_without_growing(struct cell_heap *heap, size_t size, size_t wanted,
                                              struct cell_freed **stack);
 
-/* One block of a chunk of its own; `zero` (may be NULL) receives the run of bytes that are known to be zero. */
-void *cell_heap_alloc(struct cell_heap *heap, size_t request, struct cell_zero_run *zero);
+/* CELL_STAY: nothing is taken for which a page would have to be brought in. */
+enum cell_growth { CELL_GROW, CELL_STAY };
+
+/* One block of a chunk or mapping of its own; `zero` (may be NULL) receives the run of bytes that are known to be zero. */
+void *cell_heap_alloc(struct cell_heap *heap, size_t request, size_t alignment, enum cell_growth growth, struct cell_zero_run *zero);
 /* A block of exactly the chunk size, smaller than CELL_FIT_MIN, that waits for its coalescing and is the oldest of its size;
  * NULL: there is none. */
 void *cell_heap_take_waiting(struct cell_heap *heap, size_t size);
-void *cell_heap_alloc_without_growing(struct cell_heap *heap, size_t request, struct cell_zero_run *zero);
-void *cell_heap_alloc_aligned(struct cell_heap *heap, size_t request, size_t alignment);
 /* The block itself with its new size, in place or (mapped blocks) moved by the system; NULL: neither is possible. */
 void *cell_heap_resize(struct cell_heap *heap, void *block, size_t request);
 
@@ -120,6 +124,8 @@ static inline uint32_t cell_heap_times_emptied(const struct cell_heap *heap)
     return __atomic_load_n(&heap->times_emptied, __ATOMIC_RELAXED);
 }
 
+/* The size of a chunk of the range in use; 0: the block is a cell or mapped. Ends the program when it is not one of this heap's. */
+size_t cell_heap_chunk_size(const struct cell_heap *heap, const void *block);
 /* Bytes that the program may use in a block; and the size that its bin goes by: of the cell, or of the whole chunk. */
 size_t cell_heap_usable(const struct cell_heap *heap, const void *block);
 size_t cell_heap_size_of(const struct cell_heap *heap, const void *block);

@@ -7,8 +7,6 @@
 
 #include "heap.h"
 
-enum cell_growth { CELL_GROW, CELL_STAY };
-
 /* Best fit: the smallest free chunk that holds `size` bytes at the alignment; NULL: only the top can. */
 struct cell_chunk *cell_space_find(const struct cell_heap *heap, size_t size, size_t alignment);
 /* The same; when nothing fits, the chunks whose coalescing was deferred coalesce first. */

@@ -6,6 +6,8 @@
 #include "tcache_limits.h"
 
 #define ASIDE_MAX         32u
+#define ALIGNED_TRIED     8u
+#define MOVED_MAX         ((size_t)4096)    /* bytes; copying more takes longer than the lock is held for a resize */
 
 /* ---- filling and emptying bins ----------------------------------------------------------------------------------- */
 
@@ -159,8 +161,10 @@ void cell_tcache_give_all_back(struct cell_tcache *cache)
 }
 
 /* With a second thread, bins by size class take over. */
-static void stop_recurring(struct cell_tcache *cache)
+static void stop_recurring_between_threads(struct cell_tcache *cache)
 {
+    if (cache->watch == NULL || cell_tcache_class_limit() == 0)
+        return;
     for (size_t row = CELL_TCACHE_PLAIN + 1; row < cell_tcache_rows(cache); row++)
         if (row >= CELL_TCACHE_BINS || caching_row(cache, row) != row)
             cell_tcache_close_bin(cache, row);
@@ -186,8 +190,7 @@ static void *refill(struct cell_tcache *cache, size_t row)
     struct cell_bin *bin = cell_tcache_bin_of_row(cache, row);
     struct cell_freed *stack = NULL;
 
-    if (cache->watch != NULL && cell_tcache_class_limit() != 0)
-        stop_recurring(cache);
+    stop_recurring_between_threads(cache);
     if (cache->state != CELL_TCACHE_LIVE)
         return fetch(cache, row, 1, &stack) == 0 ? NULL : cell_freed_pop(&stack);
 
@@ -208,28 +211,23 @@ static void *refill(struct cell_tcache *cache, size_t row)
 
 /* ---- the slow paths ------------------------------------------------------------------------------------------------ */
 
-void *cell_tcache_alloc_large(size_t request, struct cell_zero_run *zero)
+void *cell_tcache_alloc_large(size_t request, size_t alignment, struct cell_zero_run *zero)
 {
+    struct cell_heap *heap = &cell_heap_main;
+
     if (!cell_tcache_start())
         return NULL;
 
-    void *block = cell_heap_alloc_without_growing(&cell_heap_main, request, zero);
+    void *block = cell_heap_alloc(heap, request, alignment, CELL_STAY, zero);
     if (block == NULL && consolidate(cell_tcache_mine, request))
-        block = cell_heap_alloc_without_growing(&cell_heap_main, request, zero);
+        block = cell_heap_alloc(heap, request, alignment, CELL_STAY, zero);
     if (block == NULL)
-        block = cell_heap_alloc(&cell_heap_main, request, zero);
+        block = cell_heap_alloc(heap, request, alignment, CELL_GROW, zero);
     if (block == NULL && cell_tcache_bytes(cell_tcache_mine) != 0) {    /* rather than fail, give up what is kept */
         cell_tcache_flush();
-        block = cell_heap_alloc(&cell_heap_main, request, zero);
+        block = cell_heap_alloc(heap, request, alignment, CELL_GROW, zero);
     }
     return block;
-}
-
-void *cell_tcache_alloc_aligned(size_t request, size_t alignment)
-{
-    if (!cell_tcache_start())
-        return NULL;
-    return cell_heap_alloc_aligned(&cell_heap_main, request, alignment);
 }
 
 /* A request that is rounded up to a row looked into no bin, or into another, before it came here. A chunk that is a little larger,
@@ -264,7 +262,7 @@ void *cell_tcache_alloc_slow(size_t request)
         block = take(size / CELL_ALIGN);
     else if (cell_tcache_has_class(request))
         block = take(cell_tcache_row_of_class(cell_size_class_for(request)));
-    return block != NULL ? block : cell_tcache_alloc_large(request, NULL);
+    return block != NULL ? block : cell_tcache_alloc_large(request, CELL_ALIGN, NULL);
 }
 
 void cell_tcache_free_slow(struct cell_tcache *cache, size_t row, void *block)
@@ -357,49 +355,82 @@ void cell_tcache_free_recurring_slow(struct cell_recurring *slot, void *block)
     cell_tcache_free_slow(cell_tcache_mine, row_of_slot(cell_tcache_mine, slot), block);
 }
 
-/* ---- looking inside ------------------------------------------------------------------------------------------------- */
+/* ---- alignment and resizing ---------------------------------------------------------------------------------------- */
 
-size_t cell_tcache_bytes(const struct cell_tcache *cache)
+/* The uppermost block that lies at a multiple of the alignment. Where all blocks of a size were asked for aligned, that is the first;
+ * elsewhere few looks must do, since each may go to memory. */
+static void *pop_aligned(struct cell_bin *bin, size_t alignment)
 {
-    size_t bytes = 0;
+    struct cell_freed *above = NULL, *block = bin->head;
 
-    for (const struct cell_freed *cell = cache->slot[0].bin.head; cell != NULL; cell = cell_freed_next(cell))
-        bytes += cell_heap_size_of(&cell_heap_main, cell);
-    for (size_t row = 1; row < cell_tcache_rows(cache); row++)
-        bytes += cell_bin_held(cell_tcache_bin_of_row(cache, row)) * cell_tcache_size_of_row(cache, row);
-    return bytes;
-}
-
-/* T1 */
-static bool may_hold(const struct cell_tcache *cache, size_t row, size_t size)
-{
-    size_t excess = size - cell_tcache_size_of_row(cache, row);
-
-    if (cell_tcache_is_cell_row(row))
-        return excess == 0;
-    bool is_class = row >= CELL_TCACHE_SIZES || (row > CELL_TCACHE_PLAIN && cell_tcache_class_limit() != 0);
-    bool by_class = is_class && row < CELL_TCACHE_BINS;
-    return excess <= CELL_ALIGN || (by_class && excess < cell_tcache_size_of_row(cache, row) / CELL_EXCESS_SHARE);
-}
-
-bool cell_tcache_is_valid(const struct cell_tcache *cache)
-{
-    const struct cell_bin *aside = &cache->slot[0].bin;
-    size_t capacity = 0, cells_aside = 0;
-
-    for (const struct cell_freed *cell = aside->head; cell != NULL && cells_aside <= aside->limit; cells_aside++)
-        cell = cell_freed_next(cell);
-    if (cells_aside != aside->limit)                                    /* T5 */
-        return false;
-    for (size_t row = 1; row < cell_tcache_rows(cache); row++) {
-        const struct cell_bin *bin = cell_tcache_bin_of_row(cache, row);
-        size_t blocks = 0;
-        for (const struct cell_freed *block = bin->head; block != NULL; block = cell_freed_next(block))
-            if (++blocks > bin->limit || !may_hold(cache, row, cell_heap_size_of(&cell_heap_main, block)))
-                return false;
-        if (blocks + bin->room != bin->limit)                           /* T2 */
-            return false;
-        capacity += bin->limit * cell_tcache_size_of_row(cache, row);
+    for (unsigned tried = 0; block != NULL && tried < ALIGNED_TRIED; tried++) {
+        struct cell_freed *below = cell_freed_next(block);
+        if (((uintptr_t)block & (alignment - 1)) == 0) {
+            if (above == NULL)
+                bin->head = below;
+            else
+                cell_freed_set_next(above, below);
+            cell_freed_untag(block);
+            bin->room++;
+            return block;
+        }
+        above = block;
+        block = below;
     }
-    return capacity == cache->capacity;                                 /* T3 */
+    return NULL;
+}
+
+/* The row whose bin serves a request above cache_limit of a program's one thread, if one does; 0: none has proved to recur. */
+static size_t row_that_recurs(struct cell_tcache *cache, size_t size, size_t alignment, void **block)
+{
+    struct cell_recurring *slot = cell_tcache_recurring(cache, size);
+    size_t row = cell_tcache_row_for_chunk(size);
+
+    if (slot == NULL)
+        return 0;
+    if (slot->size == size && (*block = pop_aligned(&slot->bin, alignment)) != NULL)
+        return row_of_slot(cache, slot);
+    if (row != 0 && (*block = pop_aligned(&cache->slot[row].bin, alignment)) != NULL)
+        return row;
+    return cell_tcache_class_limit() == 0 ? ask(cache, size) : 0;
+}
+
+void *cell_tcache_alloc_aligned(size_t request, size_t alignment)
+{
+    struct cell_tcache *cache = cell_tcache_mine;
+    size_t size = cell_size_of_chunk(request), row;
+    void *block = NULL;
+
+    stop_recurring_between_threads(cache);
+    if (request <= cell_tcache_limit() || cell_tcache_has_class(request)) {
+        row = request <= cell_tcache_limit() ? size / CELL_ALIGN : cell_tcache_row_of_class(cell_size_class_for(request));
+        block = pop_aligned(cell_tcache_bin_of_row(cache, row), alignment);
+    } else {
+        row = row_that_recurs(cache, size, alignment, &block);
+    }
+    if (block != NULL)
+        return block;
+    size = row == 0 ? size : cell_tcache_size_of_row(cache, row);      /* so that its free finds the same bin */
+    return cell_tcache_alloc_large(size - CELL_WORD, alignment, NULL);
+}
+
+/* Whether a request is rounded up to the class that a chunk of `size` bytes belongs to. */
+static bool is_of_class(size_t size, size_t request)
+{
+    return cell_tcache_has_class(request) && size >= CELL_CLASS_MIN && cell_size_class(size) == cell_size_class_for(request);
+}
+
+void *cell_tcache_resize(void *block, size_t request)
+{
+    struct cell_heap *heap = &cell_heap_main;
+    size_t have = cell_heap_chunk_size(heap, block), limit = cell_tcache_class_limit();
+
+    if (have != 0 && have <= limit && request + CELL_WORD <= limit && cell_tcache_mine->state == CELL_TCACHE_LIVE) {
+        size_t size = cell_size_of_chunk(request);
+        if (is_of_class(have, request))
+            return block;
+        if (cell_min(have, size) <= MOVED_MAX && (size > have || have - size >= CELL_CUT_MIN))
+            return NULL;
+    }
+    return cell_heap_resize(heap, block, request);
 }

@@ -204,8 +204,11 @@ void *cell_tcache_ask_recurring(size_t size);
 /* A chunk of a size that recurs is freed, and its slot's bin is full. */
 void cell_tcache_free_recurring_slow(struct cell_recurring *slot, void *block);
 /* A block of at least `request` bytes from the heap itself; `zero` as in heap.h. */
-void *cell_tcache_alloc_large(size_t request, struct cell_zero_run *zero);
+void *cell_tcache_alloc_large(size_t request, size_t alignment, struct cell_zero_run *zero);
+/* One at an alignment beyond CELL_ALIGN: from the bin that serves the request, if one near its top lies at such an address. */
 void *cell_tcache_alloc_aligned(size_t request, size_t alignment);
+/* The block itself with its new size, as in heap.h; NULL: it is to be moved, which between threads may cost less than the lock. */
+void *cell_tcache_resize(void *block, size_t request);
 /* `row` is the bin's: the block's size in CELL_ALIGN, or cell_tcache_row_of_class(). */
 void  cell_tcache_free_slow(struct cell_tcache *cache, size_t row, void *block);
 

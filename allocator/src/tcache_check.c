@@ -1,0 +1,48 @@
+#include "tcache.h"
+
+/* What a cache holds, and whether its invariants hold: for statistics and cell_check(). */
+
+size_t cell_tcache_bytes(const struct cell_tcache *cache)
+{
+    size_t bytes = 0;
+
+    for (const struct cell_freed *cell = cache->slot[0].bin.head; cell != NULL; cell = cell_freed_next(cell))
+        bytes += cell_heap_size_of(&cell_heap_main, cell);
+    for (size_t row = 1; row < cell_tcache_rows(cache); row++)
+        bytes += cell_bin_held(cell_tcache_bin_of_row(cache, row)) * cell_tcache_size_of_row(cache, row);
+    return bytes;
+}
+
+/* T1 */
+static bool may_hold(const struct cell_tcache *cache, size_t row, size_t size)
+{
+    size_t excess = size - cell_tcache_size_of_row(cache, row);
+
+    if (cell_tcache_is_cell_row(row))
+        return excess == 0;
+    bool is_class = row >= CELL_TCACHE_SIZES || (row > CELL_TCACHE_PLAIN && cell_tcache_class_limit() != 0);
+    bool by_class = is_class && row < CELL_TCACHE_BINS;
+    return excess <= CELL_ALIGN || (by_class && excess < cell_tcache_size_of_row(cache, row) / CELL_EXCESS_SHARE);
+}
+
+bool cell_tcache_is_valid(const struct cell_tcache *cache)
+{
+    const struct cell_bin *aside = &cache->slot[0].bin;
+    size_t capacity = 0, cells_aside = 0;
+
+    for (const struct cell_freed *cell = aside->head; cell != NULL && cells_aside <= aside->limit; cells_aside++)
+        cell = cell_freed_next(cell);
+    if (cells_aside != aside->limit)                                    /* T5 */
+        return false;
+    for (size_t row = 1; row < cell_tcache_rows(cache); row++) {
+        const struct cell_bin *bin = cell_tcache_bin_of_row(cache, row);
+        size_t blocks = 0;
+        for (const struct cell_freed *block = bin->head; block != NULL; block = cell_freed_next(block))
+            if (++blocks > bin->limit || !may_hold(cache, row, cell_heap_size_of(&cell_heap_main, block)))
+                return false;
+        if (blocks + bin->room != bin->limit)                           /* T2 */
+            return false;
+        capacity += bin->limit * cell_tcache_size_of_row(cache, row);
+    }
+    return capacity == cache->capacity;                                 /* T3 */
+}
