@@ -28,10 +28,9 @@ static void place(struct cell_fit_node **slot, struct cell_fit_node *node)
     node->slot = slot;
 }
 
-void cell_fit_insert(struct cell_fit *fit, struct cell_chunk *c)
+void cell_fit_insert(struct cell_fit *fit, struct cell_chunk *c, size_t size)
 {
     struct cell_fit_node *node = node_of(c);
-    size_t size = cell_chunk_size(c);
     unsigned order = order_of_size(size);
     struct cell_fit_node **slot = &fit->root[order];
 

@@ -42,7 +42,7 @@ struct cell_fit {
 };
 
 void cell_fit_init(struct cell_fit *fit);
-void cell_fit_insert(struct cell_fit *fit, struct cell_chunk *c);
+void cell_fit_insert(struct cell_fit *fit, struct cell_chunk *c, size_t size);
 void cell_fit_remove(struct cell_fit *fit, struct cell_chunk *c);
 /* The oldest among the smallest chunks of at least `size` bytes, still in the index; NULL when there is none. */
 struct cell_chunk *cell_fit_find(const struct cell_fit *fit, size_t size);

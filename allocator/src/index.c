@@ -30,7 +30,7 @@ void cell_index_insert(struct cell_heap *heap, struct cell_chunk *c, size_t size
         return;
     }
     struct cell_fit_node *node = (struct cell_fit_node *)c;
-    cell_fit_insert(&heap->fit, c);
+    cell_fit_insert(&heap->fit, c, size);
     node->dirty_bytes = dirty_bytes;
     node->dirty.next = NULL;
     if (dirty_bytes >= worth_purging(heap)) {

@@ -6,7 +6,7 @@ _Static_assert(CELL_RECURRING_SLOTS == 2u << (32 - 26), "the hash has as many va
 static void vote_against(struct cell_demand *demand)
 {
     if (demand->proven && demand->freed)
-        demand->freed = false;
+        demand->freed = 0;
     else
         demand->recurred = (uint16_t)(demand->recurred - (demand->recurred != 0));
 }

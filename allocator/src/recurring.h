@@ -6,7 +6,7 @@
  * followed a free of it CELL_RECURS times, the slot's bin is that size's, until requests for others outweigh it (the majority
  * vote of Boyer and Moore). A hash of the size finds a pair of slots; either may watch it. What no slot serves may prove its class.
  *
- *      slot:   bin of chunks of `size` | size | recurred | freed since the last request | proven
+ *      slot:   bin of chunks of `size` | size | recurred | freed, no request since | proven
  *
  * Part of the first thread's cache (tcache.h), which stops using it when a second thread starts.
  * Invariant: N1 the bin of a slot that is not proven has no room.
@@ -24,6 +24,7 @@
 #define CELL_RECURRING_SLOTS  128u
 #define CELL_RECURS           64u       /* so often, and a size has proved to come back */
 #define CELL_CLASS_RECURS     1024u     /* the same for a class, whose requests are rounded up from then on */
+#define CELL_CLASS_FREED_MAX  255u      /* as many frees in a row count for the requests to come; of a single size, one does */
 
 /* A stack of freed blocks and how many more it takes; `limit` is what it holds when it is full. */
 struct cell_bin {
@@ -39,7 +40,8 @@ static inline size_t cell_bin_held(const struct cell_bin *bin)
 /* How often requests have followed frees. */
 struct cell_demand {
     uint16_t recurred;
-    bool freed, proven;                 /* freed: since the last request */
+    uint8_t freed;                      /* that no request has followed yet, as far as they count */
+    bool proven;
 };
 
 struct cell_recurring {
@@ -51,16 +53,16 @@ struct cell_recurring {
 /* A request that no cached block could serve; `enough` of them that follow a free prove the demand. */
 static inline bool cell_demand_ask(struct cell_demand *demand, unsigned enough)
 {
-    demand->recurred = (uint16_t)(demand->recurred + (demand->freed && demand->recurred < 2 * enough));
+    demand->recurred = (uint16_t)(demand->recurred + (demand->freed != 0 && demand->recurred < 2 * enough));
     demand->proven |= demand->recurred == enough;
-    demand->freed = false;
+    demand->freed = (uint8_t)(demand->freed - (demand->freed != 0));
     return demand->proven;
 }
 
 /* A block is freed. True: it may be cached. */
-static inline bool cell_demand_free(struct cell_demand *demand)
+static inline bool cell_demand_free(struct cell_demand *demand, unsigned freed_max)
 {
-    demand->freed = true;
+    demand->freed = (uint8_t)(demand->freed + (demand->freed < freed_max));
     return demand->proven;
 }
 
@@ -86,7 +88,7 @@ void cell_recurring_watch(struct cell_recurring *slot, size_t size);
 /* A chunk of `size` is freed. True: it may go into the slot's bin. */
 static inline bool cell_recurring_free(struct cell_recurring *slot, size_t size)
 {
-    return slot->size == size && cell_demand_free(&slot->demand);
+    return slot->size == size && cell_demand_free(&slot->demand, 1);
 }
 
 #endif

@@ -279,7 +279,7 @@ void cell_tcache_free_slow(struct cell_tcache *cache, size_t row, void *block)
     row = caching_row(cache, row);
     if (row == 0) {
         if (cache->watch != NULL)
-            cell_demand_free(&cache->watch->row[asked]);
+            cell_demand_free(&cache->watch->row[asked], 1);
         cell_heap_give_chunk(&cell_heap_main, block, cell_heap_inuse_size(cell_chunk_of_user(block)));
         cell_tcache_follow(cache);
         return;

@@ -143,7 +143,7 @@ static inline struct cell_recurring *cell_tcache_recurring(const struct cell_tca
  * up to the next. True: the class has proved to come back. */
 static inline bool cell_tcache_class_recurs(struct cell_tcache *cache, size_t row, size_t size)
 {
-    cache->watch->row[cell_tcache_row_for_chunk(size)].freed = true;
+    cell_demand_free(&cache->watch->row[cell_tcache_row_for_chunk(size)], CELL_CLASS_FREED_MAX);
     return cache->watch->row[row].proven;
 }
 

@@ -80,9 +80,21 @@ TEST(many_requests_and_then_many_frees_do_not)
 
     for (size_t i = 0; i < COUNT_OF(block); i++)
         block[i] = cell_malloc(SIZE);
-    for (size_t i = 0; i < COUNT_OF(block); i++)
-        cell_free(block[i]);
+    for (int turn = 0; turn < 2; turn++) {
+        for (size_t i = 0; i < COUNT_OF(block); i++)
+            cell_free(block[i]);
+        for (size_t i = 0; i < COUNT_OF(block); i++)
+            block[i] = must_malloc(SIZE);
+    }
     REQUIRE(!slot_of(SIZE)->demand.proven);
+    REQUIRE(!last_comes_first(SIZE));
+    for (int turn = 0; turn < 2; turn++) {
+        for (size_t i = 0; i < COUNT_OF(block); i++)
+            block[i] = must_malloc(SHORT);
+        for (size_t i = 0; i < COUNT_OF(block); i++)
+            cell_free(block[i]);
+    }
+    REQUIRE(!cell_tcache_mine->watch->row[cell_tcache_row_for_chunk(chunk_size(SHORT))].proven);
 }
 
 TEST(what_is_kept_is_bounded)
@@ -216,6 +228,22 @@ TEST(classes_of_sizes_recur)
     cell_free_sized(rounded, 9000);
     REQUIRE(must_malloc(9100) == rounded);                  /* any request of the class takes what was freed last */
     REQUIRE_EQUAL(cell_usable_size(must_malloc(40000)), chunk_size(40000) - CELL_WORD);
+    REQUIRE_SOUND_HEAP();
+}
+
+/* Many are made and then all freed, again and again: a class counts each that comes back, though none follows its free at once. */
+TEST(classes_recur_in_bursts)
+{
+    static void *block[2000];
+    const size_t class_of_9000 = cell_size_of_class(cell_size_class_for(9000)) - CELL_WORD;
+
+    for (int burst = 0; burst < 40; burst++) {
+        for (size_t i = 0; i < COUNT_OF(block); i++)
+            block[i] = must_malloc(8300 + some(8000));
+        for (size_t i = 0; i < COUNT_OF(block); i++)
+            cell_free(block[i]);
+    }
+    REQUIRE(cell_usable_size(must_malloc(9000)) >= class_of_9000);
     REQUIRE_SOUND_HEAP();
 }
 
@@ -359,7 +387,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(oldest_first_until_a_size_has_proved_to_recur), cmocka_unit_test(last_first_once_it_has),
-        cmocka_unit_test(the_same_of_sizes_with_a_row), cmocka_unit_test(classes_of_sizes_recur),
+        cmocka_unit_test(the_same_of_sizes_with_a_row), cmocka_unit_test(classes_of_sizes_recur), cmocka_unit_test(classes_recur_in_bursts),
         cmocka_unit_test(no_class_recurs_beyond_the_limit), cmocka_unit_test(misses_in_a_steady_heap_widen_the_cache),
         cmocka_unit_test(many_requests_and_then_many_frees_do_not), cmocka_unit_test(what_is_kept_is_bounded),
         cmocka_unit_test(others_take_the_slot_over_when_they_outweigh_it),

@@ -60,7 +60,7 @@ static void insert_remove_find(bool small, int steps)
             if (small)
                 cell_bins_insert(&bins, place[at], size_of[at]);
             else
-                cell_fit_insert(&fit, place[at]);
+                cell_fit_insert(&fit, place[at], cell_chunk_size(place[at]));
         } else {
             if (small)
                 cell_bins_remove(&bins, place[at], size_of[at]);
@@ -99,7 +99,7 @@ TEST(damage_is_found)
         if (i < 3)
             cell_bins_insert(&bins, place[i], cell_chunk_size(place[i]));
         else
-            cell_fit_insert(&fit, place[i]);
+            cell_fit_insert(&fit, place[i], cell_chunk_size(place[i]));
     }
     REQUIRE(cell_bins_is_valid(&bins) && cell_fit_is_valid(&fit));
     cell_chunk_set(place[1], 224, CELL_PREV_INUSE);
