@@ -47,8 +47,10 @@ ALLOCATOR = {
     "mapped": {"heap", "index", "footprint", "sizeclass", "os", "mapcache"},            # the heap's blocks outside of its range
     "depot": {"heap", "tcache", "freed"},               # between thread caches; knows the sizes that their bins hold
     "recurring": {"chunk", "freed"},
-    "tcache": {"heap", "depot", "recurring", "chunk", "sizeclass", "os", "freed", "tcache_limits"},
+    "large": {"freed"},
+    "tcache": {"heap", "depot", "recurring", "large", "chunk", "sizeclass", "os", "freed", "tcache_limits"},
     "tcache_limits": {"tcache", "heap", "os"},          # how much the caches hold
+    "tcache_beyond": {"tcache", "tcache_limits", "heap", "recurring", "large", "sizeclass", "freed"},
     "tcache_check": {"tcache", "heap", "sizeclass", "freed"},
     "tcache_life": {"tcache", "heap", "depot", "lock", "os", "sizeclass"},      # a cache from first call to last
     "check": {"tcache", "heap", "quarantine", "harden", "walk", "os"},

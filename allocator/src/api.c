@@ -64,7 +64,7 @@ __attribute__((always_inline)) static inline void *take_recurring(size_t chunk)
     struct cell_recurring *slot = cell_tcache_recurring(cache, chunk);
 
     if (slot == NULL)               /* there are threads, or the size is beyond recurring_limit */
-        return NULL;
+        return cell_tcache_take_large(chunk);
     void *block = slot->size == chunk ? cell_tcache_pop(&slot->bin) : NULL;
     size_t row = cell_tcache_row_for_chunk(chunk);
     if (block == NULL && row != 0)
@@ -136,8 +136,7 @@ static void free_large(void *block, struct cell_tcache *cache, size_t size, size
         cell_harden_free(block, said);
     else {
         perturb_freed(block);
-        cell_heap_give_chunk(&cell_heap_main, block, size);
-        cell_tcache_follow(cache);
+        cell_tcache_free_large(block, size);
     }
 }
 

@@ -17,6 +17,7 @@
 #include "fit.h"
 #include "lock.h"
 #include "mapcache.h"
+#include "place.h"
 #include "pool.h"
 #include "segment.h"
 #include "tunables.h"
@@ -88,7 +89,7 @@ static inline bool cell_heap_is_ready(const struct cell_heap *heap)
 }
 
 /* Of memory that is all zero. False: no address space. `reserve` 0: as much as is sensible. */
-bool cell_heap_init(struct cell_heap *heap, size_t reserve);
+bool cell_heap_init(struct cell_heap *heap, size_t reserve) CELL_AT_START;
 
 /* Up to `wanted` blocks of one size, pushed on the stack; returns how many. Cells come from the fullest pool. With
  * ..._without_growing nothing is taken for which a page would have to be brought in. */

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "place.h"
+
 size_t cell_os_page_size(void);
 
 /* Address space without memory behind it. */
@@ -40,7 +42,7 @@ bool  cell_os_huge_available(void);
 /* Limit of the address space in bytes (RLIMIT_AS), SIZE_MAX when there is none. */
 size_t cell_os_address_limit(void);
 /* Bytes that an attacker cannot guess; falls back to addresses and clocks before the kernel has entropy. */
-uint64_t cell_os_random(void);
+uint64_t cell_os_random(void) CELL_AT_START;
 /* A coarse clock; no system call where the kernel offers it without. */
 uint64_t cell_os_now_ms(void);
 bool  cell_os_is_setuid(void);

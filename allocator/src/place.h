@@ -14,4 +14,7 @@
 #define CELL_LOOKS_ON
 #endif
 
+/* A function that runs once, at the start: small before fast, and beside what else runs then. */
+#define CELL_AT_START   __attribute__((cold, section(".text.startup")))
+
 #endif

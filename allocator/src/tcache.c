@@ -6,8 +6,6 @@
 #include "tcache_limits.h"
 
 #define ASIDE_MAX         32u
-#define ALIGNED_TRIED     8u
-#define MOVED_MAX         ((size_t)4096)    /* bytes; copying more takes longer than the lock is held for a resize */
 
 /* ---- filling and emptying bins ----------------------------------------------------------------------------------- */
 
@@ -26,11 +24,6 @@ static struct cell_freed *split_off(struct cell_bin *bin, size_t keep)
     rest = cell_freed_next(last);
     cell_freed_set_next(last, NULL);
     return rest;
-}
-
-static size_t row_of_slot(const struct cell_tcache *cache, const struct cell_recurring *slot)
-{
-    return CELL_TCACHE_BINS + (size_t)(slot - cache->watch->slot);
 }
 
 /* The row whose bin caches a block of `row`; 0: none does. Up to cache_limit it is the row itself; beyond, that of its class once
@@ -79,9 +72,24 @@ static bool set_aside(struct cell_tcache *cache, void *cell)
     return true;
 }
 
+/* True when there was anything. */
+static bool give_large_back(struct cell_tcache *cache)
+{
+    bool any = false;
+
+    for (unsigned at = 0; at < CELL_LARGE_ENTRIES; at++) {
+        void *block = cell_large_take_out(&cache->large, at);
+        if (block != NULL)
+            cell_heap_give(&cell_heap_main, block);
+        any |= block != NULL;
+    }
+    return any;
+}
+
 void cell_tcache_empty(struct cell_tcache *cache)
 {
     give_aside_back(cache);
+    give_large_back(cache);
     for (size_t row = 1; row < cell_tcache_rows(cache); row++)
         cell_tcache_flush_bin(cell_tcache_bin_of_row(cache, row), 0);
 }
@@ -136,6 +144,7 @@ static bool consolidate(struct cell_tcache *cache, size_t size)
         cell_tcache_flush_bin(bin, all ? 0 : cell_bin_held(bin) / 2);
         any |= row < CELL_TCACHE_BINS && drain_depot(row);
     }
+    any |= give_large_back(cache);
     cache->flushes += any;
     return any;
 }
@@ -160,8 +169,7 @@ void cell_tcache_give_all_back(struct cell_tcache *cache)
     cell_tcache_flush();
 }
 
-/* With a second thread, bins by size class take over. */
-static void stop_recurring_between_threads(struct cell_tcache *cache)
+void cell_tcache_share_bins(struct cell_tcache *cache)
 {
     if (cache->watch == NULL || cell_tcache_class_limit() == 0)
         return;
@@ -190,7 +198,7 @@ static void *refill(struct cell_tcache *cache, size_t row)
     struct cell_bin *bin = cell_tcache_bin_of_row(cache, row);
     struct cell_freed *stack = NULL;
 
-    stop_recurring_between_threads(cache);
+    cell_tcache_share_bins(cache);
     if (cache->state != CELL_TCACHE_LIVE)
         return fetch(cache, row, 1, &stack) == 0 ? NULL : cell_freed_pop(&stack);
 
@@ -306,7 +314,7 @@ static struct cell_recurring *ask_slot(struct cell_tcache *cache, size_t size)
     struct cell_recurring *slot = cell_recurring_find(cache->watch->slot, size);
 
     if (loser != NULL) {
-        cell_tcache_close_bin(cache, row_of_slot(cache, loser));
+        cell_tcache_close_bin(cache, cell_tcache_row_of_slot(cache, loser));
         cell_recurring_watch(loser, size);
     }
     return slot->size == size && slot->demand.proven ? slot : NULL;
@@ -318,13 +326,12 @@ static void close_slots_of_class(struct cell_tcache *cache, size_t row)
     for (struct cell_recurring *slot = cache->watch->slot; slot < cache->watch->slot + CELL_RECURRING_SLOTS; slot++) {
         if (slot->size == 0 || cell_tcache_row_for_chunk(slot->size) != row)
             continue;
-        cell_tcache_close_bin(cache, row_of_slot(cache, slot));
+        cell_tcache_close_bin(cache, cell_tcache_row_of_slot(cache, slot));
         cell_recurring_watch(slot, 0);
     }
 }
 
-/* The row or slot that may serve a request for a chunk of `size` bytes; 0: none has proved to recur. */
-static size_t ask(struct cell_tcache *cache, size_t size)
+size_t cell_tcache_ask(struct cell_tcache *cache, size_t size)
 {
     size_t row = cell_tcache_row_for_chunk(size);
     struct cell_demand *demand = &cache->watch->row[row];
@@ -335,7 +342,7 @@ static size_t ask(struct cell_tcache *cache, size_t size)
         return row;
     struct cell_recurring *slot = ask_slot(cache, size);
     if (slot != NULL)
-        return row_of_slot(cache, slot);
+        return cell_tcache_row_of_slot(cache, slot);
     if (row == 0 || !cell_demand_ask(demand, CELL_CLASS_RECURS))
         return 0;
     close_slots_of_class(cache, row);
@@ -345,92 +352,12 @@ static size_t ask(struct cell_tcache *cache, size_t size)
 void *cell_tcache_ask_recurring(size_t size)
 {
     struct cell_tcache *cache = cell_tcache_mine;
-    size_t row = cell_tcache_class_limit() == 0 ? ask(cache, size) : 0;     /* else a second thread has started */
+    size_t row = cell_tcache_class_limit() == 0 ? cell_tcache_ask(cache, size) : 0;     /* else a second thread has started */
 
     return row == 0 ? NULL : refill(cache, row);
 }
 
 void cell_tcache_free_recurring_slow(struct cell_recurring *slot, void *block)
 {
-    cell_tcache_free_slow(cell_tcache_mine, row_of_slot(cell_tcache_mine, slot), block);
-}
-
-/* ---- alignment and resizing ---------------------------------------------------------------------------------------- */
-
-/* The uppermost block that lies at a multiple of the alignment. Where all blocks of a size were asked for aligned, that is the first;
- * elsewhere few looks must do, since each may go to memory. */
-static void *pop_aligned(struct cell_bin *bin, size_t alignment)
-{
-    struct cell_freed *above = NULL, *block = bin->head;
-
-    for (unsigned tried = 0; block != NULL && tried < ALIGNED_TRIED; tried++) {
-        struct cell_freed *below = cell_freed_next(block);
-        if (((uintptr_t)block & (alignment - 1)) == 0) {
-            if (above == NULL)
-                bin->head = below;
-            else
-                cell_freed_set_next(above, below);
-            cell_freed_untag(block);
-            bin->room++;
-            return block;
-        }
-        above = block;
-        block = below;
-    }
-    return NULL;
-}
-
-/* The row whose bin serves a request above cache_limit of a program's one thread, if one does; 0: none has proved to recur. */
-static size_t row_that_recurs(struct cell_tcache *cache, size_t size, size_t alignment, void **block)
-{
-    struct cell_recurring *slot = cell_tcache_recurring(cache, size);
-    size_t row = cell_tcache_row_for_chunk(size);
-
-    if (slot == NULL)
-        return 0;
-    if (slot->size == size && (*block = pop_aligned(&slot->bin, alignment)) != NULL)
-        return row_of_slot(cache, slot);
-    if (row != 0 && (*block = pop_aligned(&cache->slot[row].bin, alignment)) != NULL)
-        return row;
-    return cell_tcache_class_limit() == 0 ? ask(cache, size) : 0;
-}
-
-void *cell_tcache_alloc_aligned(size_t request, size_t alignment)
-{
-    struct cell_tcache *cache = cell_tcache_mine;
-    size_t size = cell_size_of_chunk(request), row;
-    void *block = NULL;
-
-    stop_recurring_between_threads(cache);
-    if (request <= cell_tcache_limit() || cell_tcache_has_class(request)) {
-        row = request <= cell_tcache_limit() ? size / CELL_ALIGN : cell_tcache_row_of_class(cell_size_class_for(request));
-        block = pop_aligned(cell_tcache_bin_of_row(cache, row), alignment);
-    } else {
-        row = row_that_recurs(cache, size, alignment, &block);
-    }
-    if (block != NULL)
-        return block;
-    size = row == 0 ? size : cell_tcache_size_of_row(cache, row);      /* so that its free finds the same bin */
-    return cell_tcache_alloc_large(size - CELL_WORD, alignment, NULL);
-}
-
-/* Whether a request is rounded up to the class that a chunk of `size` bytes belongs to. */
-static bool is_of_class(size_t size, size_t request)
-{
-    return cell_tcache_has_class(request) && size >= CELL_CLASS_MIN && cell_size_class(size) == cell_size_class_for(request);
-}
-
-void *cell_tcache_resize(void *block, size_t request)
-{
-    struct cell_heap *heap = &cell_heap_main;
-    size_t have = cell_heap_chunk_size(heap, block), limit = cell_tcache_class_limit();
-
-    if (have != 0 && have <= limit && request + CELL_WORD <= limit && cell_tcache_mine->state == CELL_TCACHE_LIVE) {
-        size_t size = cell_size_of_chunk(request);
-        if (is_of_class(have, request))
-            return block;
-        if (cell_min(have, size) <= MOVED_MAX && (size > have || have - size >= CELL_CUT_MIN))
-            return NULL;
-    }
-    return cell_heap_resize(heap, block, request);
+    cell_tcache_free_slow(cell_tcache_mine, cell_tcache_row_of_slot(cell_tcache_mine, slot), block);
 }

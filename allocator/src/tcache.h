@@ -8,7 +8,7 @@
  *
  * While there is one thread, only what keeps coming back is cached above cache_limit (recurring.h): up to CELL_BINNED_MAX each
  * size has its row, beyond single sizes have slots, and classes of sizes rows. Once there are several, chunks up to
- * CELL_CLASS_MAX are cached by size class: a bin for each.
+ * CELL_CLASS_MAX are cached by size class: a bin for each; above, a thread may get back what it has freed last (large.h).
  *
  * A bin is refilled, and overflows, in batches; tcache_limits.h says how many blocks it may hold.
  *
@@ -22,12 +22,14 @@
  *       emptying, started anew; `limit` of them.
  *   T6  The bin of a size that recurs holds chunks of that size, and with such a remainder; bins of rows and slots count alike
  *       in T2 and T3.
+ *   T7  A block among the large ones is a freed chunk of the size that its entry says; they do not count in T3.
  */
 #ifndef CELL_TCACHE_H
 #define CELL_TCACHE_H
 
 #include "freed.h"
 #include "heap.h"
+#include "large.h"
 #include "recurring.h"
 #include "sizeclass.h"
 
@@ -57,14 +59,17 @@ struct cell_tcache {
     enum cell_tcache_state state;
     unsigned misses;                /* that found no room for a wider bin */
     unsigned victim;                /* where the search for room to take over goes on */
+    uint32_t times_emptied;         /* the heap's, when this cache last gave all back for it */
     size_t capacity, budget;        /* bytes; the budget as it was when a bin last asked for more */
     uint64_t grown_at;              /* pages that the heap had brought in when it last had grown by much */
-    unsigned steady, patience;      /* misses since; how often its share has doubled for them */
+    uint32_t steady;                /* misses since, */
+    uint16_t patience;              /* and how often its share has doubled for them */
+    uint16_t luck;                  /* requests for a large block that had just been freed, less those for others */
     uint64_t consolidated_at;       /* pages that the heap had brought in then */
-    uint32_t times_emptied;         /* the heap's, when this cache last gave all back for it */
     struct cell_watch *watch;       /* of the first thread's cache while it is the only one, else NULL */
     struct cell_tcache *next;       /* unused caches */
     uint64_t refills, flushes;
+    struct cell_large large;
 } __attribute__((aligned(64)));     /* threads' caches lie side by side, and share no cache line */
 
 /* The calling thread's cache; never NULL. */
@@ -131,10 +136,21 @@ static inline size_t cell_tcache_size_of_row(const struct cell_tcache *cache, si
                                     : cell_size_of_class((unsigned)(row - CELL_TCACHE_SIZES + CELL_CLASSES_BELOW));
 }
 
+/* Whether a chunk of `size` bytes is kept where its size recurs. */
+static inline bool cell_tcache_may_recur(size_t size)
+{
+    return size <= cell_option.recurring_limit + CELL_WORD + CELL_ALIGN - 1;
+}
+
+static inline size_t cell_tcache_row_of_slot(const struct cell_tcache *cache, const struct cell_recurring *slot)
+{
+    return CELL_TCACHE_BINS + (size_t)(slot - cache->watch->slot);
+}
+
 /* The slot for chunks of `size` bytes above CELL_BINNED_MAX, if it watches that size. NULL: none recurs. */
 static inline struct cell_recurring *cell_tcache_recurring(const struct cell_tcache *cache, size_t size)
 {
-    if (CELL_UNLIKELY(cache->watch == NULL) || size > cell_option.recurring_limit + CELL_WORD + CELL_ALIGN - 1)
+    if (CELL_UNLIKELY(cache->watch == NULL) || !cell_tcache_may_recur(size))
         return NULL;
     return cell_recurring_find(cache->watch->slot, size);
 }
@@ -201,8 +217,16 @@ void *cell_tcache_alloc_slow(size_t request);
 /* A request for a chunk of `size` bytes found none in its row or slot. Returns one, and fetches more, if the size or its class has
  * proved to recur; NULL: it has not, or there is no memory. */
 void *cell_tcache_ask_recurring(size_t size);
+/* The row or slot that may serve a request for a chunk of `size` bytes, which none could; 0: none has proved to recur. */
+size_t cell_tcache_ask(struct cell_tcache *cache, size_t size);
+/* Has bins by size class take over once a second thread has started. */
+void cell_tcache_share_bins(struct cell_tcache *cache);
 /* A chunk of a size that recurs is freed, and its slot's bin is full. */
 void cell_tcache_free_recurring_slow(struct cell_recurring *slot, void *block);
+/* Between threads, a chunk of exactly `size` bytes above all classes that has just been freed; NULL: there is none. */
+void *cell_tcache_take_large(size_t size);
+/* Frees a chunk in use of `size` bytes that no bin serves. */
+void cell_tcache_free_large(void *block, size_t size);
 /* A block of at least `request` bytes from the heap itself; `zero` as in heap.h. */
 void *cell_tcache_alloc_large(size_t request, size_t alignment, struct cell_zero_run *zero);
 /* One at an alignment beyond CELL_ALIGN: from the bin that serves the request, if one near its top lies at such an address. */

@@ -8,6 +8,7 @@ size_t cell_tcache_bytes(const struct cell_tcache *cache)
 
     for (const struct cell_freed *cell = cache->slot[0].bin.head; cell != NULL; cell = cell_freed_next(cell))
         bytes += cell_heap_size_of(&cell_heap_main, cell);
+    bytes += cell_large_bytes(&cache->large);
     for (size_t row = 1; row < cell_tcache_rows(cache); row++)
         bytes += cell_bin_held(cell_tcache_bin_of_row(cache, row)) * cell_tcache_size_of_row(cache, row);
     return bytes;
@@ -23,6 +24,16 @@ static bool may_hold(const struct cell_tcache *cache, size_t row, size_t size)
     bool is_class = row >= CELL_TCACHE_SIZES || (row > CELL_TCACHE_PLAIN && cell_tcache_class_limit() != 0);
     bool by_class = is_class && row < CELL_TCACHE_BINS;
     return excess <= CELL_ALIGN || (by_class && excess < cell_tcache_size_of_row(cache, row) / CELL_EXCESS_SHARE);
+}
+
+/* T7 */
+static bool large_are_valid(const struct cell_large *large)
+{
+    for (unsigned at = 0; at < CELL_LARGE_ENTRIES; at++)
+        if (large->block[at] != NULL && (!cell_freed_is_tagged(large->block[at]) ||
+                                         cell_heap_size_of(&cell_heap_main, large->block[at]) != large->size[at]))
+            return false;
+    return true;
 }
 
 bool cell_tcache_is_valid(const struct cell_tcache *cache)
@@ -44,5 +55,5 @@ bool cell_tcache_is_valid(const struct cell_tcache *cache)
             return false;
         capacity += bin->limit * cell_tcache_size_of_row(cache, row);
     }
-    return capacity == cache->capacity;                                 /* T3 */
+    return capacity == cache->capacity && large_are_valid(&cache->large);       /* T3 */
 }

@@ -35,9 +35,9 @@ static void learn_steadiness(struct cell_tcache *cache)
     }
 }
 
-/* Bytes that one cache may hold. Threads share alike. Beyond MANY_THREADS what all hold together falls as their number rises:
+/* Threads share alike. Beyond MANY_THREADS what all hold together falls as their number rises:
  * each runs more seldom, and what its cache holds lies there for longer. */
-static size_t budget(const struct cell_tcache *cache)
+size_t cell_tcache_budget(const struct cell_tcache *cache)
 {
     size_t resident = cell_segment_resident(&cell_heap_main.segment) << CELL_PAGE_SHIFT;
     bool single = cell_os_single_threaded();
@@ -88,7 +88,7 @@ bool cell_tcache_widen(struct cell_tcache *cache, struct cell_bin *bin, size_t r
     if (cache->capacity + bytes > cache->budget) {
         if (cache->misses++ % MISSES_PER_ROOM == 0) {
             learn_steadiness(cache);
-            cache->budget = budget(cache);
+            cache->budget = cell_tcache_budget(cache);
             if (cache->capacity + bytes > cache->budget)
                 take_over_room(cache, bin);
         }
