@@ -204,15 +204,16 @@ size_t cell_mapped_good_size(size_t request)
 
 void *cell_mapped_alloc(struct cell_heap *heap, size_t request, size_t alignment, struct cell_zero_run *zero)
 {
-    size_t slack = alignment > CELL_ALIGN ? alignment : 0, size, used;
+    bool trimmed = alignment > cell_os_page_size();      /* where such a block lies shows when there is a mapping */
+    size_t before = (CELL_MAPPED_PREFIX + alignment - 1) & ~(alignment - 1), size, used;
     struct cell_extent mapping;
 
+    before += trimmed ? CELL_MAPPED_PREFIX : 0;
     request = request != 0 ? request : 1;       /* else an aligned block could begin where its mapping ends */
-    if (__builtin_add_overflow(request, CELL_MAPPED_PREFIX + cell_os_page_size(), &size) ||
-        __builtin_add_overflow(size, slack, &size) || size > CELL_REQUEST_MAX)
+    if (__builtin_add_overflow(request, before, &size) || size > CELL_REQUEST_MAX - cell_os_page_size())
         return NULL;
-    size = round_to_page(request + CELL_MAPPED_PREFIX + slack);
-    if (!admit(heap, size, slack == 0, &mapping))
+    size = round_to_page(size);
+    if (!admit(heap, size, !trimmed, &mapping))
         return NULL;
     mapping = obtain(mapping, size, &used);
     if (mapping.start == NULL && drop_kept(heap))
@@ -221,7 +222,7 @@ void *cell_mapped_alloc(struct cell_heap *heap, size_t request, size_t alignment
         return NULL;
 
     char *block = aligned_block(mapping.start, alignment);
-    if (slack >= cell_os_page_size())
+    if (trimmed)
         trim_mapping(&mapping.start, &mapping.size, block, request);
 
     struct cell_mapped *m = mapped_of(block);

@@ -163,12 +163,41 @@ TEST(a_large_one_gets_what_they_hold)
     REQUIRE_SOUND_HEAP();
 }
 
+/* A mapping that is kept serves at any alignment up to a page's: it begins at one. */
+TEST(mapped_ones_take_what_is_kept)
+{
+    static const size_t alignments[] = { 32, 64, 1024, 4096 };
+
+    for (size_t i = 0; i < COUNT_OF(alignments); i++) {
+        for (int round = 0; round < 100; round++) {
+            unsigned char *block = must_align(alignments[i], 200000 + 4096 * i);
+            memset(block, 0xa5, 200000 + 4096 * i);
+            cell_free(block);
+        }
+    }
+    REQUIRE(stats_now().maps < 50);
+    REQUIRE(stats_now().map_reuses > 350);
+    REQUIRE_SOUND_HEAP();
+}
+
+TEST(mapped_ones_lie_at_larger_alignments_too)
+{
+    for (size_t alignment = 8192; alignment <= (size_t)4 << 20; alignment *= 2) {
+        unsigned char *block = must_align(alignment, 200000);
+        memset(block, 0xa5, 200000);
+        cell_free(block);
+        cell_free(must_malloc(300000));
+    }
+    REQUIRE_SOUND_HEAP();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_that_was_freed_serves_the_next), cmocka_unit_test(so_it_does_when_its_size_recurs),
         cmocka_unit_test(so_it_does_by_class_between_threads), cmocka_unit_test(it_may_lie_below_others),
         cmocka_unit_test(what_lies_elsewhere_stays), cmocka_unit_test(a_large_one_gets_what_they_hold),
+        cmocka_unit_test(mapped_ones_take_what_is_kept), cmocka_unit_test(mapped_ones_lie_at_larger_alignments_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
