@@ -42,16 +42,22 @@ static bool is_top(const struct cell_heap *heap, const struct cell_chunk *c)
     return c == heap->top;
 }
 
-/* Best fit: the smallest free chunk that holds `size` bytes at the alignment; NULL: only the top can. */
-struct cell_chunk *cell_space_find(const struct cell_heap *heap, size_t size, size_t alignment)
+static struct cell_chunk *find(const struct cell_heap *heap, size_t size)
 {
     struct cell_chunk *c = cell_bins_find(&heap->bins, size);
 
-    if (c == NULL)
-        c = cell_fit_find(&heap->fit, size);
+    return c != NULL ? c : cell_fit_find(&heap->fit, size);
+}
+
+/* Best fit: the smallest free chunk that holds `size` bytes, or if it does not at the alignment, the smallest that does wherever it
+ * lies; NULL: only the top can. */
+struct cell_chunk *cell_space_find(const struct cell_heap *heap, size_t size, size_t alignment)
+{
+    struct cell_chunk *c = find(heap, size);
+
     if (c == NULL || lead_for(c, alignment) + size <= cell_chunk_size(c))
         return c;
-    return cell_fit_find(&heap->fit, size + alignment + CELL_CHUNK_MIN);
+    return find(heap, size + alignment + CELL_CHUNK_MIN);
 }
 
 static void note_growth(struct cell_heap *heap)

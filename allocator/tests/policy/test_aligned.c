@@ -163,6 +163,23 @@ TEST(a_large_one_gets_what_they_hold)
     REQUIRE_SOUND_HEAP();
 }
 
+/* What aligned blocks leave free, others of them take again, with room to move the start. */
+TEST(sizes_that_vary_do_not_make_the_heap_grow)
+{
+    static void *block[1000];
+    uint64_t state = 1;
+
+    for (int i = 0; i < 200000; i++) {
+        void **at = &block[random_from(&state) % COUNT_OF(block)];
+        cell_free(*at);
+        *at = must_align(ALIGNMENT, 32 + random_from(&state) % 480);
+    }
+    struct cell_stats now = stats_now();
+    REQUIRE(now.live_bytes > 200000);
+    REQUIRE(now.resident_bytes < 3 * now.live_bytes);
+    REQUIRE_SOUND_HEAP();
+}
+
 /* A mapping that is kept serves at any alignment up to a page's: it begins at one. */
 TEST(mapped_ones_take_what_is_kept)
 {
@@ -196,7 +213,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_that_was_freed_serves_the_next), cmocka_unit_test(so_it_does_when_its_size_recurs),
         cmocka_unit_test(so_it_does_by_class_between_threads), cmocka_unit_test(it_may_lie_below_others),
-        cmocka_unit_test(what_lies_elsewhere_stays), cmocka_unit_test(a_large_one_gets_what_they_hold),
+        cmocka_unit_test(what_lies_elsewhere_stays), cmocka_unit_test(a_large_one_gets_what_they_hold), cmocka_unit_test(sizes_that_vary_do_not_make_the_heap_grow),
         cmocka_unit_test(mapped_ones_take_what_is_kept), cmocka_unit_test(mapped_ones_lie_at_larger_alignments_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
