@@ -3,7 +3,7 @@
 #include "minmax.h"
 #include "os.h"
 
-#define BUDGET_MIN        ((size_t)8192)    /* bytes that a cache may hold however small the heap is */
+#define BUDGET_MIN        ((size_t)32768)    /* bytes that a cache may hold however small the heap is */
 #define BUDGET_THREAD_MAX ((size_t)131072)   /* the same for each of a few threads */
 #define BUDGET_THREAD_MIN ((size_t)16384)   /* ... for each of many */
 #define BUDGET_THREADS    ((size_t)1048576)  /* ... for all of them */

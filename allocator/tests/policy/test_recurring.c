@@ -258,7 +258,7 @@ TEST(no_class_recurs_beyond_the_limit)
 /* Blocks of sizes that a small cache cannot even out. */
 static void miss(unsigned rounds)
 {
-    static void *block[512];
+    static void *block[2048];
 
     for (unsigned i = 0; i < rounds; i++) {
         void **at = &block[some(COUNT_OF(block))];
@@ -271,14 +271,14 @@ static void miss(unsigned rounds)
 /* In a heap that does not grow, the cache may hold more for those who keep missing; as before once it grows. */
 TEST(misses_in_a_steady_heap_widen_the_cache)
 {
-    miss(4000);
+    miss(16000);
     REQUIRE(cell_tcache_mine->budget <= stats_now().resident_bytes / 8);
     miss(2000000);
     REQUIRE(cell_tcache_mine->budget > stats_now().resident_bytes / 5);
     REQUIRE(cell_tcache_mine->budget <= stats_now().resident_bytes / 2);
     for (int i = 0; i < 6; i++)
         must_malloc(20000);
-    miss(4000);
+    miss(16000);
     REQUIRE(cell_tcache_mine->budget <= stats_now().resident_bytes / 8);
 }
 

@@ -220,7 +220,7 @@ static const struct probe probes[] = {
     { .name = "cache_limit", .value = 100, cached_of_300, '<', 0, .mallopt_name = M_MXFAST },
     { .name = "recurring_limit", .value = 0, cached_of_recurring, '<', 0 },
     { .name = "cache_bytes", .value = 0, cached_after_many, '<', 0 },
-    { .name = "cache_share", .value = 1024, cached_of_all_sizes, '<', 12000 },
+    { .name = "cache_share", .value = 1024, cached_of_all_sizes, '<', 40000 },
     { .name = "cache_share_threads", .value = 1024, cached_in_thread, '<', 120000 },
     { .name = "cache_limit_threads", .value = 0, cached_of_5000_in_thread, '<', 4999 },
     { .name = "depot_share", .value = 0, depot_after_thread, '<', 0 },
