@@ -64,7 +64,7 @@ __attribute__((always_inline)) static inline void *take_recurring(size_t chunk)
     struct cell_recurring *slot = cell_tcache_recurring(cache, chunk);
 
     if (slot == NULL)               /* there are threads, or the size is beyond recurring_limit */
-        return cell_tcache_take_large(chunk);
+        return cell_tcache_take_large(chunk, CELL_ALIGN);
     void *block = slot->size == chunk ? cell_tcache_pop(&slot->bin) : NULL;
     size_t row = cell_tcache_row_for_chunk(chunk);
     if (block == NULL && row != 0)

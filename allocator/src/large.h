@@ -49,11 +49,12 @@ static inline void *cell_large_put(struct cell_large *large, void *block, size_t
     return oldest;
 }
 
-/* True: a chunk of exactly that size was freed lately; `block` gets it, or NULL when it has gone back. */
-static inline bool cell_large_find(struct cell_large *large, size_t size, void **block)
+/* True: a chunk of exactly that size was freed lately; `block` gets it, or NULL when it has gone back. One that is here and not at
+ * the alignment does not count. */
+static inline bool cell_large_find(struct cell_large *large, size_t size, size_t alignment, void **block)
 {
     for (unsigned at = 0; at < CELL_LARGE_ENTRIES; at++) {
-        if (large->size[at] != size)
+        if (large->size[at] != size || ((uintptr_t)large->block[at] & (alignment - 1)) != 0)
             continue;
         *block = cell_large_take_out(large, at);
         return true;

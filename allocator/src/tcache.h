@@ -224,7 +224,7 @@ void cell_tcache_share_bins(struct cell_tcache *cache);
 /* A chunk of a size that recurs is freed, and its slot's bin is full. */
 void cell_tcache_free_recurring_slow(struct cell_recurring *slot, void *block);
 /* Between threads, a chunk of exactly `size` bytes above all classes that has just been freed; NULL: there is none. */
-void *cell_tcache_take_large(size_t size);
+void *cell_tcache_take_large(size_t size, size_t alignment);
 /* Frees a chunk in use of `size` bytes that no bin serves. */
 void cell_tcache_free_large(void *block, size_t size);
 /* A block of at least `request` bytes from the heap itself; `zero` as in heap.h. */

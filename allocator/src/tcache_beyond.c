@@ -16,14 +16,14 @@ static bool may_be_kept_large(const struct cell_tcache *cache, size_t size)
     return cell_tcache_class_limit() != 0 && cell_tcache_may_recur(size) && cache->state == CELL_TCACHE_LIVE;
 }
 
-void *cell_tcache_take_large(size_t size)
+void *cell_tcache_take_large(size_t size, size_t alignment)
 {
     struct cell_tcache *cache = cell_tcache_mine;
     void *block = NULL;
 
     if (!may_be_kept_large(cache, size))
         return NULL;
-    if (cell_large_find(&cache->large, size, &block))
+    if (cell_large_find(&cache->large, size, alignment, &block))
         cache->luck += cache->luck < LUCK_MAX;
     else
         cache->luck -= cache->luck != 0;
@@ -99,6 +99,7 @@ void *cell_tcache_alloc_aligned(size_t request, size_t alignment)
         block = pop_aligned(cell_tcache_bin_of_row(cache, row), alignment);
     } else {
         row = row_that_recurs(cache, size, alignment, &block);
+        block = block != NULL ? block : cell_tcache_take_large(size, alignment);
     }
     if (block != NULL)
         return block;

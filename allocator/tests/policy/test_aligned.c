@@ -113,6 +113,25 @@ TEST(so_it_does_by_class_between_threads)
     REQUIRE_SOUND_HEAP();
 }
 
+/* Above all classes, the thread's latest frees serve, if they lie right. */
+TEST(so_do_larger_ones_between_threads)
+{
+    start_and_end_a_thread();
+    come_and_go(65536, 100);
+    uint64_t before = heap_visits();
+    come_and_go(65536, 1000);
+    REQUIRE(heap_visits() - before < 80);
+    for (int i = 0; i < 100; i++)
+        cell_free(must_malloc(50000));
+    void *elsewhere = NULL;
+    while (elsewhere == NULL || is_at(elsewhere, 4096))
+        elsewhere = must_malloc(50000);
+    cell_free(elsewhere);
+    REQUIRE(must_align(4096, 50000) != elsewhere);
+    REQUIRE(must_malloc(50000) == elsewhere);
+    REQUIRE_SOUND_HEAP();
+}
+
 /* Between, others were freed that lie elsewhere: they stay in their order. */
 TEST(it_may_lie_below_others)
 {
@@ -213,7 +232,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_that_was_freed_serves_the_next), cmocka_unit_test(so_it_does_when_its_size_recurs),
         cmocka_unit_test(so_it_does_by_class_between_threads), cmocka_unit_test(it_may_lie_below_others),
-        cmocka_unit_test(what_lies_elsewhere_stays), cmocka_unit_test(a_large_one_gets_what_they_hold), cmocka_unit_test(sizes_that_vary_do_not_make_the_heap_grow),
+        cmocka_unit_test(what_lies_elsewhere_stays), cmocka_unit_test(so_do_larger_ones_between_threads), cmocka_unit_test(a_large_one_gets_what_they_hold), cmocka_unit_test(sizes_that_vary_do_not_make_the_heap_grow),
         cmocka_unit_test(mapped_ones_take_what_is_kept), cmocka_unit_test(mapped_ones_lie_at_larger_alignments_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
