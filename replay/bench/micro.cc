@@ -150,6 +150,40 @@ void varied_sizes(benchmark::State &state)
     count_calls(state, 1);
 }
 
+// The same at multiples of 64 bytes.
+void varied_aligned(benchmark::State &state)
+{
+    uint32_t least = static_cast<uint32_t>(state.range(0)), most = static_cast<uint32_t>(state.range(1));
+    Random random(5 + static_cast<uint64_t>(state.thread_index()));
+    std::vector<void *> table(1000, nullptr);
+    for (auto _ : state) {
+        void *&slot = table[random.below(1000)];
+        std::free(slot);
+        if (posix_memalign(&slot, 64, least + random.below(most - least + 1)) != 0)
+            slot = nullptr;
+        checked(slot);
+    }
+    for (void *block : table)
+        std::free(block);
+    count_calls(state, 1);
+}
+
+// Blocks made as large as they may have to be, and cut to what they turned out to need.
+void shrinking(benchmark::State &state)
+{
+    uint32_t most = static_cast<uint32_t>(state.range(0));
+    Random random(9 + static_cast<uint64_t>(state.thread_index()));
+    std::vector<void *> table(64, nullptr);
+    for (auto _ : state) {
+        void *&slot = table[random.below(64)];
+        std::free(slot);
+        slot = checked(std::realloc(checked(std::malloc(most)), 16 + random.below(most - 15)));
+    }
+    for (void *block : table)
+        std::free(block);
+    count_calls(state, 1);
+}
+
 // Three buffers at a time, of one size, its half and its quarter, with every page used: what is kept of large blocks.
 void buffers(benchmark::State &state)
 {
@@ -302,18 +336,23 @@ BENCHMARK(lifo)->Arg(16)->Arg(64)->Arg(512)->Arg(4096);
 BENCHMARK(fifo)->Arg(16)->Arg(64)->Arg(512)->Arg(4096);
 BENCHMARK(random_replacement)->Arg(1000)->Arg(50000);
 BENCHMARK(varied_sizes)->Args({130, 500})->Args({5, 1000})->Args({1000, 4000})->Args({4000, 30000})->Args({100000, 1000000});
+BENCHMARK(varied_aligned)->Args({32, 512})->Args({1000, 4000});
+BENCHMARK(shrinking)->Arg(512)->Arg(4096);
 BENCHMARK(batch)->Arg(100)->Arg(10000);
 BENCHMARK(realloc_growth)->Arg(4096)->Arg(1 << 20);
 BENCHMARK(copied_growth)->Arg(1 << 17)->Arg(1 << 20);
 BENCHMARK(buffers)->Arg(100000)->Arg(1000000);
 
 BENCHMARK(pair)->Arg(64)->ThreadRange(1, 8)->UseRealTime();
+BENCHMARK(pair)->Arg(65536)->ThreadRange(1, 8)->UseRealTime();
 BENCHMARK(calloc_pair)->Arg(64)->ThreadRange(1, 8)->UseRealTime();
 BENCHMARK(aligned_pair)->Arg(64)->ThreadRange(1, 8)->UseRealTime();
 BENCHMARK(lifo)->Arg(64)->ThreadRange(1, 8)->UseRealTime();
 BENCHMARK(fifo)->Arg(64)->ThreadRange(1, 8)->UseRealTime();
 BENCHMARK(random_replacement)->Arg(5000)->ThreadRange(1, 8)->UseRealTime();
 BENCHMARK(varied_sizes)->Args({5, 1000})->ThreadRange(1, 8)->UseRealTime();
+BENCHMARK(varied_aligned)->Args({32, 512})->ThreadRange(1, 8)->UseRealTime();
+BENCHMARK(shrinking)->Arg(4096)->ThreadRange(1, 8)->UseRealTime();
 BENCHMARK(batch)->Arg(100)->ThreadRange(1, 8)->UseRealTime();
 BENCHMARK(realloc_growth)->Arg(4096)->ThreadRange(1, 8)->UseRealTime();
 BENCHMARK(buffers)->Arg(1000000)->ThreadRange(1, 8)->UseRealTime();
