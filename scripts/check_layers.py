@@ -47,7 +47,7 @@ ALLOCATOR = {
     "mapped": {"heap", "index", "footprint", "sizeclass", "os", "mapcache"},            # the heap's blocks outside of its range
     "depot": {"heap", "tcache", "freed"},               # between thread caches; knows the sizes that their bins hold
     "recurring": {"chunk", "freed"},
-    "large": {"freed"},
+    "large": {"freed", "chunk"},
     "tcache": {"heap", "depot", "recurring", "large", "chunk", "sizeclass", "os", "freed", "tcache_limits"},
     "tcache_limits": {"tcache", "heap", "os"},          # how much the caches hold
     "tcache_beyond": {"tcache", "tcache_limits", "heap", "recurring", "large", "sizeclass", "freed"},

@@ -246,8 +246,8 @@ void *cell_realloc(void *block, size_t size)
         return resized;
     size_t usable = cell_heap_usable(&cell_heap_main, block);
     void *moved = cell_malloc(size);
-    if (moved == NULL)
-        return NULL;
+    if (moved == NULL)              /* what was to be moved may still fit where it is */
+        return cell_heap_resize(&cell_heap_main, block, size);
     memcpy(moved, block, usable < size ? usable : size);
     cell_free(block);
     return moved;

@@ -180,7 +180,7 @@ int cell_check(const char **why)
     if (cell_heap_is_ready(&cell_heap_main)) {
         defect = cell_heap_defect(&cell_heap_main);
         if (defect == NULL && !cell_tcache_is_valid(cell_tcache_mine))
-            defect = "the thread's cache is not sound";                         /* T1, T2, T3, T5 */
+            defect = "the thread's cache is not sound";                         /* T1, T2, T3, T5, T7 */
         if (defect == NULL && !cell_quarantine_is_intact())
             defect = "a freed block in quarantine was written to";
         if (defect == NULL && !cell_check_canaries())

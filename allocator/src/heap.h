@@ -98,7 +98,7 @@ size_t cell_heap_take_chunks(struct cell_heap *heap, size_t size, size_t wanted,
 size_t cell_heap_take_chunks_without_growing(struct cell_heap *heap, size_t size, size_t wanted,
                                              struct cell_freed **stack);
 
-/* CELL_STAY: nothing is taken for which a page would have to be brought in. */
+/* CELL_STAY: the top does not give what it would have to bring a page in for. */
 enum cell_growth { CELL_GROW, CELL_STAY };
 
 /* One block of a chunk or mapping of its own; `zero` (may be NULL) receives the run of bytes that are known to be zero. */
@@ -148,7 +148,7 @@ static inline size_t cell_heap_inuse_size(const struct cell_chunk *c)
 }
 
 /* Gives free pages back but for `keep` bytes at the top; true when any were. */
-bool cell_heap_trim(struct cell_heap *heap, size_t keep);
+bool cell_heap_trim(struct cell_heap *heap, size_t keep) __attribute__((cold));
 /* Why the heap is not sound, or NULL. Takes time proportional to the heap. */
 const char *cell_heap_defect(struct cell_heap *heap);
 

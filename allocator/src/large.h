@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "chunk.h"
 #include "freed.h"
 
 #define CELL_LARGE_ENTRIES  2u
@@ -33,8 +34,8 @@ static inline void *cell_large_take_out(struct cell_large *large, unsigned at)
     return block;
 }
 
-/* Notes that a chunk of `size` bytes is freed, and keeps it if `block` is not NULL. Returns the block that makes way, or NULL. */
-static inline void *cell_large_put(struct cell_large *large, void *block, size_t size)
+/* Drops the oldest entry for one to come; returns its block or NULL. */
+static inline void *cell_large_make_way(struct cell_large *large)
 {
     void *oldest = cell_large_take_out(large, CELL_LARGE_ENTRIES - 1);
 
@@ -42,19 +43,26 @@ static inline void *cell_large_put(struct cell_large *large, void *block, size_t
         large->block[at] = large->block[at - 1];
         large->size[at] = large->size[at - 1];
     }
+    large->block[0] = NULL;
+    large->size[0] = 0;
+    return oldest;
+}
+
+/* Notes that a chunk of `size` bytes is freed, where cell_large_make_way() made room, and keeps it if `block` is not NULL. */
+static inline void cell_large_put(struct cell_large *large, void *block, size_t size)
+{
     large->block[0] = block;
     large->size[0] = (uint32_t)size;
     if (block != NULL)
         cell_freed_set_next(block, NULL);
-    return oldest;
 }
 
-/* True: a chunk of exactly that size was freed lately; `block` gets it, or NULL when it has gone back. One that is here and not at
- * the alignment does not count. */
+/* True: a chunk of that size, or with a remainder too small to split off, was freed lately; `block` gets it, or NULL when it has
+ * gone back. One that is here and not at the alignment does not count. */
 static inline bool cell_large_find(struct cell_large *large, size_t size, size_t alignment, void **block)
 {
     for (unsigned at = 0; at < CELL_LARGE_ENTRIES; at++) {
-        if (large->size[at] != size || ((uintptr_t)large->block[at] & (alignment - 1)) != 0)
+        if (large->size[at] - size > CELL_ALIGN || ((uintptr_t)large->block[at] & (alignment - 1)) != 0)
             continue;
         *block = cell_large_take_out(large, at);
         return true;

@@ -14,7 +14,7 @@
 #define CELL_LOOKS_ON
 #endif
 
-/* A function that runs once, at the start: small before fast, and beside what else runs then. */
+/* A function that runs at the start and hardly again: small before fast, and beside what else runs then. */
 #define CELL_AT_START   __attribute__((cold, section(".text.startup")))
 
 #endif

@@ -49,8 +49,6 @@ static struct cell_chunk *find(const struct cell_heap *heap, size_t size)
     return c != NULL ? c : cell_fit_find(&heap->fit, size);
 }
 
-/* Best fit: the smallest free chunk that holds `size` bytes, or if it does not at the alignment, the smallest that does wherever it
- * lies; NULL: only the top can. */
 struct cell_chunk *cell_space_find(const struct cell_heap *heap, size_t size, size_t alignment)
 {
     struct cell_chunk *c = find(heap, size);
@@ -217,7 +215,7 @@ struct cell_chunk *cell_space_take_from(struct cell_heap *heap, struct cell_chun
 struct cell_chunk *cell_space_take_from_top(struct cell_heap *heap, size_t size, size_t alignment, enum cell_growth growth,
                                             struct cell_zero_run *zero)
 {
-    if (growth == CELL_STAY && top_is_absent(heap, size))
+    if (growth == CELL_STAY && top_is_absent(heap, lead_for(heap->top, alignment) + size))
         return NULL;
     return take_from_top(heap, size, alignment, zero);
 }

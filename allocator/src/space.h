@@ -7,7 +7,8 @@
 
 #include "heap.h"
 
-/* Best fit: the smallest free chunk that holds `size` bytes at the alignment; NULL: only the top can. */
+/* Best fit: the smallest free chunk that holds `size` bytes, or if it does not at the alignment, the smallest that holds them wherever
+ * it lies; NULL: there is none. */
 struct cell_chunk *cell_space_find(const struct cell_heap *heap, size_t size, size_t alignment);
 /* The same; when nothing fits, the chunks whose coalescing was deferred coalesce first. */
 struct cell_chunk *cell_space_find_coalesced(struct cell_heap *heap, size_t size, size_t alignment);

@@ -152,20 +152,25 @@ static void uncount_live(struct cell_stats *stats, uint64_t *of_layer, size_t us
     stats->overhead_bytes -= size - usable;
 }
 
+static void count_cached(struct cell_stats *stats, const struct cell_freed *block)
+{
+    for (; block != NULL; block = cell_freed_next(block)) {
+        size_t size = cell_heap_size_of(&cell_heap_main, block);
+        bool cell = size <= cell_option.small_limit;
+        stats->cached_blocks++;
+        stats->cached_bytes += size;
+        uncount_live(stats, cell ? &stats->pool_live_bytes : &stats->chunk_live_bytes,
+                     cell ? size : size - CELL_WORD, size);
+    }
+}
+
 /* What waits in the calling thread's cache. */
 static void count_cache(struct cell_stats *stats, const struct cell_tcache *cache)
 {
-    for (size_t row = 0; row < cell_tcache_rows(cache); row++) {
-        const struct cell_freed *block = cell_tcache_bin_of_row(cache, row)->head;
-        for (; block != NULL; block = cell_freed_next(block)) {
-            size_t size = cell_heap_size_of(&cell_heap_main, block);
-            bool cell = size <= cell_option.small_limit;
-            stats->cached_blocks++;
-            stats->cached_bytes += size;
-            uncount_live(stats, cell ? &stats->pool_live_bytes : &stats->chunk_live_bytes,
-                         cell ? size : size - CELL_WORD, size);
-        }
-    }
+    for (size_t row = 0; row < cell_tcache_rows(cache); row++)
+        count_cached(stats, cell_tcache_bin_of_row(cache, row)->head);
+    for (unsigned at = 0; at < CELL_LARGE_ENTRIES; at++)
+        count_cached(stats, cache->large.block[at]);
     stats->cache_metadata_bytes = cell_tcache_metadata_bytes();
     stats->metadata_bytes += stats->cache_metadata_bytes;
     stats->depot_bytes = cell_depot_bytes();

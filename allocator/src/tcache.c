@@ -72,24 +72,10 @@ static bool set_aside(struct cell_tcache *cache, void *cell)
     return true;
 }
 
-/* True when there was anything. */
-static bool give_large_back(struct cell_tcache *cache)
-{
-    bool any = false;
-
-    for (unsigned at = 0; at < CELL_LARGE_ENTRIES; at++) {
-        void *block = cell_large_take_out(&cache->large, at);
-        if (block != NULL)
-            cell_heap_give(&cell_heap_main, block);
-        any |= block != NULL;
-    }
-    return any;
-}
-
 void cell_tcache_empty(struct cell_tcache *cache)
 {
     give_aside_back(cache);
-    give_large_back(cache);
+    cell_tcache_give_large_back(cache);
     for (size_t row = 1; row < cell_tcache_rows(cache); row++)
         cell_tcache_flush_bin(cell_tcache_bin_of_row(cache, row), 0);
 }
@@ -144,7 +130,7 @@ static bool consolidate(struct cell_tcache *cache, size_t size)
         cell_tcache_flush_bin(bin, all ? 0 : cell_bin_held(bin) / 2);
         any |= row < CELL_TCACHE_BINS && drain_depot(row);
     }
-    any |= give_large_back(cache);
+    any |= cell_tcache_give_large_back(cache);
     cache->flushes += any;
     return any;
 }
@@ -169,10 +155,8 @@ void cell_tcache_give_all_back(struct cell_tcache *cache)
     cell_tcache_flush();
 }
 
-void cell_tcache_share_bins(struct cell_tcache *cache)
+void cell_tcache_start_sharing(struct cell_tcache *cache)
 {
-    if (cache->watch == NULL || cell_tcache_class_limit() == 0)
-        return;
     for (size_t row = CELL_TCACHE_PLAIN + 1; row < cell_tcache_rows(cache); row++)
         if (row >= CELL_TCACHE_BINS || caching_row(cache, row) != row)
             cell_tcache_close_bin(cache, row);
@@ -198,7 +182,6 @@ static void *refill(struct cell_tcache *cache, size_t row)
     struct cell_bin *bin = cell_tcache_bin_of_row(cache, row);
     struct cell_freed *stack = NULL;
 
-    cell_tcache_share_bins(cache);
     if (cache->state != CELL_TCACHE_LIVE)
         return fetch(cache, row, 1, &stack) == 0 ? NULL : cell_freed_pop(&stack);
 
@@ -262,6 +245,7 @@ void *cell_tcache_alloc_slow(size_t request)
         return NULL;
     if (cell_option.cache_bytes == 0)
         cell_tcache_retire();
+    cell_tcache_share_bins(cell_tcache_mine);
 
     bool cell = cell_size_is_cell(request);
     size_t size = cell ? cell_size_of_cell(request) : cell_size_of_chunk(request);
@@ -352,8 +336,10 @@ size_t cell_tcache_ask(struct cell_tcache *cache, size_t size)
 void *cell_tcache_ask_recurring(size_t size)
 {
     struct cell_tcache *cache = cell_tcache_mine;
-    size_t row = cell_tcache_class_limit() == 0 ? cell_tcache_ask(cache, size) : 0;     /* else a second thread has started */
 
+    if (cell_tcache_class_limit() != 0)         /* a second thread has started */
+        return cell_tcache_take_large(size, CELL_ALIGN);
+    size_t row = cell_tcache_ask(cache, size);
     return row == 0 ? NULL : refill(cache, row);
 }
 

@@ -219,14 +219,16 @@ void *cell_tcache_alloc_slow(size_t request);
 void *cell_tcache_ask_recurring(size_t size);
 /* The row or slot that may serve a request for a chunk of `size` bytes, which none could; 0: none has proved to recur. */
 size_t cell_tcache_ask(struct cell_tcache *cache, size_t size);
-/* Has bins by size class take over once a second thread has started. */
-void cell_tcache_share_bins(struct cell_tcache *cache);
+/* Has bins by size class take over, for cell_tcache_share_bins(). */
+void cell_tcache_start_sharing(struct cell_tcache *cache) __attribute__((cold));
 /* A chunk of a size that recurs is freed, and its slot's bin is full. */
 void cell_tcache_free_recurring_slow(struct cell_recurring *slot, void *block);
 /* Between threads, a chunk of exactly `size` bytes above all classes that has just been freed; NULL: there is none. */
 void *cell_tcache_take_large(size_t size, size_t alignment);
 /* Frees a chunk in use of `size` bytes that no bin serves. */
 void cell_tcache_free_large(void *block, size_t size);
+/* Gives the cache's large blocks back to the heap; true when there was one. */
+bool cell_tcache_give_large_back(struct cell_tcache *cache);
 /* A block of at least `request` bytes from the heap itself; `zero` as in heap.h. */
 void *cell_tcache_alloc_large(size_t request, size_t alignment, struct cell_zero_run *zero);
 /* One at an alignment beyond CELL_ALIGN: from the bin that serves the request, if one near its top lies at such an address. */
@@ -251,6 +253,13 @@ static inline void cell_tcache_follow(struct cell_tcache *cache)
 {
     if (CELL_UNLIKELY(cache->times_emptied != cell_heap_times_emptied(&cell_heap_main)) && cache->state == CELL_TCACHE_LIVE)
         cell_tcache_give_all_back(cache);
+}
+
+/* To be called before a bin is chosen: once a second thread has started, bins by size class take over. */
+static inline void cell_tcache_share_bins(struct cell_tcache *cache)
+{
+    if (CELL_UNLIKELY(cache->watch != NULL) && cell_tcache_class_limit() != 0)
+        cell_tcache_start_sharing(cache);
 }
 
 size_t cell_tcache_bytes(const struct cell_tcache *cache);

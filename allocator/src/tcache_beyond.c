@@ -5,15 +5,16 @@
 /* What no bin serves by itself: blocks above all classes, aligned ones, and those that are resized. */
 
 #define ALIGNED_TRIED     8u
-#define LUCK_KEPT         16u   /* so many more requests for what had just been freed than others, and large blocks are kept; */
-#define LUCK_MAX          64u   /* the same for others, and they are no more */
+#define LUCK_KEPT         16u   /* from here on large blocks are kept: requests for what had just been freed, less those for others, */
+#define LUCK_MAX          64u   /* which count up to here */
 #define MOVED_MAX         ((size_t)4096)    /* bytes; copying more takes longer than the lock is held for a resize */
 
 /* ---- large blocks ---------------------------------------------------------------------------------------------------- */
 
 static bool may_be_kept_large(const struct cell_tcache *cache, size_t size)
 {
-    return cell_tcache_class_limit() != 0 && cell_tcache_may_recur(size) && cache->state == CELL_TCACHE_LIVE;
+    return size > CELL_BINNED_MAX && cell_tcache_class_limit() != 0 && cell_tcache_may_recur(size) &&
+           cache->state == CELL_TCACHE_LIVE;
 }
 
 void *cell_tcache_take_large(size_t size, size_t alignment)
@@ -30,19 +31,45 @@ void *cell_tcache_take_large(size_t size, size_t alignment)
     return block;
 }
 
+static void give_back(void *block)
+{
+    cell_heap_give_chunk(&cell_heap_main, block, cell_heap_inuse_size(cell_chunk_of_user(block)));
+}
+
+bool cell_tcache_give_large_back(struct cell_tcache *cache)
+{
+    bool any = false;
+
+    for (unsigned at = 0; at < CELL_LARGE_ENTRIES; at++) {
+        void *block = cell_large_take_out(&cache->large, at);
+        if (block != NULL)
+            give_back(block);
+        any |= block != NULL;
+    }
+    return any;
+}
+
+/* Large blocks may take as much again as what the bins may hold. */
+static bool keep_large(struct cell_tcache *cache, void *block, size_t size)
+{
+    if (!may_be_kept_large(cache, size)) {      /* a limit may have fallen */
+        cell_tcache_give_large_back(cache);
+        return false;
+    }
+    void *oldest = cell_large_make_way(&cache->large);
+    if (oldest != NULL)
+        give_back(oldest);
+    bool kept = cache->luck >= LUCK_KEPT && cell_large_bytes(&cache->large) + size <= cell_tcache_budget(cache);
+    cell_large_put(&cache->large, kept ? block : NULL, size);
+    return kept;
+}
+
 void cell_tcache_free_large(void *block, size_t size)
 {
     struct cell_tcache *cache = cell_tcache_mine;
-    bool kept = false;
 
     CELL_CHECK(!cell_freed_is_tagged(block), CELL_FATAL_DOUBLE_FREE);
-    if (may_be_kept_large(cache, size)) {
-        kept = cache->luck >= LUCK_KEPT && cell_large_bytes(&cache->large) + size <= cell_tcache_budget(cache);
-        void *oldest = cell_large_put(&cache->large, kept ? block : NULL, size);
-        if (oldest != NULL)
-            cell_heap_give(&cell_heap_main, oldest);
-    }
-    if (!kept)
+    if (cache->state != CELL_TCACHE_LIVE || !keep_large(cache, block, size))
         cell_heap_give_chunk(&cell_heap_main, block, size);
     cell_tcache_follow(cache);
 }

@@ -1,4 +1,5 @@
 /* test_limits.c - memory that is used up: NULL with ENOMEM, and a heap that is sound and goes on when some is free again. */
+#include <pthread.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -122,6 +123,29 @@ static void set_a_high_peak(void)
 static void allow_no_more(void)
 {
     cell_option_set("footprint_limit", stats_now().footprint_bytes + 65536);
+}
+
+static void *use_malloc(void *unused)
+{
+    cell_free(must_malloc(100));
+    return unused;
+}
+
+/* Between threads realloc moves small blocks; where there is no memory for that, a block that shrinks stays. */
+TEST(a_block_shrinks_under_a_limit)
+{
+    pthread_t thread;
+
+    REQUIRE(pthread_create(&thread, NULL, use_malloc, NULL) == 0 && pthread_join(thread, NULL) == 0);
+    char *block = must_malloc(30000);
+    memset(block, 7, 30000);
+    cell_option_set("footprint_limit", stats_now().footprint_bytes);
+    while (cell_malloc(600) != NULL)
+        continue;
+    REQUIRE(cell_realloc(block, 600) == block);
+    REQUIRE(block[0] == 7 && block[599] == 7);
+    REQUIRE(cell_malloc(20000) != NULL);            /* what was cut off serves others */
+    REQUIRE_SOUND_HEAP();
 }
 
 TEST(kept_mappings_make_way_under_a_limit)
@@ -345,7 +369,7 @@ int main(void)
         cmocka_unit_test(address_space_limited_later), cmocka_unit_test(hardly_any_address_space),
         cmocka_unit_test(overcommit_forbidden),
 #endif
-        cmocka_unit_test(footprint_limit), cmocka_unit_test(kept_mappings_make_way_under_a_limit),
+        cmocka_unit_test(footprint_limit), cmocka_unit_test(a_block_shrinks_under_a_limit), cmocka_unit_test(kept_mappings_make_way_under_a_limit),
         cmocka_unit_test(a_block_may_grow_at_the_cost_of_kept_mappings_under_a_limit),
         cmocka_unit_test(free_pages_make_way_for_a_large_block_under_a_limit),
         cmocka_unit_test(free_pages_make_way_for_others_under_a_limit),

