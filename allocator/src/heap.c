@@ -396,12 +396,16 @@ static bool resize_chunk(struct cell_heap *heap, struct cell_chunk *c, size_t ha
 
 void *cell_heap_resize(struct cell_heap *heap, void *block, size_t request)
 {
-    size_t have = cell_heap_chunk_size(heap, block), size = cell_size_of_chunk(request);
-
+    CELL_CHECK(is_aligned(block), CELL_FATAL_BAD_POINTER);
     if (!cell_segment_holds(&heap->segment, block))
         return cell_mapped_resize(heap, block, request);
-    if (have == 0)
-        return cell_size_of_cell(request) == cell_heap_size_of(heap, block) ? block : NULL;
+    CELL_CHECK(!cell_freed_is_tagged(block), CELL_FATAL_DOUBLE_FREE);
+
+    unsigned kind = heap->segment.kind[cell_segment_page_of(&heap->segment, block)];
+    if (kind >= CELL_PAGE_POOL)
+        return cell_size_of_cell(request) == kind ? block : NULL;
+
+    size_t have = cell_heap_inuse_size(cell_chunk_of_user(block)), size = cell_size_of_chunk(request);
     if (request <= cell_option.small_limit || (request >= cell_mapped_threshold(heap) && have < request))
         return NULL;                                    /* a cell or a mapping serves it better */
     if (size <= have && have - size < CELL_CUT_MIN)

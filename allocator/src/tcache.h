@@ -220,7 +220,7 @@ void *cell_tcache_ask_recurring(size_t size);
 /* The row or slot that may serve a request for a chunk of `size` bytes, which none could; 0: none has proved to recur. */
 size_t cell_tcache_ask(struct cell_tcache *cache, size_t size);
 /* Has bins by size class take over, for cell_tcache_share_bins(). */
-void cell_tcache_start_sharing(struct cell_tcache *cache) __attribute__((cold));
+void cell_tcache_start_sharing(struct cell_tcache *cache) __attribute__((noinline));
 /* A chunk of a size that recurs is freed, and its slot's bin is full. */
 void cell_tcache_free_recurring_slow(struct cell_recurring *slot, void *block);
 /* Between threads, a chunk of exactly `size` bytes above all classes that has just been freed; NULL: there is none. */

@@ -143,10 +143,10 @@ static bool is_of_class(size_t size, size_t request)
 void *cell_tcache_resize(void *block, size_t request)
 {
     struct cell_heap *heap = &cell_heap_main;
-    size_t have = cell_heap_chunk_size(heap, block), limit = cell_tcache_class_limit();
+    size_t limit = cell_tcache_class_limit(), size = cell_size_of_chunk(request);
+    size_t have = size <= limit && cell_tcache_mine->state == CELL_TCACHE_LIVE ? cell_heap_chunk_size(heap, block) : 0;
 
-    if (have != 0 && have <= limit && request + CELL_WORD <= limit && cell_tcache_mine->state == CELL_TCACHE_LIVE) {
-        size_t size = cell_size_of_chunk(request);
+    if (have != 0 && have <= limit) {
         if (is_of_class(have, request))
             return block;
         if (cell_min(have, size) <= MOVED_MAX && (size > have || have - size >= CELL_CUT_MIN))
