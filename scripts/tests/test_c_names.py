@@ -81,7 +81,7 @@ def test_posix_memalign_returns_its_error(name):
 def test_the_good_size_is_what_one_gets(size):
     block = function("malloc")(size)
     good = function("malloc_good_size", ctypes.c_size_t)(size)
-    # More: a remainder too small to split off; of a kept mapping, which other tests here leave, up to an eighth (SLACK in mapcache.c).
+    # More: a remainder too small to split off; of a kept mapping, which other tests leave, an eighth (SLACK in mapcache.c).
     assert size <= good <= usable(block) <= good + (16 if size < 131072 else good // 8 + PAGE)
     assert function("malloc_good_size", ctypes.c_size_t)(good) == max(good, 16)
     function("free_sized", None)(block, size)
