@@ -134,8 +134,8 @@ void random_replacement(benchmark::State &state)
     count_calls(state, 1);
 }
 
-// 1000 blocks replaced at random, each of any size of a range: what caches of single sizes or of classes gain.
-void varied_sizes(benchmark::State &state)
+// 1000 blocks replaced at random, each of any size of a range, made by `make`.
+template <typename Make> void replace_varied(benchmark::State &state, Make make)
 {
     uint32_t least = static_cast<uint32_t>(state.range(0)), most = static_cast<uint32_t>(state.range(1));
     Random random(5 + static_cast<uint64_t>(state.thread_index()));
@@ -143,29 +143,26 @@ void varied_sizes(benchmark::State &state)
     for (auto _ : state) {
         void *&slot = table[random.below(1000)];
         std::free(slot);
-        slot = checked(std::malloc(least + random.below(most - least + 1)));
+        slot = checked(make(least + random.below(most - least + 1)));
     }
     for (void *block : table)
         std::free(block);
     count_calls(state, 1);
 }
 
+// What caches of single sizes or of classes gain.
+void varied_sizes(benchmark::State &state)
+{
+    replace_varied(state, [](size_t size) { return std::malloc(size); });
+}
+
 // The same at multiples of 64 bytes.
 void varied_aligned(benchmark::State &state)
 {
-    uint32_t least = static_cast<uint32_t>(state.range(0)), most = static_cast<uint32_t>(state.range(1));
-    Random random(5 + static_cast<uint64_t>(state.thread_index()));
-    std::vector<void *> table(1000, nullptr);
-    for (auto _ : state) {
-        void *&slot = table[random.below(1000)];
-        std::free(slot);
-        if (posix_memalign(&slot, 64, least + random.below(most - least + 1)) != 0)
-            slot = nullptr;
-        checked(slot);
-    }
-    for (void *block : table)
-        std::free(block);
-    count_calls(state, 1);
+    replace_varied(state, [](size_t size) {
+        void *block = nullptr;
+        return posix_memalign(&block, 64, size) == 0 ? block : nullptr;
+    });
 }
 
 // Blocks made as large as they may have to be, and cut to what they turned out to need.

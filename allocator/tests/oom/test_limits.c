@@ -1,10 +1,9 @@
 /* test_limits.c - memory that is used up: NULL with ENOMEM, and a heap that is sound and goes on when some is free again. */
-#include <pthread.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/resource.h>
 
-#include "support.h"
+#include "second_thread.h"
 
 #define MIB ((size_t)1 << 20)
 
@@ -125,18 +124,10 @@ static void allow_no_more(void)
     cell_option_set("footprint_limit", stats_now().footprint_bytes + 65536);
 }
 
-static void *use_malloc(void *unused)
-{
-    cell_free(must_malloc(100));
-    return unused;
-}
-
 /* Between threads realloc moves small blocks; where there is no memory for that, a block that shrinks stays. */
 TEST(a_block_shrinks_under_a_limit)
 {
-    pthread_t thread;
-
-    REQUIRE(pthread_create(&thread, NULL, use_malloc, NULL) == 0 && pthread_join(thread, NULL) == 0);
+    start_and_end_a_thread();
     char *block = must_malloc(30000);
     memset(block, 7, 30000);
     cell_option_set("footprint_limit", stats_now().footprint_bytes);

@@ -1,7 +1,5 @@
 /* test_aligned.c - blocks at an alignment beyond that of all: they come back from the bins of the caches, like any others. */
-#include <pthread.h>
-
-#include "support.h"
+#include "second_thread.h"
 #include "tcache.h"
 
 #define ALIGNMENT 64
@@ -69,19 +67,6 @@ static uint64_t heap_visits(void)
     struct cell_stats now = stats_now();
 
     return now.splits + now.merges + now.refills;
-}
-
-static void *nothing(void *unused)
-{
-    return unused;
-}
-
-static void start_and_end_a_thread(void)
-{
-    pthread_t thread;
-
-    REQUIRE(pthread_create(&thread, NULL, nothing, NULL) == 0);
-    pthread_join(thread, NULL);
 }
 
 TEST(one_that_was_freed_serves_the_next)

@@ -2,7 +2,7 @@
 #include <pthread.h>
 
 #include "depot.h"
-#include "support.h"
+#include "second_thread.h"
 #include "tcache.h"
 
 #define CELLS 80000
@@ -115,19 +115,12 @@ static void empty_with_chunks_last(size_t size)
 TEST(large_blocks_that_go_last_count)       { empty_with_chunks_last(20000); }
 TEST(those_of_middling_sizes_too)           { empty_with_chunks_last(520); }
 
-static void *use_malloc(void *unused)
-{
-    cell_free(must_malloc(SIZE));
-    return unused;
-}
-
 /* Between threads a cache keeps the last of them: each free makes another go back. */
 TEST(so_they_do_when_each_makes_another_go)
 {
     static void *chunk[133];
-    pthread_t thread;
 
-    REQUIRE(pthread_create(&thread, NULL, use_malloc, NULL) == 0 && pthread_join(thread, NULL) == 0);
+    start_and_end_a_thread();
     fill();
     for (size_t i = 0; i < COUNT_OF(chunk); i++)
         memset(chunk[i] = must_malloc(60000), 1, 60000);

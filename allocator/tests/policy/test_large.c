@@ -1,24 +1,8 @@
 /* test_large.c - between threads, blocks above all classes: a thread that comes back for a size gets what it has just freed. */
-#include <pthread.h>
-
-#include "support.h"
+#include "second_thread.h"
 #include "tcache.h"
 
 #define SIZE 65536
-
-static void *nothing(void *unused)
-{
-    return unused;
-}
-
-static void start_and_end_a_thread(void)
-{
-    pthread_t thread;
-
-    REQUIRE(pthread_create(&thread, NULL, nothing, NULL) == 0);
-    pthread_join(thread, NULL);
-    cell_free(must_malloc(100));
-}
 
 /* A heap in which a share may hold such blocks, and neighbours that cannot merge with them. */
 static void settle(void)
@@ -114,20 +98,12 @@ TEST(sizes_that_do_not_come_back_end_it)
     REQUIRE_SOUND_HEAP();
 }
 
-static void *use_malloc(void *unused)
-{
-    cell_free(must_malloc(100));
-    return unused;
-}
-
 /* The first thread's cache was one for a program with one thread. */
 TEST(a_thread_with_no_other_blocks_gets_them_too)
 {
-    pthread_t thread;
-
     come_back(SIZE, 200);
     REQUIRE(cell_tcache_mine->watch != NULL);
-    REQUIRE(pthread_create(&thread, NULL, use_malloc, NULL) == 0 && pthread_join(thread, NULL) == 0);
+    start_and_end_a_thread();
     come_back(SIZE, 50);
     come_back(SIZE + 1000, 50);
     REQUIRE(cell_tcache_mine->watch == NULL && kept_bytes() != 0);

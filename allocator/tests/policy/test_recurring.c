@@ -1,8 +1,6 @@
 /* test_recurring.c - what caches keep beyond blocks of exactly one size up to cache_limit: sizes above it that a program frees and
  * asks for over and over have bins, and a bin that has more than it needs serves for a little less. */
-#include <pthread.h>
-
-#include "support.h"
+#include "second_thread.h"
 #include "tcache.h"
 
 #define SIZE  2000
@@ -282,13 +280,6 @@ TEST(misses_in_a_steady_heap_widen_the_cache)
     REQUIRE(cell_tcache_mine->budget <= stats_now().resident_bytes / 8);
 }
 
-static void *use_malloc(void *unused)
-{
-    (void)unused;
-    cell_free(cell_malloc(100));
-    return NULL;
-}
-
 TEST(a_second_thread_ends_it)
 {
     pthread_t thread;
@@ -298,7 +289,7 @@ TEST(a_second_thread_ends_it)
     recur(SHORT, CELL_RECURS + 1);
     REQUIRE(cell_tcache_mine->watch != NULL && slot_of(SIZE)->bin.head != NULL);
     REQUIRE(cell_tcache_bin(cell_tcache_mine, chunk_size(SHORT))->head != NULL);
-    REQUIRE(pthread_create(&thread, NULL, use_malloc, NULL) == 0);
+    REQUIRE(pthread_create(&thread, NULL, allocate_once, NULL) == 0);
     pthread_join(thread, NULL);
     for (size_t request = 1; request <= 500; request += 8)      /* some of these find no block in their bins */
         REQUIRE(cell_malloc(request) != NULL);
@@ -307,14 +298,6 @@ TEST(a_second_thread_ends_it)
     for (size_t request = 400; request <= 20000; request += 24)
         cell_free(must_malloc(request));
     REQUIRE_SOUND_HEAP();
-}
-
-static void start_and_end_a_thread(void)
-{
-    pthread_t thread;
-
-    REQUIRE(pthread_create(&thread, NULL, use_malloc, NULL) == 0);
-    pthread_join(thread, NULL);
 }
 
 /* Classes that recurred with one thread may lie above what caches keep between threads. */

@@ -1,21 +1,6 @@
 /* test_resizing.c - where realloc leaves a block where it is, and where it moves it. */
-#include <pthread.h>
-
-#include "support.h"
+#include "second_thread.h"
 #include "tcache.h"
-
-static void *nothing(void *unused)
-{
-    return unused;
-}
-
-static void start_and_end_a_thread(void)
-{
-    pthread_t thread;
-
-    REQUIRE(pthread_create(&thread, NULL, nothing, NULL) == 0);
-    pthread_join(thread, NULL);
-}
 
 static void *filled(size_t size)
 {
