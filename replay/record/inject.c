@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -377,17 +378,25 @@ void hp_inject_end(struct hp_inject *i, pid_t pid)
     struct hp_tracee child, *t = &i->tracee;
     char error[256];
     uint64_t held;
+    bool stopped;
 
     if (pid != t->pid) {
         if (!hp_tracee_open(&child, pid, error, sizeof error))
             return;
         t = &child;
     }
-    if (hp_tracee_stop(t))
-        for (size_t k = 0; k < i->slot_count; k++)
-            if (i->slots[k].before && hp_image_read(t->memory, i->slots[k].address, &held, sizeof held) &&
-                held == i->functions[i->slots[k].function].ours)
-                hp_tracee_write(t, i->slots[k].address, &i->slots[k].before, sizeof held);
+    stopped = hp_tracee_stop(t);
+    if (!stopped && kill(pid, 0) == 0)
+        fprintf(stderr, "heaplay: the recorder stays in place, idle, until the next recording ends: %s\n", t->error);
+    if (stopped)
+        for (size_t k = 0; k < i->slot_count; k++) {
+            const struct slot *slot = &i->slots[k];
+            const struct function *f = &i->functions[slot->function];
+            const uint64_t *back = slot->before ? &slot->before : &f->theirs;   /* none: an earlier recording left ours there */
+
+            if (hp_image_read(t->memory, slot->address, &held, sizeof held) && held == f->ours && *back != 0)
+                hp_tracee_write(t, slot->address, back, sizeof held);
+        }
     hp_tracee_release(t, 0);
     if (t == &child)
         hp_tracee_close(t);

@@ -96,6 +96,26 @@ static bool seize(struct hp_tracee *t, pid_t tid)
     return ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) == 0 || errno == ESRCH;
 }
 
+/* Whether a thread that may not be traced is on its way out: it is listed until it has been waited for. */
+static bool is_ending(pid_t pid, pid_t tid)
+{
+    char path[64], text[512], *name_end;
+    ssize_t n = -1;
+    int fd;
+
+    snprintf(path, sizeof path, "/proc/%d/task/%d/stat", (int)pid, (int)tid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        n = read(fd, text, sizeof text - 1);
+        close(fd);
+    }
+    if (n <= 0)
+        return true;
+    text[n] = '\0';
+    name_end = strrchr(text, ')');
+    return name_end && (strncmp(name_end, ") Z", 3) == 0 || strncmp(name_end, ") X", 3) == 0);
+}
+
 /* Every thread that is not traced yet. Returns their number, -1 on failure. */
 static int seize_new(struct hp_tracee *t)
 {
@@ -110,13 +130,14 @@ static int seize_new(struct hp_tracee *t)
         return hp_tracee_fail(t, "is gone") - 1;
     while ((entry = readdir(dir)) && added >= 0) {
         pid_t tid = (pid_t)atoi(entry->d_name);
+        int why;
 
         if (tid <= 0 || hp_tracee_find(t, tid))
             continue;
         if (seize(t, tid))
             added++;
-        else if (errno != ESRCH)
-            added = hp_tracee_fail(t, "may not be traced: %s", strerror(errno)) - 1;
+        else if ((why = errno) != ESRCH && !is_ending(t->pid, tid))
+            added = hp_tracee_fail(t, "may not be traced: %s", strerror(why)) - 1;
     }
     closedir(dir);
     return added;

@@ -128,6 +128,7 @@ wait $collector
 is "heaplay is killed: the next one records it" $? 0
 kill -TERM $target
 wait $target
+is "heaplay is killed: the next one gives the program its own malloc back" $? 5
 
 PYTHONMALLOC=malloc /usr/bin/python3 -c '
 import json, os, threading
