@@ -15,8 +15,10 @@ struct cell_lock {
     uint32_t state;
 };
 
-/* Longer than the lock is ever held while its holder runs: a sleep and a wake-up cost far more. */
-#define CELL_LOCK_SPINS 1000
+/* Pauses before a sleep; longer than the lock is ever held while its holder runs: a sleep and a wake-up cost far more. */
+#define CELL_LOCK_SPINS      1000
+/* Pauses between two looks, at most: each look takes the line from the holder, who is the next to want it, and the heap's with it. */
+#define CELL_LOCK_PAUSES_MAX 32
 
 static inline void cell_lock_pause(void)
 {
@@ -29,12 +31,14 @@ static inline void cell_lock_pause(void)
 
 static inline void cell_lock_acquire_slow(struct cell_lock *lock)
 {
-    for (int spin = 0; spin < CELL_LOCK_SPINS; spin++) {
+    for (int spun = 0, pauses = 1; spun < CELL_LOCK_SPINS; spun += pauses) {
         uint32_t free_state = 0;
         if (__atomic_load_n(&lock->state, __ATOMIC_RELAXED) == 0 &&
             __atomic_compare_exchange_n(&lock->state, &free_state, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
             return;
-        cell_lock_pause();
+        pauses = pauses < CELL_LOCK_PAUSES_MAX ? pauses * 2 : pauses;
+        for (int i = 0; i < pauses; i++)
+            cell_lock_pause();
     }
     while (__atomic_exchange_n(&lock->state, 2, __ATOMIC_ACQUIRE) != 0)
         cell_os_wait(&lock->state, 2);
