@@ -5,6 +5,7 @@
 #include "footprint.h"
 #include "index.h"
 #include "mapped.h"
+#include "minmax.h"
 #include "os.h"
 #include "place.h"
 #include "sizeclass.h"
@@ -56,18 +57,29 @@ void cell_heap_coalesce(struct cell_heap *heap)
 
 /* ---- pools ------------------------------------------------------------------------------------------------------ */
 
+/* Pages for pools, in a row; as many as lie together before the heap grows. Sets how many. */
+static struct cell_chunk *take_pages(struct cell_heap *heap, size_t most, size_t *count)
+{
+    struct cell_zero_run zero;
+    struct cell_chunk *c;
+
+    cell_space_find_coalesced(heap, most * CELL_PAGE, CELL_PAGE);
+    for (*count = most; *count != 0; *count /= 2)
+        if ((c = cell_space_take(heap, *count * CELL_PAGE, CELL_PAGE, CELL_STAY, &zero)) != NULL)
+            return c;
+    *count = most;
+    c = cell_space_take(heap, most * CELL_PAGE, CELL_PAGE, CELL_GROW, &zero);
+    if (c == NULL && most > 1)
+        c = cell_space_take(heap, (*count = 1) * CELL_PAGE, CELL_PAGE, CELL_GROW, &zero);
+    return c;
+}
+
 /* More pools at a time for a class that has many, so that they lie together. */
 static bool add_pools(struct cell_heap *heap, unsigned pool_class)
 {
-    struct cell_zero_run zero;
-    size_t run = heap->pools.pages[pool_class] / 16 + 1;
+    size_t run = cell_min(heap->pools.pages[pool_class] / 16 + 1, POOL_RUN_MAX);
+    struct cell_chunk *c = take_pages(heap, cell_option.batch == 1 ? 1 : run, &run);
 
-    run = run < POOL_RUN_MAX ? run : POOL_RUN_MAX;
-    run = cell_option.batch == 1 ? 1 : run;
-    cell_space_find_coalesced(heap, run * CELL_PAGE, CELL_PAGE);
-    struct cell_chunk *c = cell_space_take(heap, run * CELL_PAGE, CELL_PAGE, CELL_GROW, &zero);
-    if (c == NULL && run > 1)
-        c = cell_space_take(heap, (run = 1) * CELL_PAGE, CELL_PAGE, CELL_GROW, &zero);
     if (c == NULL)
         return false;
 

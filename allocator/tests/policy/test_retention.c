@@ -279,6 +279,33 @@ TEST(caches_are_not_emptied_for_every_page)
     REQUIRE_SOUND_HEAP();
 }
 
+/* Pages of cells of 16 bytes, every second of which is then freed: pages free one by one. */
+static void leave_single_pages(size_t pages)
+{
+    static void *cell[64 * 4096 / 16];
+    size_t count = pages * 4096 / 16;
+
+    for (size_t i = 0; i < count; i++)
+        cell[i] = must_malloc(16);
+    for (size_t i = 0; i < count; i++)
+        if ((uintptr_t)cell[i] / 4096 % 2 == 0)
+            cell_free(cell[i]);
+}
+
+TEST(pools_that_come_in_rows_take_single_pages_before_the_heap_grows)
+{
+    REQUIRE(cell_option_set("cache_bytes", 0) == 0);
+    for (size_t i = 0; i < 64 * 4096 / 32; i++)
+        must_malloc(32);
+    leave_single_pages(64);
+    size_t resident = stats_now().resident_bytes;
+    uint64_t pools = stats_now().pool_adds;
+    for (size_t i = 0; i < 20 * 4096 / 32; i++)
+        must_malloc(32);
+    REQUIRE(stats_now().pool_adds >= pools + 15);
+    REQUIRE_EQUAL(stats_now().resident_bytes, resident);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -296,6 +323,7 @@ int main(void)
         cmocka_unit_test(large_blocks_that_are_used_move_into_the_heap),
         cmocka_unit_test(large_blocks_that_are_hardly_used_do_not),
         cmocka_unit_test(caches_are_not_emptied_for_every_page),
+        cmocka_unit_test(pools_that_come_in_rows_take_single_pages_before_the_heap_grows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
