@@ -82,6 +82,7 @@ static inline struct cell_freed *cell_freed_pop(struct cell_freed **stack)
     struct cell_freed *block = *stack;
 
     *stack = cell_freed_next(block);
+    __builtin_prefetch(*stack);         /* the next pop reads it */
     cell_freed_untag(block);
     return block;
 }

@@ -57,20 +57,27 @@ void cell_heap_coalesce(struct cell_heap *heap)
 
 /* ---- pools ------------------------------------------------------------------------------------------------------ */
 
-/* Pages for pools, in a row; as many as lie together before the heap grows. Sets how many. */
-static struct cell_chunk *take_pages(struct cell_heap *heap, size_t most, size_t *count)
+/* noinline: code that seldom runs, for three callers. */
+__attribute__((noinline))
+static struct cell_chunk *take_row(struct cell_heap *heap, size_t pages, enum cell_growth growth)
 {
     struct cell_zero_run zero;
+
+    return cell_space_take(heap, pages * CELL_PAGE, CELL_PAGE, growth, &zero);
+}
+
+/* Pages for pools: `most` in a row, or as many as lie together before the heap grows. Sets how many. */
+static struct cell_chunk *take_pages(struct cell_heap *heap, size_t most, size_t *count)
+{
     struct cell_chunk *c;
 
     cell_space_find_coalesced(heap, most * CELL_PAGE, CELL_PAGE);
     for (*count = most; *count != 0; *count /= 2)
-        if ((c = cell_space_take(heap, *count * CELL_PAGE, CELL_PAGE, CELL_STAY, &zero)) != NULL)
+        if ((c = take_row(heap, *count, CELL_STAY)) != NULL)
             return c;
-    *count = most;
-    c = cell_space_take(heap, most * CELL_PAGE, CELL_PAGE, CELL_GROW, &zero);
+    c = take_row(heap, *count = most, CELL_GROW);
     if (c == NULL && most > 1)
-        c = cell_space_take(heap, (*count = 1) * CELL_PAGE, CELL_PAGE, CELL_GROW, &zero);
+        c = take_row(heap, *count = 1, CELL_GROW);
     return c;
 }
 

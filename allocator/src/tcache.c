@@ -189,7 +189,8 @@ static void *refill(struct cell_tcache *cache, size_t row)
     size_t taken = row < CELL_TCACHE_BINS ? cell_depot_take(row, &stack) : 0;
     if (taken == 0) {
         cell_tcache_widen(cache, bin, row);
-        taken = fetch(cache, row, cell_min(cell_max(1, (bin->limit + 1) / 2), cell_option.batch), &stack);
+        size_t most = cell_tcache_batch(cell_tcache_size_of_row(cache, row));
+        taken = fetch(cache, row, cell_min(cell_max(1, (bin->limit + 1) / 2), most), &stack);
     }
     if (taken == 0)
         return NULL;

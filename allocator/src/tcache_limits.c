@@ -13,6 +13,7 @@
 #define BIN_BATCHES_MAX   32u
 #define BIN_BYTES_THREADS ((size_t)32768)   /* ... with several: more does not spare many more locks */
 #define BIN_BATCHES_THREADS 2u
+#define BATCH_BYTES_THREADS ((size_t)8192)  /* that each lock is good for, where blocks are small */
 #define CELLS_AT_FIRST    8u                /* a page holds them anyway */
 #define CHUNKS_AT_FIRST   1u
 #define VICTIMS_TRIED     8u
@@ -68,11 +69,18 @@ static void take_over_room(struct cell_tcache *cache, const struct cell_bin *bin
     }
 }
 
+size_t cell_tcache_batch(size_t size)
+{
+    if (cell_os_single_threaded() || cell_option.batch == 1)
+        return cell_option.batch;
+    return cell_max(cell_option.batch, BATCH_BYTES_THREADS / size);
+}
+
 static bool is_too_wide(size_t blocks, size_t size)
 {
     bool single = cell_os_single_threaded();
 
-    return blocks > (single ? BIN_BATCHES_MAX : BIN_BATCHES_THREADS) * cell_option.batch ||
+    return blocks > (single ? BIN_BATCHES_MAX : BIN_BATCHES_THREADS) * cell_tcache_batch(size) ||
            blocks * size > (single ? BIN_BYTES_MAX : BIN_BYTES_THREADS);
 }
 

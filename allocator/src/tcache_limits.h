@@ -10,6 +10,8 @@
 
 /* Bytes that one cache may hold now. */
 size_t cell_tcache_budget(const struct cell_tcache *cache);
+/* Blocks of `size` bytes that are fetched at a time, at most. */
+size_t cell_tcache_batch(size_t size) __attribute__((noinline));
 /* Doubles the limit of the bin of `row`, which is in demand, as far as the budget goes; false: not at all. */
 bool cell_tcache_widen(struct cell_tcache *cache, struct cell_bin *bin, size_t row);
 /* Raises it to what a batch of `blocks` from another thread takes, which may be more than the bin would take by itself. */
