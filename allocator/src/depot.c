@@ -16,7 +16,9 @@ struct row {
 } __attribute__((aligned(64)));
 
 static struct row rows[CELL_TCACHE_BINS];
-/* Apart: a process whose depot is empty has no page of the rows. All threads write to it, so it has a cache line of its own. */
+/* Apart: a process that never put anything here has no page of the rows. Written once, and read by every refill. */
+static bool used CELL_FIRST;
+/* All threads write to it, so it has a cache line of its own. */
 static struct {
     size_t bytes;
     char pad[64 - sizeof(size_t)];
@@ -45,6 +47,8 @@ bool cell_depot_put(size_t index, size_t size, struct cell_freed *stack, size_t 
 
     if (cell_os_single_threaded() || cell_option.depot_share == 0)
         return false;
+    if (!__atomic_load_n(&used, __ATOMIC_RELAXED))
+        __atomic_store_n(&used, true, __ATOMIC_RELAXED);
     cell_lock_acquire(&row->lock);
     fits = row->batches < BATCHES && reserve(count * size);
     if (fits) {
@@ -62,7 +66,7 @@ size_t cell_depot_take(size_t index, struct cell_freed **stack)
     struct row *row = &rows[index];
     size_t count = 0;
 
-    if (__atomic_load_n(&total.bytes, __ATOMIC_RELAXED) == 0 || __atomic_load_n(&row->batches, __ATOMIC_RELAXED) == 0)
+    if (!__atomic_load_n(&used, __ATOMIC_RELAXED) || __atomic_load_n(&row->batches, __ATOMIC_RELAXED) == 0)
         return 0;
     cell_lock_acquire(&row->lock);
     if (row->batches != 0) {
