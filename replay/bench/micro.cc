@@ -229,6 +229,42 @@ void batch(benchmark::State &state)
     count_calls(state, state.range(0));
 }
 
+struct Node {
+    Node *child[2];
+};
+
+Node *grow_tree(size_t size, int depth)
+{
+    Node *node = static_cast<Node *>(checked(std::malloc(size)));
+    for (Node *&child : node->child)
+        child = depth > 0 ? grow_tree(size, depth - 1) : nullptr;
+    return node;
+}
+
+void fell_tree(Node *node)
+{
+    for (Node *child : node->child)
+        if (child)
+            fell_tree(child);
+    std::free(node);
+}
+
+// Trees of 32 to 65,536 nodes are built and torn down in turn beside one that stays: pages empty one by one.
+void trees(benchmark::State &state)
+{
+    size_t size = static_cast<size_t>(state.range(0));
+    Node *stays = grow_tree(size, 14);
+    int64_t calls = 0;
+    int depth = 4;
+    for (auto _ : state) {
+        fell_tree(grow_tree(size, depth));
+        calls += (int64_t{2} << depth) - 1;
+        depth = depth < 15 ? depth + 1 : 4;
+    }
+    fell_tree(stays);
+    state.SetItemsProcessed(calls);
+}
+
 void realloc_growth(benchmark::State &state)
 {
     size_t limit = static_cast<size_t>(state.range(0));
@@ -336,6 +372,7 @@ BENCHMARK(varied_sizes)->Args({130, 500})->Args({5, 1000})->Args({1000, 4000})->
 BENCHMARK(varied_aligned)->Args({32, 512})->Args({1000, 4000});
 BENCHMARK(shrinking)->Arg(512)->Arg(4096);
 BENCHMARK(batch)->Arg(100)->Arg(10000);
+BENCHMARK(trees)->Arg(16)->Arg(200);
 BENCHMARK(realloc_growth)->Arg(4096)->Arg(1 << 20);
 BENCHMARK(copied_growth)->Arg(1 << 17)->Arg(1 << 20);
 BENCHMARK(buffers)->Arg(100000)->Arg(1000000);
@@ -351,6 +388,7 @@ BENCHMARK(varied_sizes)->Args({5, 1000})->ThreadRange(1, 8)->UseRealTime();
 BENCHMARK(varied_aligned)->Args({32, 512})->ThreadRange(1, 8)->UseRealTime();
 BENCHMARK(shrinking)->Arg(4096)->ThreadRange(1, 8)->UseRealTime();
 BENCHMARK(batch)->Arg(100)->ThreadRange(1, 8)->UseRealTime();
+BENCHMARK(trees)->Arg(16)->ThreadRange(1, 8)->UseRealTime();
 BENCHMARK(realloc_growth)->Arg(4096)->ThreadRange(1, 8)->UseRealTime();
 BENCHMARK(buffers)->Arg(1000000)->ThreadRange(1, 8)->UseRealTime();
 BENCHMARK(hand_off)->ThreadRange(1, 8)->UseRealTime();
