@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -386,7 +385,7 @@ void hp_inject_end(struct hp_inject *i, pid_t pid)
         t = &child;
     }
     stopped = hp_tracee_stop(t);
-    if (!stopped && kill(pid, 0) == 0)
+    if (!stopped && !t->gone)
         fprintf(stderr, "heaplay: the recorder stays in place, idle, until the next recording ends: %s\n", t->error);
     if (stopped)
         for (size_t k = 0; k < i->slot_count; k++) {

@@ -96,6 +96,12 @@ static bool seize(struct hp_tracee *t, pid_t tid)
     return ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) == 0 || errno == ESRCH;
 }
 
+static bool is_gone(struct hp_tracee *t)
+{
+    t->gone = true;
+    return hp_tracee_fail(t, "is gone");
+}
+
 /* Whether a thread that may not be traced is on its way out: it is listed until it has been waited for. */
 static bool is_ending(pid_t pid, pid_t tid)
 {
@@ -127,7 +133,7 @@ static int seize_new(struct hp_tracee *t)
     snprintf(path, sizeof path, "/proc/%d/task", (int)t->pid);
     dir = opendir(path);
     if (!dir)
-        return hp_tracee_fail(t, "is gone") - 1;
+        return is_gone(t) - 1;
     while ((entry = readdir(dir)) && added >= 0) {
         pid_t tid = (pid_t)atoi(entry->d_name);
         int why;
@@ -199,7 +205,7 @@ bool hp_tracee_stop(struct hp_tracee *t)
         }
     } while (added > 0);
     if (added == 0 && t->count == 0)
-        return hp_tracee_fail(t, "is gone");
+        return is_gone(t);
     return added == 0;
 }
 

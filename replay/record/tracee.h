@@ -22,6 +22,7 @@ struct hp_tracee {
     int memory;                 /* /proc/PID/mem; -1: closed */
     struct hp_thread *threads;  /* that are traced */
     size_t count, room;
+    bool gone;                  /* no thread of it is left */
     bool armed;                 /* breakpoints are set: a thread that were left now would die of the next one */
     char *error;                /* one sentence, when a function returned false */
     size_t error_size;
