@@ -1,7 +1,7 @@
 /* test_coalescing.c - splitting, coalescing at once and deferred, and preallocation. */
 #include <stdbool.h>
 
-#include "support.h"
+#include "second_thread.h"
 
 /* ---- splitting and coalescing --------------------------------------------------------------------------------------------- */
 
@@ -119,6 +119,15 @@ TEST(preallocation_carves_several_at_once)
     REQUIRE_EQUAL(refills_of(160), 1000);
 }
 
+/* Each takes a lock: of the smallest, as many as a page holds. */
+TEST(between_threads_more_of_what_is_small)
+{
+    start_and_end_a_thread();
+    REQUIRE(refills_of(16) <= 1000 / 128);
+    REQUIRE(cell_option_set("batch", 1) == 0);
+    REQUIRE_EQUAL(refills_of(32), 1000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -127,7 +136,7 @@ int main(void)
         cmocka_unit_test(coalescing_with_the_next), cmocka_unit_test(coalescing_on_both_sides),
         cmocka_unit_test(coalescing_on_both_sides_too), cmocka_unit_test(coalescing_with_the_top),
         cmocka_unit_test(deferred_coalescing_ends_before_the_heap_grows),
-        cmocka_unit_test(preallocation_carves_several_at_once),
+        cmocka_unit_test(preallocation_carves_several_at_once), cmocka_unit_test(between_threads_more_of_what_is_small),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
