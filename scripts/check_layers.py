@@ -39,28 +39,29 @@ ALLOCATOR = {
     "heap": {"pool", "bins", "fit", "deferred", "mapcache", "chunk", "sizeclass", "segment", "lock", "os", "check", "mapped",
              "freed", "index", "space", "footprint"},
     "footprint": {"heap"},                              # the heap's limits and its peak
-    "harden": {"heap", "mapped", "quarantine", "sizeclass", "tcache", "os"},    # around the heap, for api and walk
-    "quarantine": {"heap", "os"},
+    "arena": {"heap", "os", "lock", "freed"},           # the heaps behind the caches
+    "harden": {"arena", "heap", "mapped", "quarantine", "sizeclass", "tcache", "os"},    # around the heap, for api and walk
+    "quarantine": {"arena", "heap", "os"},
     "index": {"heap", "bins", "fit", "chunk", "segment", "os", "footprint"},       # heap's free chunks
     "space": {"heap", "index", "footprint", "mapped", "bins", "fit", "pool", "chunk", "sizeclass", "segment", "os"},
     "mapcache": set(),                                  # extents only
     "mapped": {"heap", "index", "footprint", "sizeclass", "os", "mapcache"},            # the heap's blocks outside of its range
-    "depot": {"heap", "tcache", "freed"},               # between thread caches; knows the sizes that their bins hold
+    "depot": {"arena", "heap", "tcache", "freed"},               # between thread caches; knows the sizes that their bins hold
     "recurring": {"chunk", "freed"},
     "large": {"freed", "chunk"},
-    "tcache": {"heap", "depot", "recurring", "large", "chunk", "sizeclass", "os", "freed", "tcache_limits"},
+    "tcache": {"arena", "heap", "depot", "recurring", "large", "chunk", "sizeclass", "os", "freed", "tcache_limits"},
     "tcache_limits": {"tcache", "heap", "os"},          # how much the caches hold
-    "tcache_beyond": {"tcache", "tcache_limits", "heap", "recurring", "large", "sizeclass", "freed"},
+    "tcache_beyond": {"arena", "tcache", "tcache_limits", "heap", "recurring", "large", "sizeclass", "freed"},
     "tcache_check": {"tcache", "heap", "sizeclass", "freed"},
     "tcache_life": {"tcache", "heap", "depot", "lock", "os", "sizeclass"},      # a cache from first call to last
-    "check": {"tcache", "heap", "quarantine", "harden", "walk", "os"},
+    "check": {"arena", "tcache", "heap", "quarantine", "harden", "walk", "os"},
     "text": {"os"},
-    "walk": {"heap", "sizeclass", "harden"},
-    "stats": {"heap", "footprint", "sizeclass", "tcache", "walk", "depot", "harden", "quarantine"},
+    "walk": {"arena", "heap", "sizeclass", "harden"},
+    "stats": {"arena", "heap", "footprint", "sizeclass", "tcache", "walk", "depot", "harden", "quarantine"},
     "print": {"stats", "text", "walk"},
     # os: the size of a page
-    "api": {"tcache", "heap", "footprint", "chunk", "sizeclass", "override", "os", "print", "text", "mapped", "harden"},
-    "override": {"api", "tcache", "heap", "lock", "stats", "quarantine", "check"},
+    "api": {"arena", "tcache", "heap", "footprint", "chunk", "sizeclass", "override", "os", "print", "text", "mapped", "harden"},
+    "override": {"arena", "api", "tcache", "heap", "lock", "stats", "quarantine", "check"},
 }
 
 # Pattern of code -> the only files of the directory that may hold it, and the rule in words.

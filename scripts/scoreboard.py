@@ -71,6 +71,14 @@ def trace_rows(given, heaplay, chosen):
         yield row
 
 
+def threads_rows(given, chosen):
+    """With how far apart the processors were before each row and after the last, which such rows depend on."""
+    for name in board_rows.THREADS:
+        given.line_ns.append(board_rows.line_ns(given.out))
+        yield board_rows.threads_row(given.out, name, chosen, given.blocks)
+    given.line_ns.append(board_rows.line_ns(given.out))
+
+
 def program_rows(given, chosen):
     for workload in (one for one in catalog.WORKLOADS if one.program):
         try:
@@ -83,7 +91,7 @@ def rows_of(kind, given, chosen):
     heaplay = Path(given.out).resolve() / "heaplay"
     makers = {
         "traces": lambda: trace_rows(given, heaplay, chosen),
-        "threads": lambda: (board_rows.threads_row(given.out, name, chosen, given.blocks) for name in board_rows.THREADS),
+        "threads": lambda: threads_rows(given, chosen),
         "programs": lambda: program_rows(given, chosen),
         "small": lambda: (board_rows.small_row(given.out, name, chosen, 3 * given.blocks) for name in board_rows.SMALL),
         "blow-up": lambda: (board_rows.blow_up_row(heaplay, name, chosen, given.blocks) for name in board_rows.BLOW_UP)}
@@ -121,6 +129,7 @@ def arguments(words=None):
     parser.add_argument("--results", help="directory to write (default: results/DATE-scoreboard)")
     parser.add_argument("--history", default=str(HISTORY), help="file to append to ('' for none)")
     given = parser.parse_args(words)
+    given.line_ns = []
     given.exact = given.samples is not None
     given.samples = (4 if given.quick else 10) if given.samples is None else given.samples
     given.suite = given.suite or ("quick" if given.quick else "full")
@@ -156,7 +165,8 @@ def main(words=None):
         fixed = {"created": document.document("bench", {}, {}, [])["created"], "commit": machine.git_commit() or "",
                  "mode": "quick" if given.quick else "full"}
         lines = [board.history_row(row, given.subject, peers, fixed) for row in rows]
-        board_text.terminal(board_text.sections(rows, lines, given.subject, names))
+        fixed["line_ns"] = given.line_ns
+        board_text.terminal(board_text.sections(rows, lines, given.subject, names, given.line_ns))
         directory = Path(given.results or document.results_directory("scoreboard"))
         board_text.write(directory, rows, lines, given.subject, names, fixed)
         print(directory / "scoreboard.md")

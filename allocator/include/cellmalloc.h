@@ -130,7 +130,8 @@ struct cell_stats {
     uint64_t metadata_bytes;      /* tables and caches */
     uint64_t cache_metadata_bytes;/* of these, the caches */
     uint64_t footprint_bytes;     /* all memory from the system */
-    uint64_t footprint_peak_bytes;/* the largest so far */
+    uint64_t footprint_peak_bytes;/* the largest so far; with several arenas the sum of theirs */
+    uint64_t arenas;              /* heaps that share the blocks of the process: all figures are of all */
     /* Events since the start; refills and flushes of the calling thread's cache. */
     uint64_t splits, merges, pool_adds, pool_removes, grows, refills, flushes, purges, purged_bytes, populates;
     uint64_t populated_pages, faults_avoided, maps, unmaps, remaps, map_reuses;
@@ -144,8 +145,8 @@ CELL_EXPORT int    cell_stats_json(int fd);
 CELL_EXPORT int    cell_check(const char **why);
 CELL_EXPORT int    cell_heap_check(struct cell_heap *heap, const char **why);
 
-/* The heap walk visits everything between base and top in the order of addresses, then the mapped blocks. A pool comes
- * before its cells. Cached ones are told from live ones by their contents, reliably while no other thread allocates. */
+/* The heap walk visits everything between base and top in the order of addresses, then the mapped blocks, and the same of each
+ * further arena. A pool comes before its cells. Cached ones are told from live ones by their contents, reliably while no other thread allocates. */
 enum cell_kind {
     CELL_KIND_CHUNK,            /* live, with its header word */
     CELL_KIND_CHUNK_CACHED,     /* freed, in a thread's cache */

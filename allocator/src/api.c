@@ -1,7 +1,7 @@
 /* api.c - the functions of cellmalloc.h: their fast paths, and the edges of their arguments.
  *
  * The way of free(p): here, to the bin of the thread's cache (tcache.h); when that is full, in a batch to the heap
- * (heap.c), which gives cells to their pool (pool.c) and merges chunks with their neighbours into bins.c or fit.c.
+ * that it lies in (arena.c, heap.c), which gives cells to their pool (pool.c) and merges chunks with their neighbours into bins.c or fit.c.
  */
 #include "cellmalloc.h"
 
@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "api.h"
+#include "arena.h"
 #include "harden.h"
 #include "mapped.h"
 #include "os.h"
@@ -83,7 +84,7 @@ static void *malloc_large(size_t size)
     void *block = take_recurring(chunk);
     if (CELL_LIKELY(block != NULL))
         return block;
-    return size <= CELL_DEFERRED_MAX ? cell_heap_take_waiting(&cell_heap_main, chunk) : NULL;
+    return size <= CELL_DEFERRED_MAX ? cell_heap_take_waiting(cell_arena_at(cell_arena_for(chunk)), chunk) : NULL;
 }
 
 void *cell_api_malloc_beyond(size_t size)
@@ -150,7 +151,7 @@ static void free_elsewhere(void *block, size_t said)
         return;
     }
     perturb_freed(block);
-    cell_heap_give(&cell_heap_main, block);
+    cell_heap_give(cell_arena_heap_of(block), block);
 }
 
 __attribute__((always_inline)) static inline void free_block(void *block, size_t said)
@@ -247,7 +248,7 @@ void *cell_realloc(void *block, size_t size)
     size_t usable = cell_heap_usable(&cell_heap_main, block);
     void *moved = cell_malloc(size);
     if (moved == NULL)              /* what was to be moved may still fit where it is */
-        return cell_heap_resize(&cell_heap_main, block, size);
+        return cell_heap_resize(cell_arena_heap_of(block), block, size);
     memcpy(moved, block, usable < size ? usable : size);
     cell_free(block);
     return moved;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "api.h"
+#include "arena.h"
 #include "cellmalloc.h"
 #include "harden.h"
 #include "mapped.h"
@@ -132,7 +133,7 @@ size_t cell_bulk_free(void **blocks, size_t count)
 
 void *cell_realloc_in_place(void *block, size_t size)
 {
-    struct cell_heap *heap = &cell_heap_main;
+    struct cell_heap *heap = cell_arena_heap_of(block);
 
     if (block == NULL)
         return NULL;

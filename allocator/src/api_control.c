@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "api.h"
+#include "arena.h"
 #include "footprint.h"
 #include "override.h"
 #include "print.h"
@@ -33,19 +34,25 @@ int cell_trim(size_t pad)
     if (!cell_heap_is_ready(&cell_heap_main))
         return 0;
     cell_tcache_flush();
-    bool any = cell_heap_trim(&cell_heap_main, pad);
+    bool any = cell_arena_trim(pad);
     errno = saved;
     return any;
 }
 
 size_t cell_footprint(void)
 {
-    return cell_heap_is_ready(&cell_heap_main) ? cell_footprint_now(&cell_heap_main) : 0;
+    return cell_heap_is_ready(&cell_heap_main) ? cell_footprint_total(&cell_heap_main) : 0;
 }
 
 size_t cell_max_footprint(void)
 {
-    return cell_heap_is_ready(&cell_heap_main) ? cell_heap_main.footprint_peak : 0;
+    size_t peak = 0;
+
+    if (!cell_heap_is_ready(&cell_heap_main))
+        return 0;
+    for (unsigned arena = 0; arena < cell_arena_count(); arena++)
+        peak += cell_arena_at(arena)->footprint_peak;
+    return peak;
 }
 
 size_t cell_footprint_limit(void)

@@ -1,5 +1,6 @@
 /* check.c - walks a whole heap and says what is not sound; shared by tests and programs (cell_check). */
 #include "cellmalloc.h"
+#include "arena.h"
 #include "check.h"
 #include "harden.h"
 #include "quarantine.h"
@@ -65,7 +66,7 @@ static const char *pages_defect(const struct cell_heap *heap)
 {
     size_t resident = 0, free_cells = 0;
 
-    for (size_t page = 0; page < heap->segment.committed >> CELL_PAGE_SHIFT; page++) {
+    for (size_t page = heap->segment.start >> CELL_PAGE_SHIFT; page < heap->segment.committed >> CELL_PAGE_SHIFT; page++) {
         unsigned kind = heap->segment.kind[page];
         resident += kind != CELL_PAGE_ABSENT;
         if (kind < CELL_PAGE_POOL)
@@ -166,10 +167,14 @@ bool cell_check_canaries(void)
 {
     if (!cell_harden_is_on() || !cell_os_single_threaded())
         return true;
-    cell_heap_coalesce(&cell_heap_main);
-    cell_heap_lock(&cell_heap_main);
-    int changed = cell_walk_locked(&cell_heap_main, visit_canary, NULL);
-    cell_heap_unlock(&cell_heap_main);
+    int changed = 0;
+    for (unsigned arena = 0; arena < cell_arena_count() && changed == 0; arena++) {
+        struct cell_heap *heap = cell_arena_at(arena);
+        cell_heap_coalesce(heap);
+        cell_heap_lock(heap);
+        changed = cell_walk_locked(heap, visit_canary, NULL);
+        cell_heap_unlock(heap);
+    }
     return changed == 0;
 }
 
@@ -178,7 +183,8 @@ int cell_check(const char **why)
     const char *defect = NULL;
 
     if (cell_heap_is_ready(&cell_heap_main)) {
-        defect = cell_heap_defect(&cell_heap_main);
+        for (unsigned arena = 0; arena < cell_arena_count() && defect == NULL; arena++)
+            defect = cell_heap_defect(cell_arena_at(arena));
         if (defect == NULL && !cell_tcache_is_valid(cell_tcache_mine))
             defect = "the thread's cache is not sound";                         /* T1, T2, T3, T5, T7 */
         if (defect == NULL && !cell_quarantine_is_intact())

@@ -1,6 +1,6 @@
 #include "depot.h"
 
-#include "heap.h"
+#include "arena.h"
 #include "place.h"
 #include "tcache.h"
 
@@ -15,7 +15,7 @@ struct row {
     struct cell_freed *stack[BATCHES];
 } __attribute__((aligned(64)));
 
-static struct row rows[CELL_TCACHE_BINS];
+static struct row rows[CELL_ARENAS_MAX][CELL_TCACHE_BINS];
 /* Apart: a process that never put anything here has no page of the rows. Written once, and read by every refill. */
 static bool used CELL_FIRST;
 /* All threads write to it, so it has a cache line of its own. */
@@ -40,9 +40,9 @@ static bool reserve(size_t bytes)
     return false;
 }
 
-bool cell_depot_put(size_t index, size_t size, struct cell_freed *stack, size_t count)
+bool cell_depot_put(unsigned arena, size_t index, size_t size, struct cell_freed *stack, size_t count)
 {
-    struct row *row = &rows[index];
+    struct row *row = &rows[arena][index];
     bool fits;
 
     if (cell_os_single_threaded() || cell_option.depot_share == 0)
@@ -61,9 +61,9 @@ bool cell_depot_put(size_t index, size_t size, struct cell_freed *stack, size_t 
     return fits;
 }
 
-size_t cell_depot_take(size_t index, struct cell_freed **stack)
+size_t cell_depot_take(unsigned arena, size_t index, struct cell_freed **stack)
 {
-    struct row *row = &rows[index];
+    struct row *row = &rows[arena][index];
     size_t count = 0;
 
     if (!__atomic_load_n(&used, __ATOMIC_RELAXED) || __atomic_load_n(&row->batches, __ATOMIC_RELAXED) == 0)
@@ -84,20 +84,24 @@ size_t cell_depot_bytes(void)
     return __atomic_load_n(&total.bytes, __ATOMIC_RELAXED);
 }
 
+static void for_each_row(void (*action)(struct cell_lock *lock))
+{
+    for (unsigned arena = 0; arena < cell_arena_count(); arena++)
+        for (size_t row = 0; row < CELL_TCACHE_BINS; row++)
+            action(&rows[arena][row].lock);
+}
+
 void cell_depot_lock(void)
 {
-    for (size_t row = 0; row < CELL_TCACHE_BINS; row++)
-        cell_lock_acquire(&rows[row].lock);
+    for_each_row(cell_lock_acquire);
 }
 
 void cell_depot_unlock(void)
 {
-    for (size_t row = CELL_TCACHE_BINS; row-- > 0;)
-        cell_lock_release(&rows[row].lock);
+    for_each_row(cell_lock_release);
 }
 
 void cell_depot_reset_lock(void)
 {
-    for (size_t row = 0; row < CELL_TCACHE_BINS; row++)
-        cell_lock_reset(&rows[row].lock);
+    for_each_row(cell_lock_reset);
 }

@@ -13,7 +13,7 @@ bool cell_footprint_is_limited(const struct cell_heap *heap)
 
 bool cell_footprint_may_grow(const struct cell_heap *heap, size_t bytes)
 {
-    size_t after = cell_footprint_now(heap) + bytes;
+    size_t after = cell_footprint_total(cell_heap_whole(heap)) + bytes;
 
     return (cell_option.footprint_limit == 0 || after <= cell_option.footprint_limit) &&
            (heap->footprint_limit == 0 || after <= heap->footprint_limit);
@@ -57,7 +57,7 @@ void cell_footprint_note_frees(struct cell_heap *heap)
     if (handed_out > most || emptied)
         heap->most_handed_out = handed_out;
     if (emptied)
-        __atomic_store_n(&heap->times_emptied, heap->times_emptied + 1, __ATOMIC_RELAXED);
+        __atomic_add_fetch(&cell_heap_whole(heap)->times_emptied, 1, __ATOMIC_RELAXED);
 }
 
 static struct cell_extents shrink_to(struct cell_heap *heap, size_t keep)

@@ -16,6 +16,13 @@ static inline size_t cell_footprint_now(const struct cell_heap *heap)
     return (heap->segment.resident << CELL_PAGE_SHIFT) + heap->mapped_bytes + heap->map_cache.bytes;
 }
 
+/* The same of all arenas, by their first; callable without a lock. */
+static inline size_t cell_footprint_total(const struct cell_heap *whole)
+{
+    return (cell_segment_resident(&whole->segment) << CELL_PAGE_SHIFT) + __atomic_load_n(&whole->mapped_bytes, __ATOMIC_RELAXED) +
+           __atomic_load_n(&whole->map_cache.bytes, __ATOMIC_RELAXED);
+}
+
 /* To be called when it has grown. Lock held. */
 static inline void cell_footprint_note(struct cell_heap *heap)
 {

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "arena.h"
 #include "mapped.h"
 #include "os.h"
 #include "quarantine.h"
@@ -248,7 +249,7 @@ void cell_harden_free(void *block, size_t size)
         memset(block, 0, (size_t)(frame.end - (char *)block));
         cell_quarantine_add(block, (size_t)(frame.end - (char *)block));
     } else {
-        cell_heap_give(&cell_heap_main, block);
+        cell_heap_give(cell_arena_heap_of(block), block);
     }
 }
 

@@ -29,15 +29,11 @@ static void make_secrets(void)
     cell_freed_secret[1] = (uintptr_t)(cell_chunk_secret * UINT64_C(0xAF251AF3B0F025B5)) | 1;
 }
 
-bool cell_heap_init(struct cell_heap *heap, size_t reserve)
+/* Of a heap that has its range. */
+static CELL_AT_START __attribute__((noinline)) bool start(struct cell_heap *heap)
 {
-    make_secrets();
-    if (!cell_segment_init(&heap->segment, reserve))
+    if (!cell_segment_grow(&heap->segment, CELL_PAGE))
         return false;
-    if (!cell_segment_grow(&heap->segment, CELL_PAGE)) {
-        cell_segment_destroy(&heap->segment);
-        return false;
-    }
     cell_fit_init(&heap->fit);
     cell_pool_init(&heap->pools, &heap->segment);
     cell_link_init(&heap->dirty);
@@ -46,6 +42,23 @@ bool cell_heap_init(struct cell_heap *heap, size_t reserve)
     heap->deferred.held = 0;        /* written before it is read, its page costs one fault, not two */
     __atomic_store_n(&heap->ready, true, __ATOMIC_RELEASE);
     return true;
+}
+
+bool cell_heap_init(struct cell_heap *heap, size_t reserve)
+{
+    make_secrets();
+    if (!cell_segment_init(&heap->segment, reserve))
+        return false;
+    if (start(heap))
+        return true;
+    cell_segment_destroy(&heap->segment);
+    return false;
+}
+
+bool cell_heap_init_part(struct cell_heap *heap, struct cell_heap *whole, size_t from, size_t to)
+{
+    cell_segment_init_part(&heap->segment, &whole->segment, from, to);
+    return start(heap);
 }
 
 void cell_heap_coalesce(struct cell_heap *heap)
@@ -247,17 +260,17 @@ static void *alloc_chunk(struct cell_heap *heap, size_t request, size_t alignmen
 void *cell_heap_alloc(struct cell_heap *heap, size_t request, size_t alignment, enum cell_growth growth, struct cell_zero_run *zero)
 {
     struct cell_zero_run unused;
-    bool map = request >= cell_mapped_threshold(heap) && cell_option.mmap_max != 0;
+    bool map = request >= cell_mapped_threshold(cell_heap_whole(heap)) && cell_option.mmap_max != 0;
 
     zero = zero == NULL ? &unused : zero;
     if (map) {
-        void *block = cell_mapped_alloc(heap, request, alignment, zero);
+        void *block = cell_mapped_alloc(cell_heap_whole(heap), request, alignment, zero);
         if (block != NULL)
             return block;
     }
     void *block = alloc_chunk(heap, request, alignment, growth, zero);
     if (block == NULL && growth == CELL_GROW && !map)        /* the range is used up: the system may still have room */
-        block = cell_mapped_alloc(heap, request, alignment, zero);
+        block = cell_mapped_alloc(cell_heap_whole(heap), request, alignment, zero);
     return block;
 }
 
@@ -337,7 +350,7 @@ void cell_heap_give_chunk(struct cell_heap *heap, void *block, size_t size)
 void cell_heap_free_upper(struct cell_heap *heap, struct cell_freed **stack, size_t count)
 {
     while (*stack != NULL && count != 0) {
-        size_t at_once = count < FREES_PER_LOCK ? count : FREES_PER_LOCK, left = at_once;
+        size_t at_once = cell_min(count, FREES_PER_LOCK), left = at_once;
         cell_lock_acquire(&heap->lock);
         while (left != 0 && *stack != NULL) {
             if (is_cell(heap, *stack))
@@ -349,11 +362,6 @@ void cell_heap_free_upper(struct cell_heap *heap, struct cell_freed **stack, siz
         cell_lock_release(&heap->lock);
         count -= at_once;
     }
-}
-
-void cell_heap_free_stack(struct cell_heap *heap, struct cell_freed *stack)
-{
-    cell_heap_free_upper(heap, &stack, SIZE_MAX);
 }
 
 size_t cell_heap_size_of(const struct cell_heap *heap, const void *block)
@@ -425,7 +433,7 @@ void *cell_heap_resize(struct cell_heap *heap, void *block, size_t request)
         return cell_size_of_cell(request) == kind ? block : NULL;
 
     size_t have = cell_heap_inuse_size(cell_chunk_of_user(block)), size = cell_size_of_chunk(request);
-    if (request <= cell_option.small_limit || (request >= cell_mapped_threshold(heap) && have < request))
+    if (request <= cell_option.small_limit || (request >= cell_mapped_threshold(cell_heap_whole(heap)) && have < request))
         return NULL;                                    /* a cell or a mapping serves it better */
     if (size <= have && have - size < CELL_CUT_MIN)
         return block;

@@ -45,7 +45,7 @@ struct cell_heap_counts {
 };
 
 struct cell_heap {
-    struct cell_segment segment;
+    struct cell_segment segment;    /* first: see cell_heap_whole */
     struct cell_lock lock;
     bool ready;
     struct cell_chunk *top;
@@ -67,7 +67,8 @@ struct cell_heap {
     struct cell_fit fit;
     struct cell_pools pools;
     struct cell_link mapped;
-    size_t mapped_bytes, mapped_count, mapped_peak;
+    size_t mapped_bytes;            /* read without the lock (relaxed) */
+    size_t mapped_count, mapped_peak;
     size_t map_threshold;           /* follows blocks that come and go; read without the lock (relaxed) */
     struct cell_heap_counts counts;
     struct cell_bins bins;          /* a small process has no page for what rare sizes need at its end */
@@ -79,7 +80,13 @@ extern struct cell_heap cell_heap_main;
 
 static inline struct cell_chunk *cell_heap_first_chunk(const struct cell_heap *heap)
 {
-    return (struct cell_chunk *)(heap->segment.base + CELL_CHUNK_FIRST);
+    return (struct cell_chunk *)(heap->segment.base + heap->segment.start + CELL_CHUNK_FIRST);
+}
+
+/* Where its large blocks are mapped: itself, or the first heap, if this is an arena (arena.h). */
+static inline struct cell_heap *cell_heap_whole(const struct cell_heap *heap)
+{
+    return (struct cell_heap *)heap->segment.whole;
 }
 
 /* Whether cell_heap_init has been done; callable while another thread does it. */
@@ -90,6 +97,8 @@ static inline bool cell_heap_is_ready(const struct cell_heap *heap)
 
 /* Of memory that is all zero. False: no address space. `reserve` 0: as much as is sensible. */
 bool cell_heap_init(struct cell_heap *heap, size_t reserve) CELL_AT_START;
+/* The same of a heap in [from, to) of the range of `whole`: bytes from its base. */
+bool cell_heap_init_part(struct cell_heap *heap, struct cell_heap *whole, size_t from, size_t to) __attribute__((cold));
 
 /* Up to `wanted` blocks of one size, pushed on the stack; returns how many. Cells come from the fullest pool. With
  * ..._without_growing nothing is taken for which a page would have to be brought in. */
@@ -109,17 +118,16 @@ void *cell_heap_take_waiting(struct cell_heap *heap, size_t size);
 /* The block itself with its new size, in place or (mapped blocks) moved by the system; NULL: neither is possible. */
 void *cell_heap_resize(struct cell_heap *heap, void *block, size_t request);
 
-/* One block, or a stack of them, whatever serves them. Ends the program when a block is not one of this heap's. */
+/* One block, whatever serves it. Ends the program when a block is not one of this heap's. */
 void cell_heap_give(struct cell_heap *heap, void *block);
 /* The same for a block that is known to be a chunk in use of `size` bytes within the range; it may wait before it coalesces. */
 void cell_heap_give_chunk(struct cell_heap *heap, void *block, size_t size);
 /* Lets what waits coalesce. */
 void cell_heap_coalesce(struct cell_heap *heap);
-void cell_heap_free_stack(struct cell_heap *heap, struct cell_freed *stack);
-/* The upper `count` blocks of a stack, those pushed last; the others stay on it. */
+/* The upper `count` blocks of a stack of this heap's, those pushed last; the others stay on it. */
 void cell_heap_free_upper(struct cell_heap *heap, struct cell_freed **stack, size_t count);
 
-/* How often most of what had been handed out has been given back. */
+/* How often most of what had been handed out has been given back, in any arena. */
 static inline uint32_t cell_heap_times_emptied(const struct cell_heap *heap)
 {
     return __atomic_load_n(&heap->times_emptied, __ATOMIC_RELAXED);
@@ -131,7 +139,7 @@ size_t cell_heap_chunk_size(const struct cell_heap *heap, const void *block);
 size_t cell_heap_usable(const struct cell_heap *heap, const void *block);
 size_t cell_heap_size_of(const struct cell_heap *heap, const void *block);
 /* Whether a block of the range, a cell or else a chunk, has ever been handed out; cells must lie at their places. */
-bool cell_heap_is_carved(struct cell_heap *heap, const void *block);
+bool cell_heap_is_carved(struct cell_heap *heap, const void *block) __attribute__((cold));
 /* Ends the program: `c` is not the header of a block in use. */
 _Noreturn void cell_heap_reject(const struct cell_chunk *c);
 

@@ -13,6 +13,7 @@
 
 struct cell_lock {
     uint32_t state;
+    uint32_t waits;         /* how often it was held by another thread when it was wanted; written by the holder */
 };
 
 /* Pauses before a sleep; longer than the lock is ever held while its holder runs: a sleep and a wake-up cost far more. */
@@ -29,7 +30,7 @@ static inline void cell_lock_pause(void)
 #endif
 }
 
-static inline void cell_lock_acquire_slow(struct cell_lock *lock)
+static inline void cell_lock_wait(struct cell_lock *lock)
 {
     for (int spun = 0, pauses = 1; spun < CELL_LOCK_SPINS; spun += pauses) {
         uint32_t free_state = 0;
@@ -42,6 +43,14 @@ static inline void cell_lock_acquire_slow(struct cell_lock *lock)
     }
     while (__atomic_exchange_n(&lock->state, 2, __ATOMIC_ACQUIRE) != 0)
         cell_os_wait(&lock->state, 2);
+}
+
+/* Apart from the calls that meet no other thread. */
+__attribute__((cold, noinline, unused))
+static void cell_lock_acquire_slow(struct cell_lock *lock)
+{
+    cell_lock_wait(lock);
+    __atomic_store_n(&lock->waits, lock->waits + 1, __ATOMIC_RELAXED);
 }
 
 static inline void cell_lock_acquire(struct cell_lock *lock)
@@ -63,6 +72,12 @@ static inline void cell_lock_release(struct cell_lock *lock)
     }
     if (__atomic_exchange_n(&lock->state, 0, __ATOMIC_RELEASE) == 2)
         cell_os_wake_one(&lock->state);
+}
+
+/* Callable without it. */
+static inline uint32_t cell_lock_waits(const struct cell_lock *lock)
+{
+    return __atomic_load_n(&lock->waits, __ATOMIC_RELAXED);
 }
 
 /* In the child of a fork: whoever held it is gone. */

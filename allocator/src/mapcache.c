@@ -27,7 +27,7 @@ static struct cell_extent remove_entry(struct cell_mapcache *cache, unsigned at)
 {
     struct cell_extent taken = cache->entry[at];
 
-    cache->bytes -= taken.size;
+    __atomic_store_n(&cache->bytes, cache->bytes - taken.size, __ATOMIC_RELAXED);
     cache->held--;
     for (unsigned i = at; i < cache->held; i++)
         cache->entry[i] = cache->entry[i + 1];
@@ -46,7 +46,7 @@ static void append(struct cell_mapcache *cache, struct cell_extent mapping)
         }
     }
     cache->entry[cache->held++] = mapping;
-    cache->bytes += mapping.size;
+    __atomic_store_n(&cache->bytes, cache->bytes + mapping.size, __ATOMIC_RELAXED);
 }
 
 static void note_least(struct cell_mapcache *cache)
@@ -96,7 +96,7 @@ bool cell_mapcache_take_at(struct cell_mapcache *cache, char *at, size_t size)
         } else {
             kept->start += size;
             kept->size -= size;
-            cache->bytes -= size;
+            __atomic_store_n(&cache->bytes, cache->bytes - size, __ATOMIC_RELAXED);
         }
         note_least(cache);
         return true;

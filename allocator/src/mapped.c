@@ -44,7 +44,7 @@ size_t cell_mapped_threshold(const struct cell_heap *heap)
  * they are, only mappings tell. */
 static void follow_threshold(struct cell_heap *heap, size_t size)
 {
-    size_t heap_bytes = heap->segment.resident << CELL_PAGE_SHIFT;
+    size_t heap_bytes = cell_segment_resident(&heap->segment) << CELL_PAGE_SHIFT;
 
     if (cell_option.mmap_dynamic && !cell_segment_large_are_unused(&heap->segment) && size <= DYNAMIC_MAX &&
         size <= heap_bytes / DYNAMIC_SHARE && size >= cell_mapped_threshold(heap))
@@ -85,7 +85,7 @@ static void adopt(struct cell_heap *heap, struct cell_mapped *m)
 {
     cell_link_append(&heap->mapped, &m->link);
     heap->mapped_count++;
-    heap->mapped_bytes += m->size;
+    __atomic_store_n(&heap->mapped_bytes, heap->mapped_bytes + m->size, __ATOMIC_RELAXED);
     if (heap->mapped_bytes > heap->mapped_peak)
         heap->mapped_peak = heap->mapped_bytes;
     cell_footprint_note(heap);
@@ -95,7 +95,7 @@ static void abandon(struct cell_heap *heap, struct cell_mapped *m)
 {
     cell_link_remove(&m->link);
     heap->mapped_count--;
-    heap->mapped_bytes -= m->size;
+    __atomic_store_n(&heap->mapped_bytes, heap->mapped_bytes - m->size, __ATOMIC_RELAXED);
 }
 
 /* Asks for huge pages where blocks like this one have proved to be used whole, and in what is so large that one of
@@ -282,7 +282,7 @@ void cell_mapped_free(struct cell_heap *heap, void *block)
     abandon(heap, m);
     cell_chunk_erase(&m->chunk);
     follow_threshold(heap, size);
-    size_t in_use = (heap->segment.resident << CELL_PAGE_SHIFT) + heap->mapped_bytes + size;
+    size_t in_use = (cell_segment_resident(&heap->segment) << CELL_PAGE_SHIFT) + heap->mapped_bytes + size;
     size_t bound = cell_option.map_cache_share == 0 ? 0 : in_use / cell_option.map_cache_share;
     cell_mapcache_put(&heap->map_cache, (struct cell_extent){ start, size }, bound, &dropped);
     heap->counts.unmaps += dropped.count;

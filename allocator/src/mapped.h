@@ -21,8 +21,8 @@ size_t cell_mapped_good_size(size_t request);
 
 /* A mapping that the caller has made, with `guard` bytes without access behind `size`, becomes the heap's, with the block
  * that lies in it; false: a limit is reached. And back. */
-bool  cell_mapped_adopt(struct cell_heap *heap, void *block, char *start, size_t size, size_t guard);
-struct cell_extent cell_mapped_disown(struct cell_heap *heap, void *block);
+bool  cell_mapped_adopt(struct cell_heap *heap, void *block, char *start, size_t size, size_t guard) __attribute__((cold));
+struct cell_extent cell_mapped_disown(struct cell_heap *heap, void *block) __attribute__((cold));
 /* Bytes without access behind a block. */
 size_t cell_mapped_guard(const void *block);
 /* Requests from here on are mapped. */

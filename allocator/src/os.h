@@ -46,6 +46,8 @@ uint64_t cell_os_random(void) CELL_AT_START;
 /* A coarse clock; no system call where the kernel offers it without. */
 uint64_t cell_os_now_ms(void);
 bool  cell_os_is_setuid(void);
+/* The number of the processor that the thread runs on, from 0. */
+unsigned cell_os_processor(void);
 /* 0, or the errno of what went wrong. */
 int   cell_os_write(int fd, const char *text, size_t length);
 void  cell_os_write_error(const char *text, size_t length);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -185,6 +186,13 @@ size_t cell_os_address_limit(void)
 
     errno = saved;
     return known && limit.rlim_cur < SIZE_MAX ? (size_t)limit.rlim_cur : SIZE_MAX;
+}
+
+unsigned cell_os_processor(void)
+{
+    int number = sched_getcpu();
+
+    return number < 0 ? 0 : (unsigned)number;
 }
 
 uint64_t cell_os_random(void)

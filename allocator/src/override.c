@@ -12,6 +12,7 @@
 #endif
 
 #include "api.h"
+#include "arena.h"
 #include "cellmalloc.h"
 #include "check.h"
 #include "quarantine.h"
@@ -29,8 +30,8 @@ static void before_fork(void)
         return;
     cell_quarantine_lock();
     cell_api_heaps_lock();
+    cell_arena_lock();
     cell_tcache_lock();
-    cell_heap_lock(&cell_heap_main);
     locked_for_fork = true;
 }
 
@@ -39,8 +40,8 @@ static void after_fork_in_parent(void)
     if (!locked_for_fork)
         return;
     locked_for_fork = false;
-    cell_heap_unlock(&cell_heap_main);
     cell_tcache_unlock();
+    cell_arena_unlock();
     cell_api_heaps_unlock();
     cell_quarantine_unlock();
 }
@@ -50,8 +51,8 @@ static void after_fork_in_child(void)
     if (!locked_for_fork)
         return;
     locked_for_fork = false;
-    cell_heap_reset_lock(&cell_heap_main);
     cell_tcache_reset_lock();
+    cell_arena_reset_lock();
     cell_api_heaps_reset_lock();
     cell_quarantine_reset_lock();
 }

@@ -30,8 +30,8 @@ static const struct {
     FIELD(MAPPINGS, mapped_blocks), FIELD(MAPPINGS, mapped_bytes), FIELD(MAPPINGS, mapped_live_bytes),
     FIELD(MAPPINGS, map_cached_bytes), FIELD(MAPPINGS, maps), FIELD(MAPPINGS, unmaps), FIELD(MAPPINGS, remaps),
     FIELD(MAPPINGS, map_reuses),
-    FIELD(SEGMENT, heap_bytes), FIELD(SEGMENT, resident_bytes), FIELD(SEGMENT, dirty_bytes), FIELD(SEGMENT, top_bytes),
-    FIELD(SEGMENT, grows), FIELD(SEGMENT, purges), FIELD(SEGMENT, purged_bytes), FIELD(SEGMENT, populates),
+    FIELD(SEGMENT, arenas), FIELD(SEGMENT, heap_bytes), FIELD(SEGMENT, resident_bytes), FIELD(SEGMENT, dirty_bytes),
+    FIELD(SEGMENT, top_bytes), FIELD(SEGMENT, grows), FIELD(SEGMENT, purges), FIELD(SEGMENT, purged_bytes), FIELD(SEGMENT, populates),
     FIELD(SEGMENT, populated_pages), FIELD(SEGMENT, faults_avoided),
 #undef FIELD
 };

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "arena.h"
 #include "os.h"
 #include "tunables.h"
 
@@ -96,7 +97,7 @@ static void let_go(const struct entry *entry)
         return;
     }
     CELL_CHECK(is_zero(entry->block, entry->mapping.size), CELL_FATAL_QUARANTINE);
-    cell_heap_give(&cell_heap_main, entry->block);
+    cell_heap_give(cell_arena_heap_of(entry->block), entry->block);
 }
 
 /* Makes room, oldest first; what would not fit into the empty quarantine goes at once. */

@@ -89,6 +89,7 @@ bool cell_segment_init(struct cell_segment *seg, size_t limit)
     size_t maximum = limit != 0 ? round_up(limit, HUGE) : RESERVE_DEFAULT;
 
     memset(seg, 0, sizeof *seg);
+    seg->whole = seg;
     seg->huge_from = SIZE_MAX;
     if (limited)
         maximum = cell_max(cell_min(maximum, address_limit) & ~(HUGE - 1), HUGE);
@@ -98,6 +99,12 @@ bool cell_segment_init(struct cell_segment *seg, size_t limit)
         maximum = cell_max((maximum / 4) & ~(HUGE - 1), HUGE);
     }
     return true;
+}
+
+void cell_segment_init_part(struct cell_segment *part, struct cell_segment *whole, size_t from, size_t to)
+{
+    *part = (struct cell_segment){ .base = whole->base, .kind = whole->kind, .whole = whole, .start = from, .committed = from,
+                                   .reserved = to, .reserve_max = to, .huge_from = SIZE_MAX };
 }
 
 void cell_segment_destroy(struct cell_segment *seg)
@@ -116,24 +123,25 @@ static size_t table_size(size_t committed, size_t need, size_t maximum)
     return page / 2 + cell_min(size, round_up(maximum, page));
 }
 
-/* Commits the parts of the tables that describe the range's first `bytes`. The page that they share comes first. */
-static bool commit_tables(struct cell_segment *seg, size_t bytes)
+/* Commits the parts of the tables that describe the range from its start to `end`. They begin in the middle of a page: that of the
+ * whole range, of the same one. */
+static bool commit_tables(struct cell_segment *seg, size_t end)
 {
-    size_t pages = pages_of(bytes), maximum = pages_of(seg->reserve_max);
+    size_t first = pages_of(seg->start), pages = pages_of(end) - first, maximum = pages_of(seg->reserve_max) - first;
     size_t unit = sizeof(struct cell_page_info), half = cell_os_page_size() / 2;
-    char *middle = (char *)seg->kind;
+    char *kinds = (char *)seg->kind + first, *infos = (char *)seg->kind - first * unit;
 
     if (seg->kind_committed == 0) {
-        if (!cell_os_commit(middle - half, 2 * half))
+        if (!cell_os_commit(kinds - half, 2 * half) || (infos != kinds && !cell_os_commit(infos - half, 2 * half)))
             return false;
         seg->kind_committed = seg->info_committed = half;
     }
     size_t kind = table_size(seg->kind_committed, pages, maximum);
     size_t info = table_size(seg->info_committed, pages * unit, maximum * unit);
-    if (kind > seg->kind_committed && !cell_os_commit(middle + seg->kind_committed, kind - seg->kind_committed))
+    if (kind > seg->kind_committed && !cell_os_commit(kinds + seg->kind_committed, kind - seg->kind_committed))
         return false;
     seg->kind_committed = kind;
-    if (info > seg->info_committed && !cell_os_commit(middle - info, info - seg->info_committed))
+    if (info > seg->info_committed && !cell_os_commit(infos - info, info - seg->info_committed))
         return false;
     seg->info_committed = info;
     return true;
@@ -154,21 +162,31 @@ bool cell_segment_may_use_huge(struct cell_segment *seg)
 static void choose_page_size(struct cell_segment *seg, size_t from, size_t to)
 {
     if (seg->huge_from == SIZE_MAX) {
-        if (from < HUGE && to >= HUGE && cell_option.huge_min != 0)
-            cell_os_no_huge(seg->base, cell_min(seg->reserved, round_up(cell_option.huge_min, HUGE)));
-        if (to < cell_option.huge_min || !cell_segment_may_use_huge(seg))
+        size_t start = seg->start;
+        if (from - start < HUGE && to - start >= HUGE && cell_option.huge_min != 0)
+            cell_os_no_huge(seg->base + start, cell_min(seg->reserved - start, round_up(cell_option.huge_min, HUGE)));
+        if (to - start < cell_option.huge_min || !cell_segment_may_use_huge(seg))
             return;
-        seg->huge_from = round_up(cell_max(from, cell_option.huge_min), HUGE);
+        seg->huge_from = round_up(cell_max(from, start + cell_option.huge_min), HUGE);
     }
     from = cell_max(from, seg->huge_from);
     if (from < to)
         cell_os_huge(seg->base + from, to - from);
 }
 
+/* Frees read it without a lock, and arenas grow at the same time. */
+static void raise_slots(size_t *slots, size_t to)
+{
+    size_t now = __atomic_load_n(slots, __ATOMIC_RELAXED);
+
+    while (now < to && !__atomic_compare_exchange_n(slots, &now, to, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        continue;
+}
+
 bool cell_segment_grow(struct cell_segment *seg, size_t bytes)
 {
-    size_t unit = seg->committed >= cell_option.huge_min ? HUGE : COMMIT_MIN;
-    size_t step = cell_min(cell_max(seg->committed / 4, COMMIT_MIN), COMMIT_MAX);
+    size_t size = seg->committed - seg->start, unit = size >= cell_option.huge_min ? HUGE : COMMIT_MIN;
+    size_t step = cell_min(cell_max(size / 4, COMMIT_MIN), COMMIT_MAX);
     size_t target = round_up(seg->committed + cell_max(bytes, step), unit);
 
     if (target > seg->reserve_max)
@@ -185,12 +203,17 @@ bool cell_segment_grow(struct cell_segment *seg, size_t bytes)
     memset(seg->kind + pages_of(seg->committed), CELL_PAGE_ABSENT, pages_of(target - seg->committed));
     choose_page_size(seg, seg->committed, target);
     __atomic_store_n(&seg->committed, target, __ATOMIC_RELAXED);
-    __atomic_store_n(&seg->slots, target / CELL_ALIGN, __ATOMIC_RELAXED);
+    raise_slots(&seg->slots, target / CELL_ALIGN);
+    raise_slots(&seg->whole->slots, target / CELL_ALIGN);
     return true;
 }
 
 static void add_resident(struct cell_segment *seg, size_t pages)
 {
+    if (seg->whole != seg) {
+        __atomic_add_fetch(&seg->whole->parts_resident, pages, __ATOMIC_RELAXED);
+        __atomic_add_fetch(&seg->whole->parts_brought_in, pages, __ATOMIC_RELAXED);
+    }
     __atomic_store_n(&seg->resident, seg->resident + pages, __ATOMIC_RELAXED);
     __atomic_store_n(&seg->brought_in, seg->brought_in + pages, __ATOMIC_RELAXED);
 }
@@ -198,6 +221,8 @@ static void add_resident(struct cell_segment *seg, size_t pages)
 static void remove_resident(struct cell_segment *seg, size_t pages)
 {
     pages = cell_min(pages, seg->resident);
+    if (seg->whole != seg)
+        __atomic_sub_fetch(&seg->whole->parts_resident, pages, __ATOMIC_RELAXED);
     __atomic_store_n(&seg->resident, seg->resident - pages, __ATOMIC_RELAXED);
 }
 

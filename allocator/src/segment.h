@@ -1,4 +1,4 @@
-/* segment.h - the one range of address space that a heap lives in, and what is known of each of its pages.
+/* segment.h - the range of address space that a heap lives in, and what is known of each of its pages.
  *
  *      base                      top (heap.c)        committed            reserved
  *       |  chunks and pools ...   |  never used yet     |  no memory yet      |
@@ -6,11 +6,13 @@
  *      kind[]   one byte for each 4 KiB page: in use by chunks, known to be zero, or pool of class k
  *      info     16 bytes for each page, of use to pool.c only; downwards from kind[], so that a small heap's tables share a page
  *
+ * The range of an arena (arena.h) is a part of the first heap's, whose base and tables it shares: a page has one number for all.
+ *
  * Called by heap.c under its lock. Memory comes in three steps: reserved (address space), committed (accounted for by
  * the kernel), populated (pages present; by one call for several of them, since a fault costs ten times as much).
  *
  * Invariants
- *   S1  base <= committed end <= reserved end; kind[] and the infos cover all that is committed.
+ *   S1  base + start <= committed end <= reserved end; kind[] and the infos cover all that is committed.
  *   S2  A page of kind ABSENT or POPULATED reads as zero, and no chunk header, link or footer lies in it.
  *   S3  `resident` counts the pages below the committed end that are not ABSENT, as far as we can know.
  */
@@ -37,11 +39,13 @@ struct cell_page_info {
 struct cell_segment {
     /* One cache line that every free reads and that seldom changes. */
     _Alignas(64) char *base;
-    size_t slots;                               /* committed / CELL_ALIGN */
+    size_t slots;                               /* committed / CELL_ALIGN, that of the last part where there are parts */
     uint8_t *kind;
     size_t committed, reserved, reserve_max;    /* bytes from base */
-    char *map;                                  /* the whole reservation: infos, kind[], range */
+    size_t start;                               /* the same */
+    struct cell_segment *whole;                 /* that this is a part of, or itself */
     /* What changes under the heap's lock. */
+    char *map;                                  /* the whole reservation: infos, kind[], range; NULL: a part of another's */
     size_t kind_committed, info_committed;      /* bytes */
     size_t resident;                            /* pages */
     size_t huge_from;                           /* offset from which huge pages were asked for; SIZE_MAX: nowhere */
@@ -49,6 +53,9 @@ struct cell_segment {
     int large_use;                              /* > 0: large blocks have turned out to be used to their ends */
     size_t large_used;                          /* bytes of the largest of them */
     _Alignas(8) uint64_t brought_in;            /* pages, ever, by calls and by faults */
+    /* The same two of all its parts, which have locks of their own. */
+    size_t parts_resident;
+    _Alignas(8) uint64_t parts_brought_in;
     uint64_t populate_calls, populated_pages, purge_calls, purged_pages;
 };
 
@@ -59,6 +66,9 @@ struct cell_zero_run {
 
 /* `limit` 0: as much address space as is sensible here. False: not even a small one was to be had. */
 bool cell_segment_init(struct cell_segment *seg, size_t limit);
+/* `part` is to be [from, to) of the range of `whole`, of which nothing there is committed, and grows in it; bytes from base, multiples of
+ * a huge page. */
+void cell_segment_init_part(struct cell_segment *part, struct cell_segment *whole, size_t from, size_t to);
 void cell_segment_destroy(struct cell_segment *seg);
 /* Commits at least `bytes` more. False: the range or the system's memory is used up. */
 bool cell_segment_grow(struct cell_segment *seg, size_t bytes);
@@ -85,14 +95,15 @@ size_t cell_segment_absent(const struct cell_segment *seg, const void *from, siz
 /* Gives back the whole pages in [from, to) that have memory; returns their number of bytes. */
 size_t cell_segment_purge(struct cell_segment *seg, void *from, void *to);
 
+/* With all its parts; callable without the heap's lock. */
 static inline size_t cell_segment_resident(const struct cell_segment *seg)
 {
-    return __atomic_load_n(&seg->resident, __ATOMIC_RELAXED);
+    return __atomic_load_n(&seg->resident, __ATOMIC_RELAXED) + __atomic_load_n(&seg->parts_resident, __ATOMIC_RELAXED);
 }
 
 static inline uint64_t cell_segment_brought_in(const struct cell_segment *seg)
 {
-    return __atomic_load_n(&seg->brought_in, __ATOMIC_RELAXED);
+    return __atomic_load_n(&seg->brought_in, __ATOMIC_RELAXED) + __atomic_load_n(&seg->parts_brought_in, __ATOMIC_RELAXED);
 }
 
 static inline size_t cell_segment_page_of(const struct cell_segment *seg, const void *p)
@@ -113,7 +124,7 @@ static inline void *cell_segment_page_start(const struct cell_segment *seg, size
 /* Callable without the heap's lock, like base and kind[] for a page that holds a live block. */
 static inline bool cell_segment_holds(const struct cell_segment *seg, const void *p)
 {
-    return (size_t)((const char *)p - seg->base) < __atomic_load_n(&seg->committed, __ATOMIC_RELAXED);
+    return (size_t)((const char *)p - seg->base) / CELL_ALIGN < __atomic_load_n(&seg->slots, __ATOMIC_RELAXED);
 }
 
 struct cell_zero_run cell_segment_touch_slow(struct cell_segment *seg, void *from, void *to);

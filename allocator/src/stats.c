@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "arena.h"
 #include "depot.h"
 #include "footprint.h"
 #include "harden.h"
@@ -84,7 +85,7 @@ static int count_block(void *context, const struct cell_block *block)
         stats->pool_bytes += block->size;
         break;
     case CELL_KIND_TOP:
-        stats->top_bytes = block->size;
+        stats->top_bytes += block->size;
         break;
     default:
         break;
@@ -92,55 +93,59 @@ static int count_block(void *context, const struct cell_block *block)
     return 0;
 }
 
-/* What a pool holds beside its cells: the header word and the rest of the page. */
-static void count_pools(struct cell_census *census, const struct cell_pools *pools)
+/* What pools hold beside their cells: the header word and the rest of the page. */
+static void count_pool_overhead(struct cell_census *census)
 {
     uint64_t cell_bytes = 0;
 
-    for (unsigned i = 1; i <= CELL_POOL_CLASSES; i++) {
-        census->cells[i].pools = pools->pages[i];
+    for (unsigned i = 1; i <= CELL_POOL_CLASSES; i++)
         cell_bytes += (census->cells[i].live + census->cells[i].free) * cell_pool_cell_size(i);
-    }
     census->stats.overhead_bytes += census->stats.pool_bytes - cell_bytes;
 }
 
-static void copy_counts(struct cell_stats *stats, const struct cell_heap *heap)
+static void add_counts(struct cell_stats *stats, const struct cell_heap *heap)
 {
-    stats->splits = heap->counts.splits;
-    stats->merges = heap->counts.merges;
-    stats->pool_adds = heap->counts.pool_adds;
-    stats->pool_removes = heap->counts.pool_removes;
-    stats->grows = heap->counts.grows;
-    stats->purges = heap->counts.purges;
-    stats->purged_bytes = heap->counts.purged_bytes;
-    stats->populates = heap->segment.populate_calls;
-    stats->populated_pages = heap->segment.populated_pages;
+    stats->splits += heap->counts.splits;
+    stats->merges += heap->counts.merges;
+    stats->pool_adds += heap->counts.pool_adds;
+    stats->pool_removes += heap->counts.pool_removes;
+    stats->grows += heap->counts.grows;
+    stats->purges += heap->counts.purges;
+    stats->purged_bytes += heap->counts.purged_bytes;
+    stats->populates += heap->segment.populate_calls;
+    stats->populated_pages += heap->segment.populated_pages;
     stats->faults_avoided = stats->populated_pages - stats->populates;
-    stats->maps = heap->counts.maps;
-    stats->unmaps = heap->counts.unmaps;
-    stats->remaps = heap->counts.remaps;
-    stats->map_reuses = heap->counts.map_reuses;
+    stats->maps += heap->counts.maps;
+    stats->unmaps += heap->counts.unmaps;
+    stats->remaps += heap->counts.remaps;
+    stats->map_reuses += heap->counts.map_reuses;
 }
 
-static void count_heap(struct cell_heap *heap, struct cell_census *census)
+static void add_heap(struct cell_heap *heap, struct cell_census *census)
 {
     struct cell_stats *stats = &census->stats;
 
     cell_heap_coalesce(heap);
     cell_heap_lock(heap);
     cell_walk_locked(heap, count_block, census);
-    count_pools(census, &heap->pools);
-    copy_counts(stats, heap);
-    stats->heap_bytes = (uint64_t)((char *)heap->top - (char *)cell_heap_first_chunk(heap));
-    stats->resident_bytes = (uint64_t)heap->segment.resident << CELL_PAGE_SHIFT;
-    stats->dirty_bytes = heap->dirty_bytes;
-    stats->mapped_bytes = heap->mapped_bytes;
-    stats->map_cached_bytes = heap->map_cache.bytes;
-    stats->metadata_bytes = heap->segment.kind_committed + heap->segment.info_committed + sizeof *heap;
-    stats->footprint_bytes = cell_footprint_now(heap);
-    stats->footprint_peak_bytes = heap->footprint_peak;
+    for (unsigned i = 1; i <= CELL_POOL_CLASSES; i++)
+        census->cells[i].pools += heap->pools.pages[i];
+    add_counts(stats, heap);
+    stats->heap_bytes += (uint64_t)((char *)heap->top - (char *)cell_heap_first_chunk(heap));
+    stats->resident_bytes += (uint64_t)heap->segment.resident << CELL_PAGE_SHIFT;
+    stats->dirty_bytes += heap->dirty_bytes;
+    stats->mapped_bytes += heap->mapped_bytes;
+    stats->map_cached_bytes += heap->map_cache.bytes;
+    stats->metadata_bytes += heap->segment.kind_committed + heap->segment.info_committed + sizeof *heap;
+    stats->footprint_bytes += cell_footprint_now(heap);
+    stats->footprint_peak_bytes += heap->footprint_peak;
     cell_heap_unlock(heap);
-    stats->free_bytes = stats->free_chunk_bytes + stats->free_cell_bytes;
+}
+
+static void finish_heaps(struct cell_census *census)
+{
+    count_pool_overhead(census);
+    census->stats.free_bytes = census->stats.free_chunk_bytes + census->stats.free_cell_bytes;
 }
 
 /* A block that the walk took for live, in cells, chunks or mappings (`of_layer`), is a freed one of `size` bytes. */
@@ -167,8 +172,11 @@ static void count_cached(struct cell_stats *stats, const struct cell_freed *bloc
 /* What waits in the calling thread's cache. */
 static void count_cache(struct cell_stats *stats, const struct cell_tcache *cache)
 {
-    for (size_t row = 0; row < cell_tcache_rows(cache); row++)
+    for (size_t row = 0; row < cell_tcache_rows(cache); row++) {
         count_cached(stats, cell_tcache_bin_of_row(cache, row)->head);
+        if (cell_tcache_spare_count(cache, row) != 0)
+            count_cached(stats, cache->spare[row].stack);
+    }
     for (unsigned at = 0; at < CELL_LARGE_ENTRIES; at++)
         count_cached(stats, cache->large.block[at]);
     stats->cache_metadata_bytes = cell_tcache_metadata_bytes();
@@ -210,9 +218,14 @@ void cell_stats_count(struct cell_heap *heap, struct cell_census *census)
     memset(census, 0, sizeof *census);
     census->stats.requested_bytes = CELL_NOT_COUNTED;
     if (heap != NULL) {
-        count_heap(heap, census);
+        census->stats.arenas = 1;
+        add_heap(heap, census);
+        finish_heaps(census);
     } else if (cell_heap_is_ready(&cell_heap_main)) {
-        count_heap(&cell_heap_main, census);
+        census->stats.arenas = cell_arena_count();
+        for (unsigned arena = 0; arena < census->stats.arenas; arena++)
+            add_heap(cell_arena_at(arena), census);
+        finish_heaps(census);
         count_cache(&census->stats, cell_tcache_mine);
         count_hardened(&census->stats);
     }

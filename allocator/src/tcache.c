@@ -1,11 +1,13 @@
 #include "tcache.h"
 
+#include "arena.h"
 #include "depot.h"
 #include "minmax.h"
 #include "os.h"
 #include "tcache_limits.h"
 
 #define ASIDE_MAX         32u
+#define PRODUCER          4u        /* refills for each flush of a thread that passes on what it allocates */
 
 /* ---- filling and emptying bins ----------------------------------------------------------------------------------- */
 
@@ -40,17 +42,36 @@ static size_t caching_row(const struct cell_tcache *cache, size_t row)
     return by_class > CELL_TCACHE_PLAIN && cell_tcache_size_of_row(cache, by_class) <= cell_tcache_class_limit() ? by_class : 0;
 }
 
-void cell_tcache_flush_bin(struct cell_bin *bin, size_t keep)
+/* The blocks of `row` that were set aside. */
+static struct cell_freed *take_spare(struct cell_tcache *cache, size_t row, size_t *count)
 {
+    struct cell_freed *stack = NULL;
+
+    *count = cell_tcache_spare_count(cache, row);
+    if (*count != 0) {
+        stack = cache->spare[row].stack;
+        cache->spare[row].stack = NULL;
+        cache->spare[row].count = 0;
+    }
+    return stack;
+}
+
+void cell_tcache_flush_row(struct cell_tcache *cache, size_t row, size_t keep)
+{
+    struct cell_bin *bin = cell_tcache_bin_of_row(cache, row);
+    size_t spare;
+
+    if (cell_tcache_spare_count(cache, row) != 0)
+        cell_arena_free_stack(take_spare(cache, row, &spare));
     if (cell_bin_held(bin) > keep)
-        cell_heap_free_stack(&cell_heap_main, split_off(bin, keep));
+        cell_arena_free_stack(split_off(bin, keep));
 }
 
 static void give_aside_back(struct cell_tcache *cache)
 {
     struct cell_bin *aside = &cache->slot[0].bin;
 
-    cell_heap_free_stack(&cell_heap_main, aside->head);
+    cell_arena_free_stack(aside->head);
     *aside = (struct cell_bin){ NULL, 0, 0 };
 }
 
@@ -77,25 +98,41 @@ void cell_tcache_empty(struct cell_tcache *cache)
     give_aside_back(cache);
     cell_tcache_give_large_back(cache);
     for (size_t row = 1; row < cell_tcache_rows(cache); row++)
-        cell_tcache_flush_bin(cell_tcache_bin_of_row(cache, row), 0);
+        cell_tcache_flush_row(cache, row, 0);
+}
+
+/* Makes room in a full bin by what has lain there for longest, which is returned: its older half, or what was set aside before it is. */
+static struct cell_freed *make_way(struct cell_tcache *cache, struct cell_bin *bin, size_t row, size_t *count)
+{
+    size_t keep = bin->limit / 2;
+
+    if (cell_tcache_spare_limit(cache, row) < bin->limit) {
+        *count = bin->limit - keep;
+        return split_off(bin, keep);
+    }
+    struct cell_freed *older = take_spare(cache, row, count);
+    cache->spare[row].stack = bin->head;
+    cache->spare[row].count = bin->limit;
+    bin->head = NULL;
+    bin->room = bin->limit;
+    return older;
 }
 
 /* A full bin of a program's one thread gives the last freed back, which lie in the processor's cache still: each block is looked
- * at once. With several threads it passes its older half on to whichever wants it, without a look at a block; when that is not
- * to be, it gives it back to the heap. The newer half stays: the calls to come may as well take as free. */
+ * at once. With several threads it passes the oldest on to whichever wants them, without a look at a block; when that is not
+ * to be, it gives them back to the heap. The newer ones stay: the calls to come may as well take as free. */
 static void overflow(struct cell_tcache *cache, struct cell_bin *bin, size_t row)
 {
-    size_t keep = bin->limit / 2, passed_on = bin->limit - keep;
+    size_t count = cell_min(bin->limit - bin->limit / 2, cell_option.batch);
 
     if (cell_os_single_threaded()) {
-        passed_on = cell_min(passed_on, cell_option.batch);
-        bin->room += (uint32_t)passed_on;
-        cell_heap_free_upper(&cell_heap_main, &bin->head, passed_on);
+        bin->room += (uint32_t)count;
+        cell_arena_free_upper(&bin->head, count);
         return;
     }
-    struct cell_freed *rest = split_off(bin, keep);
-    if (row >= CELL_TCACHE_BINS || !cell_depot_put(row, cell_tcache_size_of_row(cache, row), rest, passed_on))
-        cell_heap_free_stack(&cell_heap_main, rest);
+    struct cell_freed *older = make_way(cache, bin, row, &count);
+    if (older != NULL && (row >= CELL_TCACHE_BINS || !cell_depot_put(cell_arena_of(older), row, cell_tcache_size_of_row(cache, row), older, count)))
+        cell_arena_free_stack(older);
 }
 
 /* Gives what waits in the depot for any thread back; true when that was anything. */
@@ -104,10 +141,11 @@ static bool drain_depot(size_t row)
     struct cell_freed *stack;
     bool any = false;
 
-    while (cell_depot_take(row, &stack) != 0) {
-        any = true;
-        cell_heap_free_stack(&cell_heap_main, stack);
-    }
+    for (unsigned arena = 0; arena < cell_arena_count(); arena++)
+        while (cell_depot_take(arena, row, &stack) != 0) {
+            any = true;
+            cell_arena_free_stack(stack);
+        }
     return any;
 }
 
@@ -119,16 +157,19 @@ static bool consolidate(struct cell_tcache *cache, size_t size)
     uint64_t brought_in = cell_segment_brought_in(&cell_heap_main.segment);
     size_t grown = (size_t)(brought_in - cache->consolidated_at) << CELL_PAGE_SHIFT;
     size_t usual = cache->capacity >> cache->patience;
-    bool all = usual / 16 <= size, any = false;
+    bool all = usual / 16 <= size, any = false, batches_wait = cell_depot_bytes() != 0;
 
     if (cache->state != CELL_TCACHE_LIVE || (!all && usual / 8 > grown))
         return false;
     cache->consolidated_at = brought_in;
     for (size_t row = cell_size_chunk_min() / CELL_ALIGN; row < cell_tcache_rows(cache); row++) {
         struct cell_bin *bin = cell_tcache_bin_of_row(cache, row);
-        any |= bin->head != NULL;
-        cell_tcache_flush_bin(bin, all ? 0 : cell_bin_held(bin) / 2);
-        any |= row < CELL_TCACHE_BINS && drain_depot(row);
+        bool spare = cell_tcache_spare_count(cache, row) != 0;
+        if (bin->head != NULL || spare) {
+            cell_tcache_flush_row(cache, row, all ? 0 : spare ? bin->limit : cell_bin_held(bin) / 2);
+            any = true;
+        }
+        any |= batches_wait && row < CELL_TCACHE_BINS && drain_depot(row);
     }
     any |= cell_tcache_give_large_back(cache);
     cache->flushes += any;
@@ -145,7 +186,7 @@ void cell_tcache_flush(void)
     }
     for (size_t row = 1; row < CELL_TCACHE_BINS; row++)
         drain_depot(row);
-    cell_heap_coalesce(&cell_heap_main);
+    cell_arena_coalesce();
 }
 
 void cell_tcache_give_all_back(struct cell_tcache *cache)
@@ -161,36 +202,55 @@ void cell_tcache_start_sharing(struct cell_tcache *cache)
         if (row >= CELL_TCACHE_BINS || caching_row(cache, row) != row)
             cell_tcache_close_bin(cache, row);
     cache->watch = NULL;
+    cache->spare = cell_tcache_spare_main;
 }
 
-static size_t fetch(struct cell_tcache *cache, size_t row, size_t wanted, struct cell_freed **stack)
+static size_t fetch(struct cell_tcache *cache, unsigned arena, size_t row, size_t wanted, struct cell_freed **stack)
 {
+    struct cell_heap *heap = cell_arena_at(arena);
+
     if (cell_tcache_is_cell_row(row))
-        return cell_heap_take_cells(&cell_heap_main, (unsigned)row, wanted, stack);
+        return cell_heap_take_cells(heap, (unsigned)row, wanted, stack);
 
     size_t size = cell_tcache_size_of_row(cache, row);
-    size_t taken = cell_heap_take_chunks_without_growing(&cell_heap_main, size, wanted, stack);
+    size_t taken = cell_heap_take_chunks_without_growing(heap, size, wanted, stack);
     if (taken == 0 && consolidate(cache, size))
-        taken = cell_heap_take_chunks_without_growing(&cell_heap_main, size, wanted, stack);
+        taken = cell_heap_take_chunks_without_growing(heap, size, wanted, stack);
     if (taken == 0)
-        taken = cell_heap_take_chunks(&cell_heap_main, size, wanted, stack);
+        taken = cell_heap_take_chunks(heap, size, wanted, stack);
+    return taken;
+}
+
+/* A batch that waits in the depot: of the arena, or, for a thread that takes far more than it gives and so passes its blocks on to other
+ * processors anyway, of any. For others what another processor has written to costs more than the heap's lock. */
+static size_t take_from_depot(const struct cell_tcache *cache, unsigned arena, size_t row, struct cell_freed **stack)
+{
+    size_t taken = cell_depot_take(arena, row, stack);
+
+    if (taken != 0 || cache->refills < PRODUCER * cache->flushes)
+        return taken;
+    for (unsigned other = 0; other < cell_arena_count() && taken == 0; other++)
+        taken = cell_depot_take(other, row, stack);
     return taken;
 }
 
 static void *refill(struct cell_tcache *cache, size_t row)
 {
     struct cell_bin *bin = cell_tcache_bin_of_row(cache, row);
+    size_t size = cell_tcache_size_of_row(cache, row);
+    unsigned arena = cell_arena_for(size);
     struct cell_freed *stack = NULL;
 
     if (cache->state != CELL_TCACHE_LIVE)
-        return fetch(cache, row, 1, &stack) == 0 ? NULL : cell_freed_pop(&stack);
+        return fetch(cache, arena, row, 1, &stack) == 0 ? NULL : cell_freed_pop(&stack);
 
     cache->refills++;
-    size_t taken = row < CELL_TCACHE_BINS ? cell_depot_take(row, &stack) : 0;
+    size_t taken = row < CELL_TCACHE_BINS ? take_from_depot(cache, arena, row, &stack) : 0;
     if (taken == 0) {
         cell_tcache_widen(cache, bin, row);
-        size_t most = cell_tcache_batch(cell_tcache_size_of_row(cache, row));
-        taken = fetch(cache, row, cell_min(cell_max(1, (bin->limit + 1) / 2), most), &stack);
+        size_t most = cell_tcache_batch(size);
+        size_t half = (bin->limit + cell_tcache_spare_limit(cache, row) + 1) / 2;
+        taken = fetch(cache, arena, row, cell_min(cell_max(1, half), most), &stack);
     }
     if (taken == 0)
         return NULL;
@@ -205,11 +265,10 @@ static void *refill(struct cell_tcache *cache, size_t row)
 
 void *cell_tcache_alloc_large(size_t request, size_t alignment, struct cell_zero_run *zero)
 {
-    struct cell_heap *heap = &cell_heap_main;
-
     if (!cell_tcache_start())
         return NULL;
 
+    struct cell_heap *heap = cell_arena_at(cell_arena_for(request));
     void *block = cell_heap_alloc(heap, request, alignment, CELL_STAY, zero);
     if (block == NULL && consolidate(cell_tcache_mine, request))
         block = cell_heap_alloc(heap, request, alignment, CELL_STAY, zero);
@@ -222,14 +281,29 @@ void *cell_tcache_alloc_large(size_t request, size_t alignment, struct cell_zero
     return block;
 }
 
+/* From a bin that has run empty, which gets back what was set aside. */
+static void *pop_spare(struct cell_tcache *cache, struct cell_bin *bin, size_t row)
+{
+    size_t count;
+    struct cell_freed *stack = take_spare(cache, row, &count);
+
+    if (stack == NULL)
+        return NULL;
+    bin->head = stack;
+    bin->room -= (uint32_t)count;
+    return cell_tcache_pop(bin);
+}
+
 /* A request that is rounded up to a row looked into no bin, or into another, before it came here. A chunk that is a little larger,
  * from a bin that has more than it needs, saves the search for one, and the memory. */
 static void *take(size_t row)
 {
     struct cell_tcache *cache = cell_tcache_mine;
     size_t last = cell_tcache_is_cell_row(row) || row > CELL_TCACHE_PLAIN ? row : cell_min(row + row / CELL_EXCESS_SHARE, CELL_TCACHE_PLAIN);
-    void *block = cell_tcache_pop(cell_tcache_bin_of_row(cache, row));
+    struct cell_bin *own = cell_tcache_bin_of_row(cache, row);
+    void *block = cell_tcache_pop(own);
 
+    block = block != NULL ? block : pop_spare(cache, own, row);
     for (size_t near = row + 1; block == NULL && near <= last; near++) {
         struct cell_bin *bin = cell_tcache_bin_of_row(cache, near);
         if (cell_bin_held(bin) > bin->limit / 2)
@@ -265,7 +339,7 @@ void cell_tcache_free_slow(struct cell_tcache *cache, size_t row, void *block)
         cell_tcache_retire();
     cache = cell_tcache_mine;
     if (cache->state != CELL_TCACHE_LIVE) {
-        cell_heap_give(&cell_heap_main, block);
+        cell_heap_give(cell_arena_heap_of(block), block);
         return;
     }
     size_t asked = row;
@@ -273,7 +347,7 @@ void cell_tcache_free_slow(struct cell_tcache *cache, size_t row, void *block)
     if (row == 0) {
         if (cache->watch != NULL)
             cell_demand_free(&cache->watch->row[asked], 1);
-        cell_heap_give_chunk(&cell_heap_main, block, cell_heap_inuse_size(cell_chunk_of_user(block)));
+        cell_heap_give_chunk(cell_arena_heap_of(block), block, cell_heap_inuse_size(cell_chunk_of_user(block)));
         cell_tcache_follow(cache);
         return;
     }
@@ -287,7 +361,7 @@ void cell_tcache_free_slow(struct cell_tcache *cache, size_t row, void *block)
         cell_tcache_follow(cache);
     }
     if (!cell_tcache_push(bin, block))
-        cell_heap_give(&cell_heap_main, block);
+        cell_heap_give(cell_arena_heap_of(block), block);
 }
 
 /* ---- sizes that recur ---------------------------------------------------------------------------------------------- */

@@ -15,8 +15,8 @@
  * Invariants
  *   T1  A bin holds blocks of its size, and chunks with a remainder of CELL_ALIGN that was too small to split off; a class's
  *       bin holds chunks from its size to below the next class's. With one thread, rows below CELL_BINNED_MAX are no class's.
- *   T2  room + blocks in the bin == limit.
- *   T3  The sum of limit * size over all bins is `capacity`.
+ *   T2  room + blocks in the bin == limit; a spare has its limit at most.
+ *   T3  The sum of limit * size over all bins and spares is `capacity`.
  *   T4  No thread but its owner touches a cache.
  *   T5  Slot 0, of no size, is set aside: cells of sizes that the thread has freed and not asked for since it, or the heap by
  *       emptying, started anew; `limit` of them.
@@ -45,6 +45,13 @@ _Static_assert(sizeof(struct cell_bin) <= CELL_ALIGN, "the offset of a bin is th
 
 enum cell_tcache_state { CELL_TCACHE_NONE, CELL_TCACHE_EXITED, CELL_TCACHE_LIVE };
 
+/* Between threads, a wide bin that was full is set aside whole when one block more is freed; it comes back when the bin has run empty, or
+ * is passed on when that is full again. No block is looked at (the two magazines of Bonwick and Adams, Magazines and Vmem, 2001). */
+struct cell_spare {
+    struct cell_freed *stack;
+    uint32_t count, limit;          /* blocks; limit 0: the bin is not wide enough, and gives half of its blocks up when it is full */
+};
+
 /* What proves that sizes above cache_limit come back while there is one thread: for each row, and for single sizes beyond. */
 struct cell_watch {
     struct cell_demand row[CELL_TCACHE_BINS];
@@ -66,8 +73,11 @@ struct cell_tcache {
     uint16_t patience;              /* and how often its share has doubled for them */
     uint16_t luck;                  /* requests for a large block that had just been freed, less those for others */
     uint64_t consolidated_at;       /* pages that the heap had brought in then */
-    struct cell_watch *watch;       /* of the first thread's cache while it is the only one, else NULL */
-    struct cell_tcache *next;       /* unused caches */
+    union {
+        struct cell_watch *watch;   /* of the first thread's cache while it is the only one, else NULL */
+        struct cell_tcache *next;   /* unused caches */
+    };
+    struct cell_spare *spare;       /* for each bin, once bins are by size class; else NULL */
     uint64_t refills, flushes;
     struct cell_large large;
 } __attribute__((aligned(64)));     /* threads' caches lie side by side, and share no cache line */
@@ -134,6 +144,18 @@ static inline size_t cell_tcache_size_of_row(const struct cell_tcache *cache, si
         return cache->watch->slot[row - CELL_TCACHE_BINS].size;
     return row <= CELL_TCACHE_SIZES ? row * CELL_ALIGN
                                     : cell_size_of_class((unsigned)(row - CELL_TCACHE_SIZES + CELL_CLASSES_BELOW));
+}
+
+/* Blocks of `row` that are set aside. */
+static inline size_t cell_tcache_spare_count(const struct cell_tcache *cache, size_t row)
+{
+    return cache->spare != NULL ? cache->spare[row].count : 0;
+}
+
+/* Blocks that may be. */
+static inline size_t cell_tcache_spare_limit(const struct cell_tcache *cache, size_t row)
+{
+    return cache->spare != NULL ? cache->spare[row].limit : 0;
 }
 
 /* Whether a chunk of `size` bytes is kept where its size recurs. */
@@ -205,10 +227,13 @@ __attribute__((always_inline)) static inline void *cell_tcache_alloc(size_t requ
     return cell_tcache_pop(&cell_tcache_mine->slot[row].bin);
 }
 
+/* Of the first thread's cache. */
+extern struct cell_spare cell_tcache_spare_main[CELL_TCACHE_BINS];
+
 /* Before anything else: sets the heap up, and gives the calling thread its cache. False: no memory. */
 bool cell_tcache_start(void);
 /* Gives the calling thread's cache up for good: every call of it takes the slow path from here on. */
-void cell_tcache_retire(void);
+void cell_tcache_retire(void) __attribute__((cold));
 /* Threads that have a cache. */
 size_t cell_tcache_count(void);
 
@@ -220,7 +245,7 @@ void *cell_tcache_ask_recurring(size_t size);
 /* The row or slot that may serve a request for a chunk of `size` bytes, which none could; 0: none has proved to recur. */
 size_t cell_tcache_ask(struct cell_tcache *cache, size_t size);
 /* Has bins by size class take over, for cell_tcache_share_bins(). */
-void cell_tcache_start_sharing(struct cell_tcache *cache) __attribute__((noinline));
+void cell_tcache_start_sharing(struct cell_tcache *cache) __attribute__((noinline, cold));
 /* A chunk of a size that recurs is freed, and its slot's bin is full. */
 void cell_tcache_free_recurring_slow(struct cell_recurring *slot, void *block);
 /* Between threads, a chunk of exactly `size` bytes above all classes that has just been freed; NULL: there is none. */
@@ -238,14 +263,14 @@ void *cell_tcache_resize(void *block, size_t request);
 /* `row` is the bin's: the block's size in CELL_ALIGN, or cell_tcache_row_of_class(). */
 void  cell_tcache_free_slow(struct cell_tcache *cache, size_t row, void *block);
 
-/* Gives all but the `keep` newest of a bin's blocks back to the heap. */
-void  cell_tcache_flush_bin(struct cell_bin *bin, size_t keep);
+/* Gives all but the `keep` newest of a row's blocks back to the heap; `keep` is its bin's limit at most. */
+void  cell_tcache_flush_row(struct cell_tcache *cache, size_t row, size_t keep);
 /* Gives all that the cache holds back to the heap. */
 void  cell_tcache_empty(struct cell_tcache *cache);
 /* Gives all that the calling thread's cache and the depot hold back to the heap. */
-void  cell_tcache_flush(void);
+void  cell_tcache_flush(void) __attribute__((cold));
 /* The same, and closes all bins of the calling thread's cache: each opens again when its size is wanted. */
-void  cell_tcache_give_all_back(struct cell_tcache *cache);
+void  cell_tcache_give_all_back(struct cell_tcache *cache) __attribute__((cold));
 
 /* To be called when blocks have been given back. When the heap has emptied, what the cache may hold was its share of a larger one,
  * and what it does hold lies all over that one's pages: it starts anew. */
@@ -267,8 +292,8 @@ size_t cell_tcache_metadata_bytes(void);
 bool  cell_tcache_is_valid(const struct cell_tcache *cache);
 
 /* Around fork(), as in heap.h. */
-void cell_tcache_lock(void);
-void cell_tcache_unlock(void);
-void cell_tcache_reset_lock(void);
+void cell_tcache_lock(void) __attribute__((cold));
+void cell_tcache_unlock(void) __attribute__((cold));
+void cell_tcache_reset_lock(void) __attribute__((cold));
 
 #endif

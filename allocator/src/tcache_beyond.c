@@ -1,3 +1,4 @@
+#include "arena.h"
 #include "minmax.h"
 #include "tcache.h"
 #include "tcache_limits.h"
@@ -33,7 +34,7 @@ void *cell_tcache_take_large(size_t size, size_t alignment)
 
 static void give_back(void *block)
 {
-    cell_heap_give_chunk(&cell_heap_main, block, cell_heap_inuse_size(cell_chunk_of_user(block)));
+    cell_heap_give_chunk(cell_arena_heap_of(block), block, cell_heap_inuse_size(cell_chunk_of_user(block)));
 }
 
 bool cell_tcache_give_large_back(struct cell_tcache *cache)
@@ -70,7 +71,7 @@ void cell_tcache_free_large(void *block, size_t size)
 
     CELL_CHECK(!cell_freed_is_tagged(block), CELL_FATAL_DOUBLE_FREE);
     if (cache->state != CELL_TCACHE_LIVE || !keep_large(cache, block, size))
-        cell_heap_give_chunk(&cell_heap_main, block, size);
+        cell_heap_give_chunk(cell_arena_heap_of(block), block, size);
     cell_tcache_follow(cache);
 }
 
@@ -142,7 +143,7 @@ static bool is_of_class(size_t size, size_t request)
 
 void *cell_tcache_resize(void *block, size_t request)
 {
-    struct cell_heap *heap = &cell_heap_main;
+    struct cell_heap *heap = cell_arena_heap_of(block);
     size_t limit = cell_tcache_class_limit(), size = cell_size_of_chunk(request);
     size_t have = size <= limit && cell_tcache_mine->state == CELL_TCACHE_LIVE ? cell_heap_chunk_size(heap, block) : 0;
 

@@ -10,7 +10,8 @@ size_t cell_tcache_bytes(const struct cell_tcache *cache)
         bytes += cell_heap_size_of(&cell_heap_main, cell);
     bytes += cell_large_bytes(&cache->large);
     for (size_t row = 1; row < cell_tcache_rows(cache); row++)
-        bytes += cell_bin_held(cell_tcache_bin_of_row(cache, row)) * cell_tcache_size_of_row(cache, row);
+        bytes += (cell_bin_held(cell_tcache_bin_of_row(cache, row)) + cell_tcache_spare_count(cache, row)) *
+                 cell_tcache_size_of_row(cache, row);
     return bytes;
 }
 
@@ -24,6 +25,16 @@ static bool may_hold(const struct cell_tcache *cache, size_t row, size_t size)
     bool is_class = row >= CELL_TCACHE_SIZES || (row > CELL_TCACHE_PLAIN && cell_tcache_class_limit() != 0);
     bool by_class = is_class && row < CELL_TCACHE_BINS;
     return excess <= CELL_ALIGN || (by_class && excess < cell_tcache_size_of_row(cache, row) / CELL_EXCESS_SHARE);
+}
+
+/* T1; the blocks of a stack, or more than `most` */
+static size_t count_valid(const struct cell_tcache *cache, size_t row, const struct cell_freed *block, size_t most)
+{
+    size_t blocks = 0;
+
+    for (; block != NULL && blocks <= most; block = cell_freed_next(block))
+        blocks += may_hold(cache, row, cell_heap_size_of(&cell_heap_main, block)) ? 1 : most + 1;
+    return blocks;
 }
 
 /* T7 */
@@ -47,13 +58,11 @@ bool cell_tcache_is_valid(const struct cell_tcache *cache)
         return false;
     for (size_t row = 1; row < cell_tcache_rows(cache); row++) {
         const struct cell_bin *bin = cell_tcache_bin_of_row(cache, row);
-        size_t blocks = 0;
-        for (const struct cell_freed *block = bin->head; block != NULL; block = cell_freed_next(block))
-            if (++blocks > bin->limit || !may_hold(cache, row, cell_heap_size_of(&cell_heap_main, block)))
-                return false;
-        if (blocks + bin->room != bin->limit)                           /* T2 */
+        size_t spare = cell_tcache_spare_count(cache, row), most = cell_tcache_spare_limit(cache, row);
+        if (count_valid(cache, row, bin->head, bin->limit) + bin->room != bin->limit || spare > most ||
+            (spare != 0 && count_valid(cache, row, cache->spare[row].stack, spare) != spare))       /* T2 */
             return false;
-        capacity += bin->limit * cell_tcache_size_of_row(cache, row);
+        capacity += (bin->limit + most) * cell_tcache_size_of_row(cache, row);
     }
     return capacity == cache->capacity && large_are_valid(&cache->large);       /* T3 */
 }

@@ -17,6 +17,7 @@ static const struct cell_tcache exited CELL_LOOKS_ON = { .state = CELL_TCACHE_EX
 
 static struct cell_tcache cache_main CELL_FIRST;
 static struct cell_watch watch_main;
+struct cell_spare cell_tcache_spare_main[CELL_TCACHE_BINS];
 
 size_t cell_tcache_class_limit_now CELL_FIRST;
 uint8_t cell_tcache_row_of_words[CELL_BINNED_MAX / CELL_WORD] CELL_FIRST_ROWS __attribute__((aligned(64)));
@@ -34,15 +35,17 @@ static struct {
 } registry CELL_FIRST;
 
 /* At the end of a thread. What it frees from here on goes straight to the heap. */
-static void retire(void *argument)
+__attribute__((cold)) static void retire(void *argument)
 {
     struct cell_tcache *cache = argument;
+    struct cell_spare *spare = cache == &cache_main ? cell_tcache_spare_main : cache->spare;
 
     cell_tcache_mine = CACHE_EXITED;
     cell_tcache_empty(cache);
     if (cache->watch != NULL)
         memset(cache->watch, 0, sizeof watch_main);
     memset(cache, 0, sizeof *cache);
+    cache->spare = spare;
     cell_lock_acquire(&registry.lock);
     cache->next = registry.unused;
     registry.unused = cache;
@@ -62,9 +65,11 @@ static struct cell_tcache *new_cache(void)
     }
     if (cache != NULL) {
         registry.unused = cache->next;
+        cache->next = NULL;
         return cache;
     }
-    if ((size_t)(registry.end - registry.next) < sizeof *cache) {
+    size_t spare_bytes = CELL_TCACHE_BINS * sizeof *cache->spare;
+    if ((size_t)(registry.end - registry.next) < sizeof *cache + spare_bytes) {
         char *start = cell_os_map(CACHES_AT_ONCE);
         if (start == NULL)
             return NULL;
@@ -74,6 +79,8 @@ static struct cell_tcache *new_cache(void)
     }
     cache = (struct cell_tcache *)registry.next;
     registry.next += sizeof *cache;
+    registry.end -= spare_bytes;            /* apart: of a thread that frees little, no page of them comes in */
+    cache->spare = (struct cell_spare *)registry.end;
     return cache;
 }
 
@@ -133,7 +140,6 @@ static bool start(void)
     cell_tcache_mine = cache;
     if (cache == CACHE_EXITED)
         return true;
-    cache->next = NULL;
     cache->state = CELL_TCACHE_LIVE;
     cache->times_emptied = cell_heap_times_emptied(&cell_heap_main);
     if (!first && pthread_setspecific(registry.key, cache) != 0)

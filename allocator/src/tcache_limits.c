@@ -14,6 +14,7 @@
 #define BIN_BYTES_THREADS ((size_t)32768)   /* ... with several: more does not spare many more locks */
 #define BIN_BATCHES_THREADS 2u
 #define BATCH_BYTES_THREADS ((size_t)8192)  /* that each lock is good for, where blocks are small */
+#define SPARE_MIN         32u               /* blocks; of fewer, to look at half takes less than to set them aside and fetch them back */
 #define CELLS_AT_FIRST    8u                /* a page holds them anyway */
 #define CHUNKS_AT_FIRST   1u
 #define VICTIMS_TRIED     8u
@@ -52,7 +53,18 @@ size_t cell_tcache_budget(const struct cell_tcache *cache)
     return cell_min(cell_max(share, minimum), cell_option.cache_bytes);
 }
 
-/* Halves the limit of one bin other than `bin`, in turn. */
+/* Nothing is set aside any more of what the bin of `row` is full of. */
+static void close_spare(struct cell_tcache *cache, size_t row)
+{
+    size_t limit = cell_tcache_spare_limit(cache, row);
+
+    if (limit == 0)
+        return;
+    cache->capacity -= limit * cell_tcache_size_of_row(cache, row);
+    cache->spare[row].limit = 0;
+}
+
+/* Takes the spare of one bin other than `bin`, or half of its limit, `bin`, in turn. */
 static void take_over_room(struct cell_tcache *cache, const struct cell_bin *bin)
 {
     for (size_t tried = 0; tried < VICTIMS_TRIED; tried++) {
@@ -60,8 +72,9 @@ static void take_over_room(struct cell_tcache *cache, const struct cell_bin *bin
         struct cell_bin *other = cell_tcache_bin_of_row(cache, cache->victim);
         if (other == bin || other->limit < 2)
             continue;
-        uint32_t limit = other->limit / 2;
-        cell_tcache_flush_bin(other, limit);
+        uint32_t limit = cell_tcache_spare_limit(cache, cache->victim) != 0 ? other->limit : other->limit / 2;
+        cell_tcache_flush_row(cache, cache->victim, limit);
+        close_spare(cache, cache->victim);
         other->room -= other->limit - limit;
         cache->capacity -= (other->limit - limit) * cell_tcache_size_of_row(cache, cache->victim);
         other->limit = limit;
@@ -89,9 +102,9 @@ bool cell_tcache_widen(struct cell_tcache *cache, struct cell_bin *bin, size_t r
 {
     uint32_t at_first = cell_tcache_is_cell_row(row) ? CELLS_AT_FIRST : CHUNKS_AT_FIRST;
     uint32_t more = bin->limit == 0 ? at_first : bin->limit;
-    size_t size = cell_tcache_size_of_row(cache, row), bytes = more * size;
+    size_t size = cell_tcache_size_of_row(cache, row), bytes = more * size, spare = cell_tcache_spare_limit(cache, row);
 
-    if (bin->limit != 0 && is_too_wide(bin->limit + more, size))
+    if (bin->limit != 0 && is_too_wide(bin->limit + spare + more, size))
         return false;
     if (cache->capacity + bytes > cache->budget) {
         if (cache->misses++ % MISSES_PER_ROOM == 0) {
@@ -104,6 +117,10 @@ bool cell_tcache_widen(struct cell_tcache *cache, struct cell_bin *bin, size_t r
             return false;
     }
     cache->capacity += bytes;
+    if (cache->spare != NULL && bin->limit >= SPARE_MIN && is_too_wide(2 * (bin->limit + more), size)) {
+        cache->spare[row].limit += more;
+        return bin->room != 0;
+    }
     bin->room += more;
     bin->limit += more;
     return true;
@@ -113,7 +130,8 @@ void cell_tcache_close_bin(struct cell_tcache *cache, size_t row)
 {
     struct cell_bin *bin = cell_tcache_bin_of_row(cache, row);
 
-    cell_tcache_flush_bin(bin, 0);
+    cell_tcache_flush_row(cache, row, 0);
+    close_spare(cache, row);
     cache->capacity -= bin->limit * cell_tcache_size_of_row(cache, row);
     bin->room = bin->limit = 0;
 }

@@ -1,6 +1,7 @@
 /* walk.c - the heap walk: chunks, pools and their cells, the top, mapped blocks; inspect_all is a view of it. */
 #include "walk.h"
 
+#include "arena.h"
 #include "harden.h"
 #include "sizeclass.h"
 
@@ -149,18 +150,26 @@ static int visit_refined(void *context, const struct cell_block *seen)
     return refined->visit(refined->context, &block);
 }
 
-int cell_heap_walk(struct cell_heap *heap, cell_walk_visit visit, void *context)
+static int walk(struct cell_heap *heap, struct refined *refined)
 {
-    struct refined refined = { visit, context };
-    int stop;
-
-    heap = heap == NULL ? &cell_heap_main : heap;
     if (!heap->ready)
         return 0;
     cell_heap_coalesce(heap);
     cell_heap_lock(heap);
-    stop = cell_walk_locked(heap, visit_refined, &refined);
+    int stop = cell_walk_locked(heap, visit_refined, refined);
     cell_heap_unlock(heap);
+    return stop;
+}
+
+int cell_heap_walk(struct cell_heap *heap, cell_walk_visit visit, void *context)
+{
+    struct refined refined = { visit, context };
+    int stop = 0;
+
+    if (heap != NULL)
+        return walk(heap, &refined);
+    for (unsigned arena = 0; arena < cell_arena_count() && stop == 0; arena++)
+        stop = walk(cell_arena_at(arena), &refined);
     return stop;
 }
 

@@ -8,7 +8,7 @@ $(OUT)/launcher: replay/bench/launcher.c
 BENCH_THREADS := $(patsubst replay/bench/threads/%.c,$(OUT)/threads/%,$(wildcard replay/bench/threads/*.c))
 $(BENCH_THREADS): $(OUT)/threads/%: replay/bench/threads/%.c replay/bench/threads/threads.h
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 $(WARN) -O2 -g -fno-builtin -o $@ $< -lpthread
+	$(CC) -std=gnu11 $(WARN) -O2 -g -fno-builtin -D_GNU_SOURCE -o $@ $< -lpthread
 
 # Large heaps, and sequences that are meant to be hard: plain programs under whatever malloc they are started with.
 $(OUT)/scale: replay/bench/scale/scale.c

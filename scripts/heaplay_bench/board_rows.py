@@ -88,6 +88,14 @@ def threads_row(out, name, chosen, blocks):
     return run_in_blocks(board.Row("threads", name, {}), out, words, chosen, blocks, ns_per_operation)
 
 
+def line_ns(out):
+    """ns of a cache line's way from one processor to another and back; None where there is one processor."""
+    done = subprocess.run([str(Path(out).resolve() / "threads" / "line")], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise run.RunError(f"threads/line ended with {done.returncode}: {done.stderr.strip()}")
+    return json.loads(done.stdout)["round_trip_ns"]
+
+
 def small_row(out, name, chosen, blocks):
     """A process that hardly allocates: what the library itself costs. `empty` is a library that does nothing."""
     empty = allocators.Allocator("empty", str(Path(out).resolve() / EMPTY))

@@ -82,7 +82,14 @@ def lost_line(row, line, subject):
     return f"lost {row.name}: " + ("; ".join(parts) or "no figures to compare")
 
 
-def sections(rows, lines, subject, names):
+def line_times(line_ns):
+    """What a cache line's way took while the rows of threads were measured; they compare only where that is alike."""
+    known = sorted(ns for ns in line_ns if ns is not None)
+    return [f"a cache line went from one processor to another and back in {known[0]:.0f} to {known[-1]:.0f} ns "
+            f"({len(known)} looks between the rows): below some 100, processors share a core"] if known else []
+
+
+def sections(rows, lines, subject, names, line_ns=()):
     """[(kind, rows' cells, sentences)] in the order of board.ABOUT."""
     peers = [name for name in names if name != subject]
     out = []
@@ -91,6 +98,8 @@ def sections(rows, lines, subject, names):
         if not mine:
             continue
         text = mean_lines([row for row, _ in mine], [line for _, line in mine], subject, names)
+        if kind == "threads":
+            text += line_times(line_ns)
         if kind in board.AXES:
             text += [absolute_lines(row, names + ["empty"]) for row, _ in mine]
         text += [lost_line(row, line, subject) for row, line in mine if line["verdict"] == "lost"]
@@ -151,6 +160,6 @@ def as_json(rows, lines, subject, names, fixed):
 def write(directory, rows, lines, subject, names, fixed):
     """scoreboard.md and scoreboard.json below a directory of this run's own."""
     directory.mkdir(parents=True, exist_ok=True)
-    text = markdown(sections(rows, lines, subject, names), fixed)
+    text = markdown(sections(rows, lines, subject, names, fixed["line_ns"]), fixed)
     (directory / "scoreboard.md").write_text(text, encoding="utf-8")
     (directory / "scoreboard.json").write_text(as_json(rows, lines, subject, names, fixed) + "\n", encoding="utf-8")

@@ -2,6 +2,7 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from heaplay_bench import board, board_rows, board_text, probe, run
 
 ALL = ["cellmalloc", "glibc", "jemalloc"]
 PEERS = ALL[1:]
+OUT = Path(os.environ.get("OUT", Path(__file__).resolve().parents[2] / "build" / "release"))
 FIXED = {"created": "2026-01-01T00:00:00Z", "commit": "abc", "mode": "quick"}
 
 
@@ -162,6 +164,21 @@ def printed(rows):
     board_text.terminal(parts, rich.console.Console(file=out, width=160))
     return out.getvalue(), board_text.markdown(parts, FIXED), json.loads(
         board_text.as_json(rows, lines, "cellmalloc", ALL, FIXED))
+
+
+def test_rows_of_threads_say_how_far_apart_processors_were():
+    row = row_of(0.5, 90, kind="threads")
+    lines = [board.history_row(row, "cellmalloc", PEERS, FIXED)]
+    (_, _, text), = board_text.sections([row], lines, "cellmalloc", ALL, [370.4, None, 55.6])
+    assert any("in 56 to 370 ns (2 looks" in sentence for sentence in text)
+    assert not any("cache line" in sentence for sentence in board_text.sections([row], lines, "cellmalloc", ALL, [None])[0][2])
+
+
+@pytest.mark.skipif(not (OUT / "threads" / "line").exists(), reason="make artifacts builds the programs of threads")
+def test_a_line_takes_its_time_between_two_processors():
+    took = board_rows.line_ns(OUT)
+    assert (took is None) == (len(os.sched_getaffinity(0)) == 1)
+    assert took is None or took > 1
 
 
 def test_table_markdown_and_json_say_the_same():

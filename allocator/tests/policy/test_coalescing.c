@@ -2,6 +2,7 @@
 #include <stdbool.h>
 
 #include "second_thread.h"
+#include "tcache.h"
 
 /* ---- splitting and coalescing --------------------------------------------------------------------------------------------- */
 
@@ -128,6 +129,32 @@ TEST(between_threads_more_of_what_is_small)
     REQUIRE_EQUAL(refills_of(32), 1000);
 }
 
+/* It comes back whole when the bin has run empty, in the order in which it was freed, and nobody is asked for more. */
+TEST(between_threads_a_full_bin_is_set_aside)
+{
+    enum { BLOCKS = 2000, ROW = 64 / CELL_ALIGN };
+    static void *block[BLOCKS];
+
+    start_and_end_a_thread();
+    for (int i = 0; i < BLOCKS; i++)
+        block[i] = must_malloc(64);
+    for (int i = 0; i < BLOCKS; i++)
+        cell_free(block[i]);
+    size_t spare = cell_tcache_spare_count(cell_tcache_mine, ROW);
+    size_t held = cell_bin_held(cell_tcache_bin_of_row(cell_tcache_mine, ROW));
+    uint64_t refills = stats_now().refills;
+    REQUIRE(spare >= 32 && cell_check(NULL) == 0);
+    REQUIRE_EQUAL(stats_now().cached_blocks, spare + held);
+    for (size_t i = 0; i < held + spare; i++)
+        REQUIRE(must_malloc(64) == block[BLOCKS - 1 - i]);
+    REQUIRE_EQUAL(stats_now().refills, refills);
+    must_malloc(64);
+    REQUIRE_EQUAL(stats_now().refills, refills + 1);
+    cell_tcache_give_all_back(cell_tcache_mine);
+    REQUIRE_EQUAL(cell_tcache_mine->capacity, 0);
+    REQUIRE_EQUAL(cell_tcache_spare_limit(cell_tcache_mine, ROW), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -137,6 +164,7 @@ int main(void)
         cmocka_unit_test(coalescing_on_both_sides_too), cmocka_unit_test(coalescing_with_the_top),
         cmocka_unit_test(deferred_coalescing_ends_before_the_heap_grows),
         cmocka_unit_test(preallocation_carves_several_at_once), cmocka_unit_test(between_threads_more_of_what_is_small),
+        cmocka_unit_test(between_threads_a_full_bin_is_set_aside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -170,7 +170,7 @@ static void *cache_and_wait(void *unused)
     pthread_barrier_wait(&barrier);
     struct cell_freed *batch;
     REQUIRE_EQUAL(times_emptied(), 1);
-    REQUIRE_EQUAL(cell_depot_take(208 / CELL_ALIGN, &batch), 0);
+    REQUIRE_EQUAL(cell_depot_take(0, 208 / CELL_ALIGN, &batch), 0);
     REQUIRE_EQUAL(cell_tcache_bytes(cell_tcache_mine), held);
     for (size_t i = 0; i < COUNT_OF(block); i++)
         block[i] = must_malloc(100);

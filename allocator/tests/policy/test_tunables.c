@@ -7,6 +7,7 @@
 
 #include "heap.h"
 #include "os.h"
+#include "other_processor.h"
 #include "recurring.h"
 #include "support.h"
 
@@ -188,7 +189,20 @@ static size_t cached_in_thread(void)
     return in_thread(free_all_sizes);
 }
 
+static size_t arenas(void)
+{
+    run_apart();
+    cell_heap_main.lock.waits = 1000;
+    block_of(48);
+    return cell_arena_count();
+}
+
 /* Why a probe cannot tell on this system, or NULL. */
+static const char *one_processor(void)
+{
+    return last_processor() != 0 ? NULL : "the only processor is the first";
+}
+
 static const char *no_huge_pages(void)
 {
     return cell_os_huge_available() ? NULL : "the kernel gives no huge pages";
@@ -223,6 +237,7 @@ static const struct probe probes[] = {
     { .name = "cache_share", .value = 1024, cached_of_all_sizes, '<', 40000 },
     { .name = "cache_share_threads", .value = 1024, cached_in_thread, '<', 120000 },
     { .name = "cache_limit_threads", .value = 0, cached_of_5000_in_thread, '<', 4999 },
+    { .name = "arenas", .value = 1, arenas, '<', 1, .unmet = one_processor },
     { .name = "depot_share", .value = 0, depot_after_thread, '<', 0 },
     { .name = "defer", .value = 0, merges_at_once, '>', 1 },
     { .name = "batch", .value = 1, refills, '>', 1000 },
