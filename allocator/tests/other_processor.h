@@ -19,14 +19,19 @@ static inline int last_processor(void)
     return number;
 }
 
-/* Runs on that from here on, in a process that has had a second thread. */
+static inline void run_on(int processor)
+{
+    cpu_set_t one;
+
+    CPU_ZERO(&one);
+    CPU_SET(processor, &one);
+    REQUIRE(sched_setaffinity(0, sizeof one, &one) == 0);
+}
+
+/* Runs on the last from here on, in a process that has had a second thread. */
 static inline void run_apart(void)
 {
-    cpu_set_t last;
-
-    CPU_ZERO(&last);
-    CPU_SET(last_processor(), &last);
-    REQUIRE(sched_setaffinity(0, sizeof last, &last) == 0);
+    run_on(last_processor());
     start_and_end_a_thread();
 }
 
