@@ -2,6 +2,7 @@
 
 #include "minmax.h"
 #include "os.h"
+#include "place.h"
 
 #define WAITS_ENOUGH  64u                       /* for the lock of one arena, times the number of arenas: another is opened */
 #define UNITS         16u                       /* of the reservation, of which */
@@ -11,7 +12,7 @@
 _Static_assert(CELL_ARENAS_MAX - 1 <= UNITS - UNITS_FIRST, "A1");
 
 struct cell_heap *cell_arena_heap[CELL_ARENAS_MAX];
-unsigned cell_arena_last;
+unsigned cell_arena_last CELL_FIRST;
 
 static struct {
     struct cell_lock lock;

@@ -16,7 +16,7 @@ static const struct cell_tcache exited CELL_LOOKS_ON = { .state = CELL_TCACHE_EX
 #define CACHE_EXITED  ((struct cell_tcache *)&exited)
 
 static struct cell_tcache cache_main CELL_FIRST;
-static struct cell_watch watch_main;
+static struct cell_watch watch_main __attribute__((aligned(CELL_PAGE)));     /* small processes write to its one page */
 struct cell_spare cell_tcache_spare_main[CELL_TCACHE_BINS];
 
 size_t cell_tcache_class_limit_now CELL_FIRST;

@@ -17,6 +17,6 @@ bool cell_tcache_widen(struct cell_tcache *cache, struct cell_bin *bin, size_t r
 /* Raises it to what a batch of `blocks` from another thread takes, which may be more than the bin would take by itself. */
 void cell_tcache_make_room(struct cell_tcache *cache, struct cell_bin *bin, size_t row, size_t blocks);
 /* Gives what the bin holds back to the heap; it takes nothing until it is widened. */
-void cell_tcache_close_bin(struct cell_tcache *cache, size_t row) __attribute__((cold));
+void cell_tcache_close_bin(struct cell_tcache *cache, size_t row) __attribute__((noinline));
 
 #endif
