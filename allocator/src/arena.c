@@ -50,7 +50,7 @@ static struct cell_heap *make(unsigned arena)
     return NULL;
 }
 
-/* The locks of the arenas and of none of them are held. A limit of the footprint is kept by one heap. */
+/* The arenas' lock is held, that of none of them. Under a limit of the footprint there is one: it alone could keep it. */
 __attribute__((cold, noinline))
 static void open_another(void)
 {

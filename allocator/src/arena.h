@@ -32,7 +32,7 @@ static inline struct cell_heap *cell_arena_at(unsigned arena)
     return arena == 0 ? &cell_heap_main : cell_arena_heap[arena];
 }
 
-/* The arena to take cells or chunks of `size` bytes from; opens another if it is time. */
+/* The arena to take cells or chunks of `size` bytes from. Opens another for the calls to come if it is time. */
 unsigned cell_arena_choose(void) __attribute__((noinline));
 static inline unsigned cell_arena_for(size_t size)
 {
