@@ -30,24 +30,25 @@ TEST(none_opens_without_waiting)
     REQUIRE_EQUAL(cell_arena_count(), 1);
 }
 
-TEST(none_opens_when_there_may_be_one_only)
+static unsigned arenas_after_waiting(void)
 {
-    REQUIRE(cell_option_set("arenas", 1) == 0);
     run_apart();
     cell_heap_main.lock.waits = 1000;
     for (size_t size = 16; size < 4096; size += 16)
         cell_free(must_malloc(size));
-    REQUIRE_EQUAL(cell_arena_count(), 1);
+    return cell_arena_count();
+}
+
+TEST(none_opens_when_there_may_be_one_only)
+{
+    REQUIRE(cell_option_set("arenas", 1) == 0);
+    REQUIRE_EQUAL(arenas_after_waiting(), 1);
 }
 
 TEST(none_opens_under_a_limit_of_the_footprint)
 {
     cell_set_footprint_limit((size_t)64 << 20);
-    run_apart();
-    cell_heap_main.lock.waits = 1000;
-    for (size_t size = 16; size < 4096; size += 16)
-        cell_free(must_malloc(size));
-    REQUIRE_EQUAL(cell_arena_count(), 1);
+    REQUIRE_EQUAL(arenas_after_waiting(), 1);
 }
 
 TEST(what_is_large_comes_from_the_first)
