@@ -68,9 +68,15 @@ static void open_another(void)
     __atomic_store_n(&cell_arena_last, arena, __ATOMIC_RELEASE);
 }
 
+/* The first heap's range is by far the largest: it serves what an arena of its processor has no more room for. */
+static unsigned arena_with_room(unsigned arena)
+{
+    return arena != 0 && cell_segment_is_full(&cell_arena_at(arena)->segment) ? 0 : arena;
+}
+
 unsigned cell_arena_choose(void)
 {
-    unsigned count = cell_arena_count(), processor = cell_os_processor(), arena = processor % count;
+    unsigned count = cell_arena_count(), processor = cell_os_processor(), arena = arena_with_room(processor % count);
     unsigned most = cell_min(cell_option.arenas, cell_max(processor + 1, __atomic_load_n(&arenas.processors, __ATOMIC_RELAXED)));
 
     if (CELL_LIKELY(count >= most))

@@ -111,6 +111,12 @@ static inline size_t cell_segment_page_of(const struct cell_segment *seg, const 
     return (size_t)((const char *)p - seg->base) >> CELL_PAGE_SHIFT;
 }
 
+/* Whether all of its range is committed: it cannot grow. Callable without the heap's lock. */
+static inline bool cell_segment_is_full(const struct cell_segment *seg)
+{
+    return __atomic_load_n(&seg->committed, __ATOMIC_RELAXED) == seg->reserve_max;
+}
+
 static inline struct cell_page_info *cell_segment_info(const struct cell_segment *seg, size_t page)
 {
     return (struct cell_page_info *)seg->kind - page - 1;

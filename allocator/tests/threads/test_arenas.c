@@ -63,6 +63,22 @@ TEST(what_is_large_comes_from_the_first)
     }
 }
 
+/* As if the arena had grown to the end of its range. */
+TEST(what_an_arena_has_no_room_for_comes_from_the_first)
+{
+    if (!open_another())
+        return;
+    struct cell_segment *segment = &cell_arena_at(cell_arena_for(64))->segment;
+    segment->reserve_max = segment->reserved = segment->committed;
+    for (int i = 0; i < 20000; i++)
+        must_malloc(1000);
+    struct cell_stats stats;
+    cell_stats_get(&stats);
+    REQUIRE_EQUAL(stats.mapped_blocks, 0);
+    REQUIRE_EQUAL(cell_arena_of(must_malloc(2000)), 0);
+    REQUIRE(cell_check(NULL) == 0);
+}
+
 static void fill(void **block)
 {
     for (size_t i = 0; i < BLOCKS; i++) {
@@ -320,7 +336,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_that_wait_for_the_lock_open_one), cmocka_unit_test(none_opens_without_waiting),
         cmocka_unit_test(none_opens_when_there_may_be_one_only), cmocka_unit_test(none_opens_under_a_limit_of_the_footprint),
-        cmocka_unit_test(what_is_large_comes_from_the_first), cmocka_unit_test(a_block_goes_back_to_the_arena_it_lies_in),
+        cmocka_unit_test(what_is_large_comes_from_the_first),
+        cmocka_unit_test(what_an_arena_has_no_room_for_comes_from_the_first), cmocka_unit_test(a_block_goes_back_to_the_arena_it_lies_in),
         cmocka_unit_test(statistics_and_the_walk_are_of_all), cmocka_unit_test(resizing_and_alignment),
         cmocka_unit_test(a_fork_has_them_too),
 #if !defined(__SANITIZE_THREAD__)       /* it takes the other thread for one that the child leaves behind */
