@@ -64,7 +64,7 @@ static void close_spare(struct cell_tcache *cache, size_t row)
     cache->spare[row].limit = 0;
 }
 
-/* Takes the spare of one bin other than `bin`, or half of its limit, `bin`, in turn. */
+/* Takes from one bin other than `bin`, in turn: its spare, or else half of its limit. */
 static void take_over_room(struct cell_tcache *cache, const struct cell_bin *bin)
 {
     for (size_t tried = 0; tried < VICTIMS_TRIED; tried++) {
