@@ -114,10 +114,12 @@ static inline size_t cell_tcache_row_for_chunk(size_t size)
     return size <= CELL_CLASS_MAX ? cell_tcache_row_of_class(cell_size_class_for(size - CELL_WORD)) : 0;
 }
 
-/* Whether a request is rounded up to a class, once there are several threads. */
+/* Whether a request is rounded up to a class, once there are several threads. Any request: near SIZE_MAX none is. */
 static inline bool cell_tcache_has_class(size_t request)
 {
-    return request > CELL_CLASS_MIN - CELL_WORD && request + CELL_WORD <= cell_tcache_class_limit();
+    size_t limit = cell_tcache_class_limit();
+
+    return request > CELL_CLASS_MIN - CELL_WORD && request < limit && limit - request >= CELL_WORD;
 }
 
 /* The rows of a cache: its bins by size and class, and behind them the slots of sizes that recur. */

@@ -236,10 +236,11 @@ TEST(aligned_when_no_pool_can_be_had)
     REQUIRE_SOUND_HEAP();
 }
 
-TEST(requests_beyond_everything)
+static void require_none_is_served(void)
 {
-    static const size_t huge[] = { PTRDIFF_MAX, (size_t)PTRDIFF_MAX + 1, SIZE_MAX, SIZE_MAX - 8, SIZE_MAX - 4096,
-                                   (size_t)PTRDIFF_MAX - 4096, (size_t)1 << 47, (size_t)1 << 56 };
+    static const size_t huge[] = { PTRDIFF_MAX, (size_t)PTRDIFF_MAX + 1, SIZE_MAX - 4096, (size_t)PTRDIFF_MAX - 4096,
+                                   (size_t)1 << 47, (size_t)1 << 56, SIZE_MAX - 512, SIZE_MAX - 24, SIZE_MAX - 16,
+                                   SIZE_MAX - 8, SIZE_MAX - 7, SIZE_MAX - 1, SIZE_MAX };
     void *kept = cell_malloc(100);
 
     for (size_t i = 0; i < COUNT_OF(huge); i++) {
@@ -257,6 +258,17 @@ TEST(requests_beyond_everything)
         REQUIRE(cell_valloc(huge[i]) == NULL && errno == ENOMEM);
     }
     REQUIRE_SOUND_HEAP();
+}
+
+TEST(requests_beyond_everything)
+{
+    require_none_is_served();
+}
+
+TEST(requests_beyond_everything_between_threads)
+{
+    start_and_end_a_thread();
+    require_none_is_served();
 }
 
 /* ---- overcommit_memory = 2: needs root and changes the machine for a moment, so only the long run does ------------------ */
@@ -366,6 +378,7 @@ int main(void)
         cmocka_unit_test(free_pages_make_way_for_others_under_a_limit),
         cmocka_unit_test(footprint_limit_is_nearly_kept_at_every_step),
         cmocka_unit_test(aligned_when_no_pool_can_be_had), cmocka_unit_test(requests_beyond_everything),
+        cmocka_unit_test(requests_beyond_everything_between_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
