@@ -58,40 +58,60 @@ static void *malloc_slow(size_t size)
     return cell_api_or_enomem(perturb_fresh(block));
 }
 
+/* With one thread: a chunk of `chunk` bytes from the slot or the class that has some because they recur. */
+__attribute__((always_inline)) static inline void *pop_recurring(struct cell_tcache *cache, struct cell_recurring *slot, size_t chunk)
+{
+    void *block = slot->size == chunk ? cell_tcache_pop(&slot->bin) : NULL;
+    size_t row = cell_tcache_row_for_chunk(chunk);
+
+    return block == NULL && row != 0 ? cell_tcache_pop(&cache->slot[row].bin) : block;
+}
+
 /* A chunk of `chunk` bytes, if that size or its class recurs; NULL: it does not, or there is no memory. */
-__attribute__((always_inline)) static inline void *take_recurring(size_t chunk)
+static void *take_recurring(size_t chunk)
 {
     struct cell_tcache *cache = cell_tcache_mine;
     struct cell_recurring *slot = cell_tcache_recurring(cache, chunk);
 
     if (slot == NULL)               /* there are threads, or the size is beyond recurring_limit */
         return cell_tcache_take_large(chunk, CELL_ALIGN);
-    void *block = slot->size == chunk ? cell_tcache_pop(&slot->bin) : NULL;
-    size_t row = cell_tcache_row_for_chunk(chunk);
-    if (block == NULL && row != 0)
-        block = cell_tcache_pop(&cache->slot[row].bin);
-    return CELL_LIKELY(block != NULL) ? block : cell_tcache_ask_recurring(chunk);
+    void *block = pop_recurring(cache, slot, chunk);
+    return block != NULL ? block : cell_tcache_ask_recurring(chunk);
 }
 
-/* Beyond the caches of one size: those of size classes, once there are threads, and what waits for its coalescing. */
-static void *malloc_large(size_t size)
+/* No bin has any: from what has just proved to recur, from what waits for its coalescing, or else from the heap. */
+static void *malloc_unbinned(size_t size) __attribute__((noinline));
+static void *malloc_unbinned(size_t size)
 {
+    void *block = NULL;
+
+    if (size > cell_tcache_limit() && !cell_tcache_has_class(size) && size <= CELL_REQUEST_MAX && cell_option.cache_bytes != 0) {
+        size_t chunk = cell_size_of_chunk(size);
+        block = take_recurring(chunk);
+        if (block == NULL && size <= CELL_DEFERRED_MAX)
+            block = cell_heap_take_waiting(cell_arena_at(cell_arena_for(chunk)), chunk);
+    }
+    return block != NULL ? block : malloc_slow(size);
+}
+
+/* A request above all bins of one size: from the bin of its class, once there are threads, or where it recurs. */
+__attribute__((always_inline)) static inline void *pop_large(size_t size)
+{
+    struct cell_tcache *cache = cell_tcache_mine;
+
     if (cell_tcache_has_class(size))
-        return cell_tcache_pop(&cell_tcache_mine->slot[cell_tcache_row_of_class(cell_size_class_for(size))].bin);
-    if (size > CELL_REQUEST_MAX || cell_option.cache_bytes == 0)
+        return cell_tcache_pop(&cache->slot[cell_tcache_row_of_large_class(cell_size_class_for(size))].bin);
+    if (cache->watch == NULL || size > cell_option.recurring_limit)
         return NULL;
-    size_t chunk = cell_size_of_chunk(size);
-    void *block = take_recurring(chunk);
-    if (CELL_LIKELY(block != NULL))
-        return block;
-    return size <= CELL_DEFERRED_MAX ? cell_heap_take_waiting(cell_arena_at(cell_arena_for(chunk)), chunk) : NULL;
+    size_t chunk = cell_size_of_large_chunk(size);
+    return pop_recurring(cache, cell_recurring_find(cache->watch->slot, chunk), chunk);
 }
 
 void *cell_api_malloc_beyond(size_t size)
 {
-    void *block = size > cell_tcache_limit() ? malloc_large(size) : NULL;
+    void *block = size > CELL_BINNED_MAX - CELL_WORD ? pop_large(size) : NULL;
 
-    return CELL_LIKELY(block != NULL) ? block : malloc_slow(size);
+    return CELL_LIKELY(block != NULL) ? block : malloc_unbinned(size);
 }
 
 void *cell_malloc(size_t size)
@@ -113,32 +133,41 @@ static void free_slow(struct cell_tcache *cache, size_t row, void *block, size_t
     cell_tcache_free_slow(cache, row, block);
 }
 
-/* A chunk too large for a bin of its own size. */
-static void free_large(void *block, struct cell_tcache *cache, size_t size, size_t said) __attribute__((noinline));
-static void free_large(void *block, struct cell_tcache *cache, size_t size, size_t said)
+/* A chunk whose size alone no bin is for. */
+static void free_unbinned(void *block, struct cell_tcache *cache, size_t size, size_t said) __attribute__((noinline));
+static void free_unbinned(void *block, struct cell_tcache *cache, size_t size, size_t said)
 {
-    struct cell_recurring *slot = cell_tcache_recurring(cache, size);
-
-    if (slot != NULL && cell_recurring_free(slot, size)) {
-        if (!cell_tcache_push(&slot->bin, block))
-            cell_tcache_free_recurring_slow(slot, block);
-        return;
-    }
-    if (size > CELL_BINNED_MAX && size <= CELL_CLASS_MAX) {
-        size_t row = cell_tcache_row_of_class(cell_size_class(size));
-        bool cached = slot != NULL ? cell_tcache_class_recurs(cache, row, size) : size <= cell_tcache_class_limit();
-        if (cached) {
+    if (size > CELL_BINNED_MAX && size <= CELL_CLASS_MAX && cell_tcache_recurring(cache, size) != NULL) {
+        size_t row = cell_tcache_row_of_large_class(cell_size_class(size));
+        if (cell_tcache_class_recurs(cache, row, size)) {
             if (!cell_tcache_push(&cache->slot[row].bin, block))
                 free_slow(cache, row, block, said);
             return;
         }
     }
-    if (cell_harden_is_on())
+    if (cell_harden_is_on()) {
         cell_harden_free(block, said);
-    else {
-        perturb_freed(block);
-        cell_tcache_free_large(block, size);
+        return;
     }
+    perturb_freed(block);
+    cell_tcache_free_large(block, size);
+}
+
+/* A chunk above the bins of one size each: to the bin of its class, once there are threads, or of its size, if that recurs. */
+static void free_large(void *block, struct cell_tcache *cache, size_t size, size_t said) __attribute__((noinline));
+static void free_large(void *block, struct cell_tcache *cache, size_t size, size_t said)
+{
+    if (size > CELL_BINNED_MAX && size <= cell_tcache_class_limit()) {
+        size_t row = cell_tcache_row_of_large_class(cell_size_class(size));
+        if (CELL_UNLIKELY(!cell_tcache_push(&cache->slot[row].bin, block)))
+            free_slow(cache, row, block, said);
+        return;
+    }
+    struct cell_recurring *slot = cell_tcache_recurring(cache, size);
+    if (slot == NULL || !cell_recurring_free(slot, size))
+        free_unbinned(block, cache, size, said);
+    else if (CELL_UNLIKELY(!cell_tcache_push(&slot->bin, block)))
+        cell_tcache_free_recurring_slow(slot, block);
 }
 
 static void free_elsewhere(void *block, size_t said) __attribute__((noinline));
@@ -157,15 +186,14 @@ static void free_elsewhere(void *block, size_t said)
 __attribute__((always_inline)) static inline void free_block(void *block, size_t said)
 {
     const struct cell_segment *seg = &cell_heap_main.segment;
-    size_t offset = (size_t)((char *)block - seg->base);
-    size_t slot = offset / CELL_ALIGN | offset << (sizeof offset * 8 - 4);    /* a misaligned one is out of range */
+    size_t slot = cell_segment_slot_of(seg, block);
     struct cell_tcache *cache = cell_tcache_mine;
 
-    if (CELL_UNLIKELY(slot >= __atomic_load_n(&seg->slots, __ATOMIC_RELAXED))) {
+    if (CELL_UNLIKELY(!cell_segment_has_slot(seg, slot))) {
         free_elsewhere(block, said);
         return;
     }
-    size_t kind = seg->kind[slot / (CELL_PAGE / CELL_ALIGN)];
+    size_t kind = cell_segment_kind_of_slot(seg, slot);
     size_t size = kind;
     if (kind <= CELL_PAGE_RESERVED_KIND) {
         size = cell_heap_inuse_size(cell_chunk_of_user(block));
@@ -242,10 +270,12 @@ void *cell_realloc(void *block, size_t size)
 
     if (cell_harden_is_on())
         return cell_api_or_enomem(cell_harden_realloc(block, size));
-    void *resized = cell_tcache_resize(block, size);
+    size_t cell, usable = cell_heap_look(&cell_heap_main, block, &cell);
+    if (cell != 0 && cell == cell_size_of_cell(size))
+        return block;
+    void *resized = cell == 0 ? cell_tcache_resize(block, size) : NULL;
     if (resized != NULL)
         return resized;
-    size_t usable = cell_heap_usable(&cell_heap_main, block);
     void *moved = cell_malloc(size);
     if (moved == NULL)              /* what was to be moved may still fit where it is */
         return cell_heap_resize(cell_arena_heap_of(block), block, size);
@@ -278,7 +308,7 @@ static size_t chunk_bound(size_t size)
 
 /* Whether a request of `size` bytes can have given the block: it is of the size's class, or, where classes are wide, near it.
  * Every cell and chunk is as large as its request makes it, mapped blocks may be a quarter and two pages larger. */
-static bool may_have_asked(const void *block, size_t alignment, size_t size)
+__attribute__((cold)) static bool may_have_asked(const void *block, size_t alignment, size_t size)
 {
     const struct cell_segment *seg = &cell_heap_main.segment;
     size_t usable = cell_heap_usable(&cell_heap_main, block);
@@ -397,11 +427,7 @@ size_t cell_usable_size(const void *block)
 {
     if (block == NULL)
         return 0;
-    if (cell_harden_is_on())
-        return cell_harden_requested(block);
-    size_t usable = cell_heap_usable(&cell_heap_main, block);
-    CELL_CHECK(!cell_segment_holds(&cell_heap_main.segment, block) || !cell_freed_is_tagged(block), CELL_FATAL_DOUBLE_FREE);
-    return usable;
+    return cell_harden_is_on() ? cell_harden_requested(block) : cell_heap_look(&cell_heap_main, block, &(size_t){ 0 });
 }
 
 size_t cell_good_size(size_t size)

@@ -383,17 +383,15 @@ size_t cell_heap_chunk_size(const struct cell_heap *heap, const void *block)
     return is_cell(heap, block) ? 0 : cell_heap_inuse_size(cell_chunk_of_user(block));
 }
 
-size_t cell_heap_usable(const struct cell_heap *heap, const void *block)
+size_t cell_heap_usable_elsewhere(const void *block)
 {
     CELL_CHECK(is_aligned(block), CELL_FATAL_BAD_POINTER);
-    if (!cell_segment_holds(&heap->segment, block))
-        return cell_mapped_usable(block);
+    return cell_mapped_usable(block);
+}
 
-    unsigned kind = heap->segment.kind[cell_segment_page_of(&heap->segment, block)];
-    if (kind >= CELL_PAGE_POOL)
-        return kind;
-    CELL_CHECK(!cell_freed_is_tagged(block), CELL_FATAL_DOUBLE_FREE);
-    return cell_heap_size_of(heap, block) - CELL_WORD;
+size_t cell_heap_usable(const struct cell_heap *heap, const void *block)
+{
+    return cell_heap_look(heap, block, &(size_t){ 0 });
 }
 
 bool cell_heap_is_carved(struct cell_heap *heap, const void *block)

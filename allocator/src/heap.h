@@ -135,8 +135,7 @@ static inline uint32_t cell_heap_times_emptied(const struct cell_heap *heap)
 
 /* The size of a chunk of the range in use; 0: the block is a cell or mapped. Ends the program when it is not one of this heap's. */
 size_t cell_heap_chunk_size(const struct cell_heap *heap, const void *block);
-/* Bytes that the program may use in a block; and the size that its bin goes by: of the cell, or of the whole chunk. */
-size_t cell_heap_usable(const struct cell_heap *heap, const void *block);
+/* The size that the bin of a block of the range goes by: of the cell, or of the whole chunk. */
 size_t cell_heap_size_of(const struct cell_heap *heap, const void *block);
 /* Whether a block of the range, a cell or else a chunk, has ever been handed out; cells must lie at their places. */
 bool cell_heap_is_carved(struct cell_heap *heap, const void *block) __attribute__((cold));
@@ -154,6 +153,27 @@ static inline size_t cell_heap_inuse_size(const struct cell_chunk *c)
 #endif
     return head & CELL_SIZE_MASK;
 }
+
+/* As below, of an address that is not a block's of the range: a mapped block's, or else the program ends. */
+size_t cell_heap_usable_elsewhere(const void *block) __attribute__((noinline));
+
+/* Bytes that the program may use in a block, and the size of the cell that it is, or 0. Ends the program when it is none in use. */
+static inline size_t cell_heap_look(const struct cell_heap *heap, const void *block, size_t *cell)
+{
+    size_t slot = cell_segment_slot_of(&heap->segment, block);
+
+    *cell = 0;
+    if (CELL_UNLIKELY(!cell_segment_has_slot(&heap->segment, slot)))
+        return cell_heap_usable_elsewhere(block);
+    CELL_CHECK(!cell_freed_is_tagged(block), CELL_FATAL_DOUBLE_FREE);
+    size_t kind = cell_segment_kind_of_slot(&heap->segment, slot);
+    if (kind <= CELL_PAGE_RESERVED_KIND)
+        return cell_heap_inuse_size(cell_chunk_of_user(block)) - CELL_WORD;
+    return *cell = kind;
+}
+
+/* The same where a call more does not matter. */
+size_t cell_heap_usable(const struct cell_heap *heap, const void *block) __attribute__((noinline));
 
 /* Gives free pages back but for `keep` bytes at the top; true when any were. */
 bool cell_heap_trim(struct cell_heap *heap, size_t keep) __attribute__((cold));

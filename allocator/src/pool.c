@@ -108,22 +108,27 @@ static struct cell_freed *cell_at(const struct cell_pools *pools, size_t page, s
     return (struct cell_freed *)((char *)cell_segment_page_start(pools->segment, page) + index * size);
 }
 
-static size_t index_of(const struct cell_pools *pools, size_t page, const void *cell)
+static size_t offset_in_page(const void *cell)
 {
-    size_t offset = (size_t)((const char *)cell - (const char *)cell_segment_page_start(pools->segment, page));
-    unsigned pool_class = info_of(pools, page)->pool_class;
-    size_t index = offset * pools->shape[pool_class].inverse >> 20;
+    return (uintptr_t)cell & (CELL_PAGE - 1);
+}
 
-    CELL_CHECK(index * cell_pool_cell_size(pool_class) == offset, CELL_FATAL_BAD_POINTER);
+static size_t index_of(const struct cell_pools *pools, const struct cell_page_info *pool, const void *cell)
+{
+    size_t offset = offset_in_page(cell), index = offset * pools->shape[pool->pool_class].inverse >> 20;
+
+    CELL_CHECK(index * cell_pool_cell_size(pool->pool_class) == offset, CELL_FATAL_BAD_POINTER);
     return index;
 }
 
-/* The pool's stack: cells that were used before, the last one freed on top. */
-static struct cell_freed *stack_of(const struct cell_pools *pools, size_t page)
+static struct cell_freed *stack_of(const struct cell_pools *pools, const struct cell_page_info *pool, size_t page)
 {
-    unsigned top = info_of(pools, page)->free_head;
+    return cell_pool_stack(pool, cell_segment_page_start(pools->segment, page));
+}
 
-    return top == 0 ? NULL : cell_at(pools, page, top - 1u);
+static void set_stack(struct cell_page_info *pool, const struct cell_freed *top)
+{
+    pool->free_head = (uint16_t)(offset_in_page(top) / CELL_ALIGN + 1);
 }
 
 /* Cuts the upper `wanted` cells off the pool's stack; it holds `have` > 0. */
@@ -131,7 +136,7 @@ static size_t take_stacked(struct cell_pools *pools, size_t page, size_t have, s
 {
     struct cell_page_info *pool = info_of(pools, page);
 
-    *stack = stack_of(pools, page);
+    *stack = stack_of(pools, pool, page);
     if (have <= wanted) {
         pool->free_head = 0;
         return have;
@@ -139,7 +144,7 @@ static size_t take_stacked(struct cell_pools *pools, size_t page, size_t have, s
     struct cell_freed *last = *stack;
     for (size_t i = 1; i < wanted; i++)
         last = cell_freed_next(last);
-    pool->free_head = (uint16_t)(index_of(pools, page, cell_freed_next(last)) + 1);
+    set_stack(pool, cell_freed_next(last));
     cell_freed_set_next(last, NULL);
     return wanted;
 }
@@ -182,36 +187,37 @@ size_t cell_pool_take(struct cell_pools *pools, unsigned pool_class, size_t want
     return taken;
 }
 
-/* The cells on top of a stack that lie in one page, `most` at most: returns the last of them, sets how many they are. Those that
- * were freed one after the other lie together most often. */
-static struct cell_freed *run_in_page(const struct cell_pools *pools, struct cell_freed *first, size_t most, size_t *length)
+/* The cells on top of a stack that lie in its first one's page, `most` at most: those that were freed one after the other lie together
+ * most often. Returns how many; sets the last, and the one below. */
+static size_t run_in_page(const struct cell_pools *pools, const struct cell_page_info *pool, struct cell_freed *first, size_t most,
+                          struct cell_freed **last, struct cell_freed **below)
 {
-    size_t page = cell_segment_page_of(pools->segment, first), carved = info_of(pools, page)->carved;
-    struct cell_freed *last = first;
+    struct cell_freed *next = first;
+    size_t length = 0;
 
-    for (*length = 1;; ++*length) {
-        CELL_CHECK(index_of(pools, page, last) < carved, CELL_FATAL_BAD_POINTER);
-        struct cell_freed *next = cell_freed_next(last);
-        if (*length == most || next == NULL || cell_segment_page_of(pools->segment, next) != page)
-            return last;
-        last = next;
-    }
+    do {
+        CELL_CHECK(index_of(pools, pool, next) < pool->carved, CELL_FATAL_BAD_POINTER);
+        *last = next;
+        next = cell_freed_next(next);
+        length++;
+    } while (length < most && ((uintptr_t)next ^ (uintptr_t)first) < CELL_PAGE);
+    *below = next;
+    return length;
 }
 
 bool cell_pool_give(struct cell_pools *pools, struct cell_freed **stack, size_t *most)
 {
-    struct cell_freed *first = *stack;
-    size_t page = cell_segment_page_of(pools->segment, first), given;
+    struct cell_freed *first = *stack, *last;
+    size_t page = cell_segment_page_of(pools->segment, first);
     struct cell_page_info *pool = info_of(pools, page);
-    struct cell_freed *last = run_in_page(pools, first, *most, &given);
+    size_t given = run_in_page(pools, pool, first, *most, &last, stack);
     size_t had = pool->free_count, capacity = capacity_of(pools, pool->pool_class);
 
     CELL_CHECK(had + given <= capacity, CELL_FATAL_DOUBLE_FREE);
     *most -= given;
     pools->free_bytes += given * cell_pool_cell_size(pool->pool_class);
-    *stack = cell_freed_next(last);
-    cell_freed_set_next(last, stack_of(pools, page));
-    pool->free_head = (uint16_t)(index_of(pools, page, first) + 1);
+    cell_freed_set_next(last, stack_of(pools, pool, page));
+    set_stack(pool, first);
     pool->free_count = (uint16_t)(had + given);
     if (had != 0 && pool->until_relink > given) {
         pool->until_relink = (uint8_t)(pool->until_relink - given);
@@ -235,9 +241,9 @@ bool cell_pool_find_empty(const struct cell_pools *pools, unsigned pool_class, s
 
 bool cell_pool_is_carved(const struct cell_pools *pools, const void *cell)
 {
-    size_t page = cell_segment_page_of(pools->segment, cell);
+    const struct cell_page_info *pool = info_of(pools, cell_segment_page_of(pools->segment, cell));
 
-    return index_of(pools, page, cell) < info_of(pools, page)->carved;
+    return index_of(pools, pool, cell) < pool->carved;
 }
 
 bool cell_pool_is_valid(const struct cell_pools *pools, size_t page)
@@ -248,12 +254,12 @@ bool cell_pool_is_valid(const struct cell_pools *pools, size_t page)
 
     if (pool->pool_class == 0 || pool->carved > capacity || pool->free_count > capacity)
         return false;
-    for (size_t next = pool->free_head; next != 0; on_stack++) {
-        const struct cell_freed *cell = cell_at(pools, page, next - 1);
-        if (on_stack == capacity || !cell_freed_is_tagged(cell))
+    for (const struct cell_freed *cell = stack_of(pools, pool, page); cell != NULL; on_stack++) {
+        if (on_stack == capacity || index_of(pools, pool, cell) >= pool->carved || !cell_freed_is_tagged(cell))
             return false;
-        const struct cell_freed *below = cell_freed_next(cell);
-        next = below == NULL ? 0 : index_of(pools, page, below) + 1;
+        cell = cell_freed_next(cell);
+        if (cell != NULL && cell_segment_page_of(pools->segment, cell) != page)
+            return false;
     }
     return pool->free_count == on_stack + (capacity - pool->carved);       /* P1 */
 }

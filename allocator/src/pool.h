@@ -56,6 +56,12 @@ static inline size_t cell_pool_cell_size(unsigned pool_class)
     return pool_class * CELL_ALIGN;
 }
 
+/* A pool's cells that were used before and are free, the last one freed on top. */
+static inline struct cell_freed *cell_pool_stack(const struct cell_page_info *pool, char *page_start)
+{
+    return pool->free_head == 0 ? NULL : (struct cell_freed *)(page_start + (pool->free_head - 1u) * CELL_ALIGN);
+}
+
 /* Cells of a pool: 255 of 16 bytes down to 17 of 240. */
 size_t cell_pool_capacity(unsigned pool_class);
 

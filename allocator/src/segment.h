@@ -32,7 +32,8 @@ enum cell_page_kind {
 /* Descriptor of a pool, by page index; pool.c gives the fields their meaning. */
 struct cell_page_info {
     uint32_t next, prev;
-    uint16_t free_head, free_count, carved;
+    uint16_t free_head;         /* offset of the stack's top in the page, in CELL_ALIGN, + 1; 0: none */
+    uint16_t free_count, carved;
     uint8_t  pool_class, until_relink;
 };
 
@@ -127,10 +128,29 @@ static inline void *cell_segment_page_start(const struct cell_segment *seg, size
     return seg->base + (page << CELL_PAGE_SHIFT);
 }
 
-/* Callable without the heap's lock, like base and kind[] for a page that holds a live block. */
+/* Where a block lies, in CELL_ALIGN from base; SIZE_MAX / 16 and more for an address below base or that is misaligned. */
+static inline size_t cell_segment_slot_of(const struct cell_segment *seg, const void *p)
+{
+    size_t offset = (size_t)((const char *)p - seg->base);
+
+    return offset / CELL_ALIGN | offset << (sizeof offset * 8 - 4);
+}
+
+/* Whether that is in the range. Callable without the heap's lock, like base and kind[] for a page that holds a live block. */
+static inline bool cell_segment_has_slot(const struct cell_segment *seg, size_t slot)
+{
+    return slot < __atomic_load_n(&seg->slots, __ATOMIC_RELAXED);
+}
+
+static inline size_t cell_segment_kind_of_slot(const struct cell_segment *seg, size_t slot)
+{
+    return seg->kind[slot / (CELL_PAGE / CELL_ALIGN)];
+}
+
+/* Of any address. */
 static inline bool cell_segment_holds(const struct cell_segment *seg, const void *p)
 {
-    return (size_t)((const char *)p - seg->base) / CELL_ALIGN < __atomic_load_n(&seg->slots, __ATOMIC_RELAXED);
+    return cell_segment_has_slot(seg, (size_t)((const char *)p - seg->base) / CELL_ALIGN);
 }
 
 struct cell_zero_run cell_segment_touch_slow(struct cell_segment *seg, void *from, void *to);

@@ -39,10 +39,15 @@ static inline size_t cell_size_chunk_min(void)
     return above_cells > CELL_CHUNK_MIN ? above_cells : CELL_CHUNK_MIN;
 }
 
+/* The chunk for a request that no cell could serve, whatever small_limit is. */
+static inline size_t cell_size_of_large_chunk(size_t request)
+{
+    return (request + CELL_WORD + CELL_ALIGN - 1) & ~(size_t)(CELL_ALIGN - 1);
+}
+
 static inline size_t cell_size_of_chunk(size_t request)
 {
-    size_t size = (request + CELL_WORD + CELL_ALIGN - 1) & ~(size_t)(CELL_ALIGN - 1);
-    size_t minimum = cell_size_chunk_min();
+    size_t size = cell_size_of_large_chunk(request), minimum = cell_size_chunk_min();
 
     return size > minimum ? size : minimum;
 }

@@ -99,11 +99,16 @@ static inline size_t cell_tcache_class_limit(void)
     return __atomic_load_n(&cell_tcache_class_limit_now, __ATOMIC_RELAXED);
 }
 
+/* The bin for chunks of a class from CELL_BINNED_MAX on. */
+static inline size_t cell_tcache_row_of_large_class(unsigned size_class)
+{
+    return CELL_TCACHE_SIZES + size_class - CELL_CLASSES_BELOW;
+}
+
 /* The bin for chunks of a class: up to CELL_BINNED_MAX that of its smallest size. */
 static inline size_t cell_tcache_row_of_class(unsigned size_class)
 {
-    return size_class <= CELL_CLASSES_BELOW ? cell_size_of_class(size_class) / CELL_ALIGN
-                                            : CELL_TCACHE_SIZES + size_class - CELL_CLASSES_BELOW;
+    return size_class <= CELL_CLASSES_BELOW ? cell_size_of_class(size_class) / CELL_ALIGN : cell_tcache_row_of_large_class(size_class);
 }
 
 /* The row of a chunk's size, or of the class that it is rounded up to; 0: there is none. */
@@ -111,7 +116,7 @@ static inline size_t cell_tcache_row_for_chunk(size_t size)
 {
     if (size <= CELL_BINNED_MAX)
         return size / CELL_ALIGN;
-    return size <= CELL_CLASS_MAX ? cell_tcache_row_of_class(cell_size_class_for(size - CELL_WORD)) : 0;
+    return size <= CELL_CLASS_MAX ? cell_tcache_row_of_large_class(cell_size_class_for(size - CELL_WORD)) : 0;
 }
 
 /* Whether a request is rounded up to a class, once there are several threads. Any request: near SIZE_MAX none is. */

@@ -46,11 +46,8 @@ static struct cell_set free_cells(const struct cell_page_info *pool, char *page)
 
     for (size_t i = pool->carved; i < cell_pool_capacity(pool->pool_class); i++)
         set_add(&set, i);
-    if (pool->free_head == 0)
-        return set;
-    for (char *cell = page + (pool->free_head - 1u) * size; cell != NULL;
-         cell = (char *)cell_freed_next((struct cell_freed *)cell))
-        set_add(&set, (size_t)(cell - page) / size);
+    for (struct cell_freed *cell = cell_pool_stack(pool, page); cell != NULL; cell = cell_freed_next(cell))
+        set_add(&set, (size_t)((char *)cell - page) / size);
     return set;
 }
 
