@@ -44,6 +44,12 @@ struct cell_heap_counts {
     uint64_t splits, merges, pool_adds, pool_removes, grows, maps, unmaps, remaps, map_reuses, purges, purged_bytes;
 };
 
+/* What the last purge of a kind gave back, and what is needed to tell whether that was wanted again. */
+struct cell_purge {
+    size_t pages;
+    uint64_t ms, brought_in;
+};
+
 struct cell_heap {
     struct cell_segment segment;    /* first: see cell_heap_whole */
     struct cell_lock lock;
@@ -61,8 +67,7 @@ struct cell_heap {
     size_t unused_then;             /* what lay unused afterwards, */
     unsigned returns_to_peak;       /* and how often that had happened to this peak after much was freed */
     size_t purge_at;                /* dirty bytes at which to think about purging again */
-    size_t last_purged;             /* pages that the last purge for their amount gave back */
-    uint64_t last_purge_ms, brought_in_at_purge;
+    struct cell_purge much_purged, most_purged;     /* when much was free, and when most of the peak was */
     struct cell_link dirty;
     struct cell_fit fit;
     struct cell_pools pools;

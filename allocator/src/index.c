@@ -8,6 +8,7 @@
 #define DIRTY_MIN      (4 * CELL_PAGE)
 #define DIRTY_SHARE    256
 #define REGRET_MS      1000u
+#define MOST_SHARE     8u       /* most: all but this share */
 
 /* ---- bins, fit and the list of dirty chunks -------------------------------------------------------------------- */
 
@@ -97,38 +98,47 @@ void cell_index_purge_down_to(struct cell_heap *heap, size_t limit)
         cell_index_purge_top(heap, limit < heap->top_dirty ? limit : 0);
 }
 
-/* Whether most of what the last purge gave back was wanted again, and no second has passed since. */
-static bool purge_is_regretted(const struct cell_heap *heap)
+/* Whether most of what a purge gave back was wanted again, and no second has passed since. */
+static bool is_regretted(const struct cell_heap *heap, const struct cell_purge *purge)
 {
-    return heap->last_purged != 0 &&
-           heap->segment.brought_in - heap->brought_in_at_purge >= heap->last_purged / 2 &&
-           cell_os_now_ms() - heap->last_purge_ms < REGRET_MS;
+    return purge->pages != 0 && heap->segment.brought_in - purge->brought_in >= purge->pages / 2 &&
+           cell_os_now_ms() - purge->ms < REGRET_MS;
+}
+
+/* Which purge may be repeated now that `dirty_bytes` are free: one that was regretted only when most of the peak is free, as at the end
+ * of a phase, and when that was not regretted either. NULL: none; sets purge_at. */
+static struct cell_purge *purge_to_make(struct cell_heap *heap, size_t peak)
+{
+    size_t most = peak - peak / MOST_SHARE, dirty = heap->dirty_bytes;
+
+    if (!is_regretted(heap, &heap->much_purged))
+        return &heap->much_purged;
+    if (dirty >= most && !is_regretted(heap, &heap->most_purged))
+        return &heap->most_purged;
+    heap->purge_at = dirty + peak / 16;
+    if (dirty < most && heap->purge_at > most)
+        heap->purge_at = most;
+    return NULL;
 }
 
 /* A program that frees much once may not need it again; one that frees and allocates in turns keeps its pages. */
 void cell_index_purge_if_much(struct cell_heap *heap)
 {
-    size_t peak = heap->resident_peak << CELL_PAGE_SHIFT;
+    size_t peak = heap->resident_peak << CELL_PAGE_SHIFT, limit = cell_option.purge_share == 0 ? 0 : peak / cell_option.purge_share;
 
     if (cell_option.purge_share == 0 || heap->dirty_bytes < cell_option.purge_min)
         return;
-    size_t limit = peak / cell_option.purge_share;
     if (heap->dirty_bytes <= limit) {
         heap->purge_at = limit;
         return;
     }
-    if (heap->dirty_bytes < heap->purge_at)
+    struct cell_purge *purge = heap->dirty_bytes < heap->purge_at ? NULL : purge_to_make(heap, peak);
+    if (purge == NULL)
         return;
-    if (purge_is_regretted(heap)) {
-        heap->purge_at = heap->dirty_bytes + peak / 16;
-        return;
-    }
     uint64_t before = heap->segment.purged_pages;
     cell_index_purge_down_to(heap, limit / 2);
     heap->purge_at = limit;
-    heap->last_purged = (size_t)(heap->segment.purged_pages - before);
-    heap->last_purge_ms = cell_os_now_ms();
-    heap->brought_in_at_purge = heap->segment.brought_in;
+    *purge = (struct cell_purge){ (size_t)(heap->segment.purged_pages - before), cell_os_now_ms(), heap->segment.brought_in };
 }
 
 void cell_index_purge_before_growth(struct cell_heap *heap, size_t bytes, size_t keep)
