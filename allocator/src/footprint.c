@@ -4,7 +4,9 @@
 
 #define KEPT_FOR_RETURNS ((size_t)512 << 10)    /* bytes, where a share of the peak would be less */
 #define RETURNS_ENOUGH   8u
-#define EMPTIED_SHARE    4u                     /* less than this share of what was handed out still is */
+#define EMPTIED_SHARE    3u                     /* less than this share of what was handed out still is */
+#define EMPTIED_OFTEN    4u                     /* times in a second: a heap that fills again each time is left alone */
+#define SECOND_MS        1000u
 
 bool cell_footprint_is_limited(const struct cell_heap *heap)
 {
@@ -48,16 +50,32 @@ static size_t pinned(const struct cell_heap *heap, size_t handed_out)
     return resident - cell_min(resident, known);
 }
 
+/* Whether caches are to be told. What falls on is told of as its first fall was. */
+static bool is_to_tell(struct cell_heap *heap)
+{
+    if (heap->most_handed_out <= 2 * heap->left_when_emptied)
+        return heap->times_filled <= EMPTIED_OFTEN;
+    uint64_t now = cell_os_now_ms();
+    if (now - heap->filled_since_ms >= SECOND_MS) {
+        heap->filled_since_ms = now;
+        heap->times_filled = 0;
+    }
+    return ++heap->times_filled <= EMPTIED_OFTEN;
+}
+
 void cell_footprint_note_frees(struct cell_heap *heap)
 {
     size_t handed_out = heap->in_use - heap->pools.free_bytes, most = heap->most_handed_out;
     bool emptied = handed_out < most / EMPTIED_SHARE && most - handed_out >= cell_option.purge_min &&
                    pinned(heap, handed_out) >= cell_option.purge_min / 2 && cell_option.purge_share != 0;
 
-    if (handed_out > most || emptied)
+    if (handed_out > most)
         heap->most_handed_out = handed_out;
-    if (emptied)
+    if (!emptied)
+        return;
+    if (is_to_tell(heap))
         __atomic_add_fetch(&cell_heap_whole(heap)->times_emptied, 1, __ATOMIC_RELAXED);
+    heap->most_handed_out = heap->left_when_emptied = handed_out;
 }
 
 static struct cell_extents shrink_to(struct cell_heap *heap, size_t keep)

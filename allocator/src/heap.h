@@ -62,6 +62,9 @@ struct cell_heap {
     size_t footprint_peak;          /* bytes, mappings included */
     size_t in_use;                  /* bytes */
     size_t most_handed_out;         /* bytes of chunks and cells, what caches hold included, since the heap last emptied */
+    size_t left_when_emptied;       /* of that, then */
+    uint64_t filled_since_ms;       /* since when, and how often since, it had filled again before it emptied */
+    uint32_t times_filled;
     uint32_t times_emptied;         /* read without the lock (relaxed) */
     size_t peak_returned_to;        /* the peak when room was last made for growth beyond it, */
     size_t unused_then;             /* what lay unused afterwards, */

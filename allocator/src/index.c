@@ -1,6 +1,7 @@
 #include "index.h"
 
 #include "footprint.h"
+#include "minmax.h"
 #include "os.h"
 #include "tunables.h"
 
@@ -8,6 +9,8 @@
 #define DIRTY_MIN      (4 * CELL_PAGE)
 #define DIRTY_SHARE    256
 #define REGRET_MS      1000u
+#define ONCE_EMPTIED   2u       /* of a heap that has emptied, this times what was handed out since counts as its peak, ... */
+#define EMPTIED_MIN    4u       /* ... but this share of the peak at least: the last pages would go by many small calls */
 #define MOST_SHARE     8u       /* most: all but this share */
 
 /* ---- bins, fit and the list of dirty chunks -------------------------------------------------------------------- */
@@ -124,10 +127,11 @@ static struct cell_purge *purge_to_make(struct cell_heap *heap, size_t peak)
 /* A program that frees much once may not need it again; one that frees and allocates in turns keeps its pages. */
 void cell_index_purge_if_much(struct cell_heap *heap)
 {
-    size_t peak = heap->resident_peak << CELL_PAGE_SHIFT, limit = cell_option.purge_share == 0 ? 0 : peak / cell_option.purge_share;
+    size_t peak = heap->resident_peak << CELL_PAGE_SHIFT;
 
     if (cell_option.purge_share == 0 || heap->dirty_bytes < cell_option.purge_min)
         return;
+    size_t base = cell_max(peak / EMPTIED_MIN, cell_min(peak, ONCE_EMPTIED * heap->most_handed_out)), limit = base / cell_option.purge_share;
     if (heap->dirty_bytes <= limit) {
         heap->purge_at = limit;
         return;

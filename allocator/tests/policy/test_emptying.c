@@ -1,6 +1,7 @@
 /* test_emptying.c - a heap of which most has been freed: caches give back what they hold, which would keep its pages from being free. */
 #include <pthread.h>
 
+#include "clock.h"
 #include "depot.h"
 #include "second_thread.h"
 #include "tcache.h"
@@ -30,10 +31,10 @@ static void empty(size_t kept)
         }
 }
 
-/* What is left does not empty once more. */
-static void count_from_a_mib(void)
+/* What is left then does not empty once more. */
+static void count_from_half_of_it(void)
 {
-    REQUIRE(cell_option_set("purge_min", (size_t)1 << 20) == 0);
+    REQUIRE(cell_option_set("purge_min", BYTES / 2) == 0);
 }
 
 static uint32_t times_emptied(void)
@@ -61,7 +62,7 @@ TEST(nothing_is_given_back_while_half_of_it_lives)
 /* Every page holds a cell that lives: free cells count, not free pages. */
 TEST(free_cells_of_pages_in_use_count)
 {
-    count_from_a_mib();
+    count_from_half_of_it();
     fill();
     empty(PER_PAGE);
     REQUIRE_EQUAL(times_emptied(), 1);
@@ -97,6 +98,44 @@ TEST(it_happens_once_for_each_time_that_the_heap_empties)
         REQUIRE(stats_now().refills - refills <= 1);
     }
     REQUIRE_SOUND_HEAP();
+}
+
+/* A program that fills and empties its heap in turns would have its caches and pages go and come each time. */
+TEST(a_heap_that_fills_again_each_time_is_left_alone)
+{
+    double begin = now_s();
+
+    for (int round = 0; round < 4; round++) {
+        fill();
+        empty(0);
+    }
+    uint32_t told = times_emptied();
+    for (int round = 0; round < 6; round++) {
+        fill();
+        empty(0);
+    }
+    if (now_s() - begin < 0.9)
+        REQUIRE_EQUAL(times_emptied(), told);
+    while (now_s() - begin < 1.1)
+        continue;
+    fill();
+    empty(0);
+    REQUIRE(times_emptied() > told);
+}
+
+/* What may lie free is then a share of what the heap holds now, not of what it once held. */
+TEST(of_a_heap_that_has_emptied_less_may_lie_free)
+{
+    static void *chunk[4000];
+
+    fill();
+    for (size_t i = 0; i < COUNT_OF(chunk); i++)
+        memset(chunk[i] = must_malloc(2000), 1, 2000);
+    empty(PER_PAGE);
+    for (size_t i = 0; i < COUNT_OF(chunk); i++)
+        cell_free(chunk[i]);
+    REQUIRE(times_emptied() >= 1);
+    REQUIRE(stats_now().dirty_bytes <= COUNT_OF(chunk) * 2000 / 8);
 }
 
 /* Small blocks go first and leave cells in the cache; then 8 MB of chunks of `size` bytes and a little more go, one by one. */
@@ -193,7 +232,7 @@ TEST(every_cache_follows_when_next_it_is_full)
 {
     pthread_t thread;
 
-    count_from_a_mib();
+    count_from_half_of_it();
     REQUIRE(pthread_barrier_init(&barrier, NULL, 2) == 0);
     REQUIRE(pthread_create(&thread, NULL, cache_and_wait, NULL) == 0);
     pthread_barrier_wait(&barrier);
@@ -234,6 +273,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_pages_of_small_blocks_go_back), cmocka_unit_test(nothing_is_given_back_while_half_of_it_lives),
         cmocka_unit_test(free_cells_of_pages_in_use_count),
+        cmocka_unit_test(a_heap_that_fills_again_each_time_is_left_alone), cmocka_unit_test(of_a_heap_that_has_emptied_less_may_lie_free),
         cmocka_unit_test(a_little_is_not_worth_it), cmocka_unit_test(nor_is_anything_where_free_pages_stay),
         cmocka_unit_test(it_happens_once_for_each_time_that_the_heap_empties),
         cmocka_unit_test(large_blocks_that_go_last_count), cmocka_unit_test(so_they_do_when_each_makes_another_go), cmocka_unit_test(those_of_middling_sizes_too),

@@ -1,18 +1,9 @@
 /* test_retention.c - when free pages go back to the system, and when cached chunks go back to the heap: often enough to be
  * lean, not so often that the same ones come and go. */
-#include <time.h>
-
+#include "clock.h"
 #include "support.h"
 
 #define BLOCKS 4000
-
-static double now_s(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
 
 static void *part[BLOCKS];
 
@@ -90,6 +81,7 @@ TEST(most_of_the_peak_is_given_back_whatever_was_wanted_back)
 /* Bytes of free pages that stay when a mapping of twice the heap's peak sets a new one. */
 static size_t free_pages_after_a_large_mapping(void)
 {
+    REQUIRE(cell_option_set("purge_min", (size_t)4 << 20) == 0);
     grow_and_shrink();
     size_t free_before = stats_now().dirty_bytes;
     uint64_t purged = stats_now().purged_bytes;
