@@ -111,6 +111,22 @@ TEST(without_caches_they_are_cut)
     REQUIRE_SOUND_HEAP();
 }
 
+TEST(a_cell_stays_while_its_size_does)
+{
+    char *block = must_malloc(40);
+
+    memset(block, 7, 40);
+    for (size_t size = 33; size <= 48; size++)
+        REQUIRE(cell_realloc(block, size) == block);
+    char *moved = cell_realloc(block, 49);
+    REQUIRE(moved != NULL && moved != block);
+    for (size_t i = 0; i < 40; i++)
+        REQUIRE(moved[i] == 7);
+    block = cell_realloc(moved, 16);
+    REQUIRE(block != NULL && block != moved && block[0] == 7 && block[15] == 7);
+    REQUIRE_SOUND_HEAP();
+}
+
 TEST(what_is_small_enough_becomes_a_cell)
 {
     for (int threads = 1; threads <= 2; threads++) {
@@ -128,7 +144,7 @@ int main(void)
         cmocka_unit_test(one_thread_cuts_what_shrinks), cmocka_unit_test(one_thread_extends_into_what_is_free),
         cmocka_unit_test(between_threads_small_ones_move), cmocka_unit_test(between_threads_large_ones_are_cut),
         cmocka_unit_test(between_threads_a_block_of_the_same_class_stays), cmocka_unit_test(without_caches_they_are_cut),
-        cmocka_unit_test(what_is_small_enough_becomes_a_cell),
+        cmocka_unit_test(a_cell_stays_while_its_size_does), cmocka_unit_test(what_is_small_enough_becomes_a_cell),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
