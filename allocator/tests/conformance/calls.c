@@ -2,6 +2,7 @@
  * under ours: the output must be the same, so nothing here prints what the two may choose differently. */
 #include <errno.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,8 +28,12 @@ static void too_large(void)
 {
     SHOW(malloc(huge));
     SHOW(malloc(huge + 1));
-    SHOW(malloc(most));
-    SHOW(malloc(most - 8));
+    for (size_t less = 0; less < 32; less++) {
+        SHOW(malloc(most - less));
+        SHOW(calloc(1, most - less));
+        SHOW(realloc(NULL, most - less));
+        SHOW(aligned_alloc(32, most - less));
+    }
     SHOW(calloc(1, huge + 1));
     SHOW(calloc(many, many));
     SHOW(calloc(most, 2));
@@ -201,7 +206,7 @@ static void the_rest(void)
     printf("malloc_info(1): %s, errno %s\n", wrong == 0 ? "0" : "not 0", name_of(wrong == EINVAL ? 0 : errno));
 }
 
-int main(void)
+static void *all(void *unused)
 {
     too_large();
     zero();
@@ -209,5 +214,19 @@ int main(void)
     contents();
     error_number();
     the_rest();
+    return unused;
+}
+
+/* With one thread, in a second one, and in the first when there have been two. */
+int main(void)
+{
+    pthread_t second;
+
+    all(NULL);
+    puts("in a second thread");
+    if (pthread_create(&second, NULL, all, NULL) != 0 || pthread_join(second, NULL) != 0)
+        return 1;
+    puts("after it");
+    all(NULL);
     return 0;
 }
