@@ -35,6 +35,10 @@ is "the curve's peak of live bytes is near the true one" \
     "$(json "$doc" 'max(p["live_bytes"] for p in r["glibc"]["curve"]) > 0.9 * r["glibc"]["peak_live_bytes"]')" True
 is "touched memory is resident" \
     "$(json "$doc" 'r["glibc"]["peak_rss_kib"]["median"] * 1024 > 0.7 * r["glibc"]["peak_live_bytes"]')" True
+"$heaplay" replay "$SRC/traces/jq.hpt" --samples 6 --alloc cell="$OUT/libcellmalloc.so" --json "$TAP_TMP/jq.json" >/dev/null
+is "a peak is no less than what was resident when most lived" "$(json "$TAP_TMP/jq.json" \
+    'min(r["cell"]["peak_rss_kib"]["samples"]) >= r["cell"]["rss_at_peak_live_kib"] > 0 and
+     r["cell"]["peak_ratio"]["low"] * r["cell"]["peak_live_bytes"] >= r["cell"]["rss_at_peak_live_kib"] * 1023')" True
 is "the harness stays out of the memory figure" "$(json "$doc" 'r["null"]["peak_rss_kib"]["median"] < 600')" True
 $python -c '
 print("kind,thread,time_ns,id,old_id,size,count,alignment")
