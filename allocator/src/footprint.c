@@ -5,8 +5,7 @@
 #define KEPT_FOR_RETURNS ((size_t)512 << 10)    /* bytes, where a share of the peak would be less */
 #define RETURNS_ENOUGH   8u
 #define EMPTIED_SHARE    3u                     /* less than this share of what was handed out still is */
-#define EMPTIED_OFTEN    4u                     /* times in a second: a heap that fills again each time is left alone */
-#define SECOND_MS        1000u
+#define EMPTIED_OFTEN    4u                     /* times within CELL_REGRET_MS: a heap that fills again each time is left alone */
 
 bool cell_footprint_is_limited(const struct cell_heap *heap)
 {
@@ -56,7 +55,7 @@ static bool is_to_tell(struct cell_heap *heap)
     if (heap->most_handed_out <= 2 * heap->left_when_emptied)
         return heap->times_filled <= EMPTIED_OFTEN;
     uint64_t now = cell_os_now_ms();
-    if (now - heap->filled_since_ms >= SECOND_MS) {
+    if (now - heap->filled_since_ms >= CELL_REGRET_MS) {
         heap->filled_since_ms = now;
         heap->times_filled = 0;
     }

@@ -10,6 +10,9 @@
 
 #include "heap.h"
 
+/* A program that wants back within this time what was given up comes back for it all the time, and is left alone. */
+#define CELL_REGRET_MS 1000u
+
 /* Bytes that the heap has from the system now. */
 static inline size_t cell_footprint_now(const struct cell_heap *heap)
 {

@@ -8,7 +8,6 @@
 /* Giving back less than this, and less than this share of the heap, is not worth a system call and a flush of the TLB. */
 #define DIRTY_MIN      (4 * CELL_PAGE)
 #define DIRTY_SHARE    256
-#define REGRET_MS      1000u
 #define ONCE_EMPTIED   2u       /* of a heap that has emptied, this times what was handed out since counts as its peak, ... */
 #define EMPTIED_MIN    4u       /* ... but this share of the peak at least: the last pages would go by many small calls */
 #define MOST_SHARE     8u       /* most: all but this share */
@@ -105,7 +104,7 @@ void cell_index_purge_down_to(struct cell_heap *heap, size_t limit)
 static bool is_regretted(const struct cell_heap *heap, const struct cell_purge *purge)
 {
     return purge->pages != 0 && heap->segment.brought_in - purge->brought_in >= purge->pages / 2 &&
-           cell_os_now_ms() - purge->ms < REGRET_MS;
+           cell_os_now_ms() - purge->ms < CELL_REGRET_MS;
 }
 
 /* Which purge may be repeated now that `dirty_bytes` are free: one that was regretted only when most of the peak is free, as at the end

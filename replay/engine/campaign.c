@@ -102,9 +102,17 @@ static bool keep_passes(struct hp_campaign *c, struct hp_entry *e, const struct 
     return true;
 }
 
+void hp_entry_set_peak(const struct hp_campaign *c, struct hp_entry *e, unsigned i, double kib)
+{
+    double live = (double)c->plan->plan->peak_live_bytes;
+
+    e->values[HP_PEAK_RSS_KIB][i] = kib;
+    e->values[HP_PEAK_RATIO][i] = live > 0 ? kib * 1024 / live : NAN;
+}
+
 static bool keep_sample(struct hp_campaign *c, struct hp_entry *e, const struct hp_job *job, uint32_t block)
 {
-    double ops = (double)c->plan->plan->calls, live = (double)c->plan->plan->peak_live_bytes;
+    double ops = (double)c->plan->plan->calls;
     unsigned i = e->samples;
 
     if (!make_room(e) || !keep_passes(c, e, job))
@@ -115,9 +123,8 @@ static bool keep_sample(struct hp_campaign *c, struct hp_entry *e, const struct 
     e->values[HP_USER_NS_PER_OP][i] = (double)job->user_ns / ops;
     e->values[HP_SYSTEM_NS_PER_OP][i] = (double)job->system_ns / ops;
     e->values[HP_CPU_NS_PER_OP][i] = (double)(job->user_ns + job->system_ns) / ops;
-    e->values[HP_PEAK_RSS_KIB][i] = difference(job->peak_kib, job->baseline_kib);
+    hp_entry_set_peak(c, e, i, difference(job->peak_kib, job->baseline_kib));
     e->values[HP_BASELINE_RSS_KIB][i] = (double)job->baseline_kib;
-    e->values[HP_PEAK_RATIO][i] = live > 0 ? e->values[HP_PEAK_RSS_KIB][i] * 1024 / live : NAN;
     e->values[HP_MINOR_FAULTS][i] = (double)job->minor_faults;
     e->values[HP_MAJOR_FAULTS][i] = (double)job->major_faults;
     e->values[HP_DRAIN_KIB][i] = difference(job->drain_kib[0], job->baseline_kib);

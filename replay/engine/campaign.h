@@ -75,6 +75,8 @@ struct hp_campaign {
 
 int  hp_campaign_run(struct hp_campaign *c, char *error, size_t error_size);
 void hp_campaign_release(struct hp_campaign *c);
+/* Sets the peak of sample `i` and its ratio to peak live bytes; NAN: not known. */
+void hp_entry_set_peak(const struct hp_campaign *c, struct hp_entry *e, unsigned i, double kib);
 /* Null allocator's share of this entry's time, NaN when it is not known. */
 double hp_campaign_share(const struct hp_campaign *c, const struct hp_entry *e);
 

@@ -1,7 +1,6 @@
 /* further_runs.c - see further_runs.h. None of these is timed, so each may look as closely as it needs to. */
 #include "engine/further_runs.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,14 +30,11 @@ void hp_further_fill_job(const struct hp_campaign *c, struct hp_job *job, int mo
  * right. Only where that run made the same calls in the same order. */
 static void raise_peaks(const struct hp_campaign *c, struct hp_entry *e)
 {
-    double live = (double)c->plan->plan->peak_live_bytes, seen = (double)e->rss_at_peak_kib;
+    double seen = (double)e->rss_at_peak_kib;
 
-    for (unsigned i = 0; c->plan->plan->threads == 1 && i < e->samples; i++) {
-        if (!(e->values[HP_PEAK_RSS_KIB][i] < seen))
-            continue;
-        e->values[HP_PEAK_RSS_KIB][i] = seen;
-        e->values[HP_PEAK_RATIO][i] = live > 0 ? seen * 1024 / live : NAN;
-    }
+    for (unsigned i = 0; c->plan->plan->threads == 1 && i < e->samples; i++)
+        if (e->values[HP_PEAK_RSS_KIB][i] < seen)
+            hp_entry_set_peak(c, e, i, seen);
 }
 
 static int run_account(struct hp_campaign *c, struct hp_run *run, struct hp_entry *e)
