@@ -139,6 +139,44 @@ TEST(of_a_heap_that_has_emptied_less_may_lie_free)
     REQUIRE(stats_now().dirty_bytes <= peak / 10);
 }
 
+static void *chunks_of_2000[BYTES / 2000];
+
+static void fill_chunks(void)
+{
+    for (size_t i = 0; i < COUNT_OF(chunks_of_2000); i++)
+        memset(chunks_of_2000[i] = must_malloc(2000), 1, 2000);
+}
+
+static void free_chunks(void)
+{
+    for (size_t i = 0; i < COUNT_OF(chunks_of_2000); i++)
+        cell_free(chunks_of_2000[i]);
+}
+
+/* A purge that was regretted raises what must lie free before the next. That was for the peak that has gone. */
+TEST(and_what_lay_free_before_goes_back_then)
+{
+    void *last = must_malloc(20000);
+    fill();
+    fill_chunks();
+    free_chunks();
+    uint64_t purges = stats_now().purges;
+    REQUIRE(purges > 0);
+    fill_chunks();
+    free_chunks();
+    if (stats_now().purges != purges)
+        skip();
+    double begin = now_s();
+    while (now_s() - begin < 1.1)
+        continue;
+    cell_free(must_malloc(2000));
+    size_t dirty = stats_now().dirty_bytes;
+    REQUIRE(dirty >= BYTES * 3 / 4);
+    empty(PER_PAGE);
+    cell_free(last);
+    REQUIRE(stats_now().dirty_bytes <= dirty / 2);
+}
+
 /* Small blocks go first and leave cells in the cache; then 8 MB of chunks of `size` bytes and a little more go, one by one. */
 static void empty_with_chunks_last(size_t size)
 {
@@ -275,7 +313,7 @@ int main(void)
         cmocka_unit_test(the_pages_of_small_blocks_go_back), cmocka_unit_test(nothing_is_given_back_while_half_of_it_lives),
         cmocka_unit_test(free_cells_of_pages_in_use_count),
         cmocka_unit_test(a_heap_that_fills_again_each_time_is_left_alone), cmocka_unit_test(of_a_heap_that_has_emptied_less_may_lie_free),
-        cmocka_unit_test(a_little_is_not_worth_it), cmocka_unit_test(nor_is_anything_where_free_pages_stay),
+        cmocka_unit_test(and_what_lay_free_before_goes_back_then), cmocka_unit_test(a_little_is_not_worth_it), cmocka_unit_test(nor_is_anything_where_free_pages_stay),
         cmocka_unit_test(it_happens_once_for_each_time_that_the_heap_empties),
         cmocka_unit_test(large_blocks_that_go_last_count), cmocka_unit_test(so_they_do_when_each_makes_another_go), cmocka_unit_test(those_of_middling_sizes_too),
         cmocka_unit_test(nothing_is_given_back_for_free_pages), cmocka_unit_test(every_cache_follows_when_next_it_is_full),
