@@ -23,7 +23,7 @@ struct cell_bins {
     struct cell_link list[CELL_BIN_COUNT];
 };
 
-bool cell_bins_is_valid(const struct cell_bins *bins);
+bool cell_bins_is_valid(const struct cell_bins *bins) __attribute__((cold));
 
 static inline struct cell_chunk *cell_chunk_of_link(const struct cell_link *link)
 {

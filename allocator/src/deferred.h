@@ -41,7 +41,7 @@ struct cell_chunk *cell_deferred_take(struct cell_deferred *deferred, size_t siz
 struct cell_chunk *cell_deferred_take_at(struct cell_deferred *deferred, size_t entry);
 /* Lets a chunk of `size` bytes wait; there must be room. */
 void cell_deferred_put(struct cell_deferred *deferred, struct cell_chunk *c, size_t size);
-bool cell_deferred_is_valid(const struct cell_deferred *deferred);
+bool cell_deferred_is_valid(const struct cell_deferred *deferred) __attribute__((cold));
 
 static inline bool cell_deferred_is_full(const struct cell_deferred *deferred)
 {

@@ -151,7 +151,7 @@ struct cell_chunk *cell_fit_find(const struct cell_fit *fit, size_t size)
 }
 
 /* Depth is bounded by the bits of a size, so recursion is too. */
-static bool trie_is_valid(struct cell_fit_node *const *slot, size_t bit, size_t prefix, size_t prefix_mask)
+__attribute__((cold)) static bool trie_is_valid(struct cell_fit_node *const *slot, size_t bit, size_t prefix, size_t prefix_mask)
 {
     const struct cell_fit_node *node = *slot;
 

@@ -110,15 +110,25 @@ static void choose_page_size(struct cell_heap *heap, char *start, size_t size, s
         cell_os_huge(from, (size_t)(to - from));
 }
 
-/* Brings in what comes first of the `size` fresh bytes at `start`; returns where that ends. */
-static char *populate(struct cell_heap *heap, char *start, size_t size)
+/* Brings in the first `ahead` of the `size` fresh bytes at `start`; returns where that ends. */
+static char *populate(struct cell_heap *heap, char *start, size_t size, size_t ahead)
 {
-    size_t ahead = cell_segment_populate_ahead(&heap->segment, size) & ~(cell_os_page_size() - 1);
-
+    ahead &= ~(cell_os_page_size() - 1);
     choose_page_size(heap, start, size, ahead);
     if (ahead != 0 && !cell_os_populate(start, ahead))
         ahead = 0;
     return start + ahead;
+}
+
+static char *populate_new(struct cell_heap *heap, char *start, size_t size)
+{
+    return populate(heap, start, size, cell_segment_populate_ahead(&heap->segment, size));
+}
+
+/* What a block has grown by may be its last growth, of which half stays empty on average where each doubles it. */
+static char *populate_more(struct cell_heap *heap, char *start, size_t size)
+{
+    return populate(heap, start, size, cell_segment_populate_batch(&heap->segment, size));
 }
 
 /* A page well within the part that was left to faults tells whether the program has used the whole block. Lock held. */
@@ -227,7 +237,7 @@ void *cell_mapped_alloc(struct cell_heap *heap, size_t request, size_t alignment
 
     struct cell_mapped *m = mapped_of(block);
     char *fresh = mapping.start + used, *end = mapping.start + mapping.size;
-    write_header(m, mapping.start, mapping.size, fresh < end ? populate(heap, fresh, (size_t)(end - fresh)) : end);
+    write_header(m, mapping.start, mapping.size, fresh < end ? populate_new(heap, fresh, (size_t)(end - fresh)) : end);
     cell_lock_acquire(&heap->lock);
     heap->counts.maps += used == 0;
     heap->counts.map_reuses += used != 0;
@@ -324,12 +334,11 @@ static void *resize(struct cell_heap *heap, void *block, size_t request, bool ma
     if (taken || refused)
         return taken ? block : NULL;
 
-    /* What is full is grown to be filled again. */
     bool full = size > old_size && cell_os_is_resident(m->start + old_size - cell_os_page_size());
     char *start = cell_os_remap(m->start, old_size, size, may_move);
     if (start != NULL) {
         m = (struct cell_mapped *)(start + offset - CELL_MAPPED_PREFIX);
-        write_header(m, start, size, full ? populate(heap, start + old_size, size - old_size) : start + size);
+        write_header(m, start, size, full ? populate_more(heap, start + old_size, size - old_size) : start + size);
     }
     cell_lock_acquire(&heap->lock);
     adopt(heap, m);

@@ -49,7 +49,7 @@ bool cell_pool_give(struct cell_pools *pools, struct cell_freed **stack, size_t 
 bool cell_pool_find_empty(const struct cell_pools *pools, unsigned pool_class, size_t *page);
 /* Whether an address is that of a cell which has been handed out before. */
 bool cell_pool_is_carved(const struct cell_pools *pools, const void *cell);
-bool cell_pool_is_valid(const struct cell_pools *pools, size_t page);
+bool cell_pool_is_valid(const struct cell_pools *pools, size_t page) __attribute__((cold));
 
 static inline size_t cell_pool_cell_size(unsigned pool_class)
 {

@@ -12,9 +12,8 @@
 #define RESERVE_MIN       MIB
 #define COMMIT_MIN        MIB
 #define COMMIT_MAX        (64 * MIB)
-#define BATCH_MAX         ((size_t)64)          /* pages brought in beyond need */
+#define BATCH_MAX         ((size_t)32)          /* pages brought in beyond need */
 #define CALL_MAX          ((size_t)512)         /* pages brought in by one call */
-#define VOUCHED           2                     /* a block that was used whole stands for others up to this times its size */
 #define LARGE_USE_MAX     4                     /* bounds of what is learnt about large blocks */
 
 #if SIZE_MAX > UINT32_MAX
@@ -244,6 +243,11 @@ static size_t batch_pages(const struct cell_segment *seg)
     return cell_max(cell_min(share, BATCH_MAX), os_page == 0 ? 1 : os_page);
 }
 
+size_t cell_segment_populate_batch(const struct cell_segment *seg, size_t size)
+{
+    return cell_option.populate_share == 0 ? 0 : cell_min(size, batch_pages(seg) << CELL_PAGE_SHIFT);
+}
+
 size_t cell_segment_populate_ahead(const struct cell_segment *seg, size_t size)
 {
     if (cell_option.populate_share == 0)
@@ -252,10 +256,10 @@ size_t cell_segment_populate_ahead(const struct cell_segment *seg, size_t size)
         return size;
     int large_use = __atomic_load_n(&seg->large_use, __ATOMIC_RELAXED);
     if (large_use > 0)                  /* the rest tells, when the block is freed, whether this still holds */
-        return cell_min(size - size / 8, VOUCHED * __atomic_load_n(&seg->large_used, __ATOMIC_RELAXED));
+        return cell_min(size - size / 8, __atomic_load_n(&seg->large_used, __ATOMIC_RELAXED));
     if (large_use < 0)
         return 0;
-    return cell_min(size, batch_pages(seg) << CELL_PAGE_SHIFT);
+    return cell_segment_populate_batch(seg, size);
 }
 
 void cell_segment_note_large_use(struct cell_segment *seg, size_t size, bool used)

@@ -75,8 +75,10 @@ void cell_segment_destroy(struct cell_segment *seg);
 bool cell_segment_grow(struct cell_segment *seg, size_t bytes);
 /* Must precede any write to [from, to): brings absent pages in, a batch at a time, and takes their zero mark away. */
 static inline struct cell_zero_run cell_segment_touch(struct cell_segment *seg, void *from, void *to);
+/* How many of `size` bytes to bring in where nothing tells whether they will be used: so few that slack does not weigh. */
+size_t cell_segment_populate_batch(const struct cell_segment *seg, size_t size);
 /* How many of the first bytes of a fresh block of `size` bytes to bring in before they are asked for: small blocks whole;
- * large ones as far as slack does not weigh, or, once such blocks have proved to be used whole, nearly to the end. */
+ * large ones a batch, or, once such blocks have proved to be used whole, as far as the largest of them and nearly to the end. */
 size_t cell_segment_populate_ahead(const struct cell_segment *seg, size_t size);
 /* Learns whether a large block of `size` bytes, left to faults from some point on, was used beyond it. */
 void cell_segment_note_large_use(struct cell_segment *seg, size_t size, bool used);
