@@ -12,7 +12,7 @@
 #define RESERVE_MIN       MIB
 #define COMMIT_MIN        MIB
 #define COMMIT_MAX        (64 * MIB)
-#define BATCH_MAX         ((size_t)32)          /* pages brought in beyond need */
+#define BATCH_MAX         ((size_t)64)          /* pages brought in beyond need */
 #define CALL_MAX          ((size_t)512)         /* pages brought in by one call */
 #define LARGE_USE_MAX     4                     /* bounds of what is learnt about large blocks */
 

@@ -5,7 +5,7 @@
 #include "support.h"
 
 #define MIB   ((size_t)1 << 20)
-#define BATCH 32        /* pages */
+#define BATCH 64        /* pages */
 
 static size_t resident_pages(const char *from, size_t size)
 {
