@@ -75,7 +75,7 @@ void cell_footprint_note_frees(struct cell_heap *heap)
     if (is_to_tell(heap))
         __atomic_add_fetch(&cell_heap_whole(heap)->times_emptied, 1, __ATOMIC_RELAXED);
     heap->most_handed_out = heap->left_when_emptied = handed_out;
-    heap->purge_at = 0;
+    heap->purge_at = 0;                 /* it was for the peak that has gone */
 }
 
 static struct cell_extents shrink_to(struct cell_heap *heap, size_t keep)

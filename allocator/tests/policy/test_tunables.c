@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
-#include <sys/mman.h>
 
+#include "can_populate.h"
 #include "heap.h"
 #include "os.h"
 #include "other_processor.h"
@@ -210,11 +210,7 @@ static const char *no_huge_pages(void)
 
 static const char *no_populate(void)
 {
-    void *page = mmap(NULL, cell_os_page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    bool can = page != MAP_FAILED && cell_os_populate(page, cell_os_page_size());
-
-    munmap(page, cell_os_page_size());
-    return can ? NULL : "the kernel has no MADV_POPULATE_WRITE";
+    return can_populate() ? NULL : "the kernel has no MADV_POPULATE_WRITE";
 }
 
 /* With `value` the probe gives at most or at least a bound that it misses with the default. */
