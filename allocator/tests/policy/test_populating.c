@@ -70,7 +70,7 @@ TEST(of_what_a_block_grows_by_a_batch)
     block = cell_realloc(block, 4 * MIB);
     REQUIRE(block != NULL);
     size_t fresh = resident_pages(block + 2 * MIB, 2 * MIB);
-    REQUIRE(fresh >= 1 && fresh <= BATCH + 1);
+    REQUIRE(fresh >= 2 && fresh <= BATCH + 1);         /* the first was in use before, in part */
 }
 
 int main(void)
