@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -172,9 +174,18 @@ static void aligned_blocks_of_no_bytes(void **state)
     cell_heap_destroy(heap);
 }
 
+static atomic_bool forks_are_done;
+
+/* For as long as there are forks: none of them finds the heap at rest. */
 static void *churn_thread(void *heap)
 {
-    return churn(heap, (unsigned)(uintptr_t)pthread_self(), 4000) ? heap : NULL;
+    unsigned seed = (unsigned)(uintptr_t)pthread_self();
+
+    do {
+        if (!churn(heap, seed++, 500))
+            return NULL;
+    } while (!atomic_load(&forks_are_done));
+    return heap;
 }
 
 static void threads_and_forks_share_a_heap(void **state)
@@ -197,6 +208,7 @@ static void threads_and_forks_share_a_heap(void **state)
         assert_int_equal(waitpid(child, &status, 0), child);
         assert_int_equal(status, 0);
     }
+    atomic_store(&forks_are_done, true);
     for (size_t i = 0; i < 3; i++) {
         void *result;
         pthread_join(threads[i], &result);
