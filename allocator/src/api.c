@@ -94,17 +94,19 @@ static void *malloc_unbinned(size_t size)
     return block != NULL ? block : malloc_slow(size);
 }
 
-/* A request above all bins of one size: from the bin of its class, once there are threads, or where it recurs. */
+/* A request above all bins of one size: from the bin of its class, which has some once there are threads, or where it recurs. */
 __attribute__((always_inline)) static inline void *pop_large(size_t size)
 {
     struct cell_tcache *cache = cell_tcache_mine;
+    void *block = NULL;
 
-    if (cell_tcache_has_class(size))
-        return cell_tcache_pop(&cache->slot[cell_tcache_row_of_large_class(cell_size_class_for(size))].bin);
-    if (cache->watch == NULL || size > cell_option.recurring_limit)
-        return NULL;
+    if (size <= CELL_CLASS_MAX - CELL_WORD)
+        block = cell_tcache_pop(&cache->slot[cell_tcache_row_of_large_class(cell_size_class_for(size))].bin);
+    if (CELL_LIKELY(block != NULL) || cache->watch == NULL || size > cell_option.recurring_limit)
+        return block;
     size_t chunk = cell_size_of_large_chunk(size);
-    return pop_recurring(cache, cell_recurring_find(cache->watch->slot, chunk), chunk);
+    struct cell_recurring *slot = cell_recurring_find(cache->watch->slot, chunk);
+    return slot->size == chunk ? cell_tcache_pop(&slot->bin) : NULL;
 }
 
 void *cell_api_malloc_beyond(size_t size)
@@ -133,18 +135,11 @@ static void free_slow(struct cell_tcache *cache, size_t row, void *block, size_t
     cell_tcache_free_slow(cache, row, block);
 }
 
-/* A chunk whose size alone no bin is for. */
+/* A chunk that no bin is for. */
 static void free_unbinned(void *block, struct cell_tcache *cache, size_t size, size_t said) __attribute__((noinline));
 static void free_unbinned(void *block, struct cell_tcache *cache, size_t size, size_t said)
 {
-    if (size > CELL_BINNED_MAX && size <= CELL_CLASS_MAX && cell_tcache_recurring(cache, size) != NULL) {
-        size_t row = cell_tcache_row_of_large_class(cell_size_class(size));
-        if (cell_tcache_class_recurs(cache, row, size)) {
-            if (!cell_tcache_push(&cache->slot[row].bin, block))
-                free_slow(cache, row, block, said);
-            return;
-        }
-    }
+    cell_tcache_note_class(cache, size);
     if (cell_harden_is_on()) {
         cell_harden_free(block, said);
         return;
@@ -153,16 +148,10 @@ static void free_unbinned(void *block, struct cell_tcache *cache, size_t size, s
     cell_tcache_free_large(block, size);
 }
 
-/* A chunk above the bins of one size each: to the bin of its class, once there are threads, or of its size, if that recurs. */
+/* A chunk that neither its size nor its class has a row for: to the bin of its size, if that recurs. */
 static void free_large(void *block, struct cell_tcache *cache, size_t size, size_t said) __attribute__((noinline));
 static void free_large(void *block, struct cell_tcache *cache, size_t size, size_t said)
 {
-    if (size > CELL_BINNED_MAX && size <= cell_tcache_class_limit()) {
-        size_t row = cell_tcache_row_of_large_class(cell_size_class(size));
-        if (CELL_UNLIKELY(!cell_tcache_push(&cache->slot[row].bin, block)))
-            free_slow(cache, row, block, said);
-        return;
-    }
     struct cell_recurring *slot = cell_tcache_recurring(cache, size);
     if (slot == NULL || !cell_recurring_free(slot, size))
         free_unbinned(block, cache, size, said);
@@ -193,17 +182,19 @@ __attribute__((always_inline)) static inline void free_block(void *block, size_t
         free_elsewhere(block, said);
         return;
     }
-    size_t kind = cell_segment_kind_of_slot(seg, slot);
-    size_t size = kind;
-    if (kind <= CELL_PAGE_RESERVED_KIND) {
-        size = cell_heap_inuse_size(cell_chunk_of_user(block));
+    size_t offset = cell_segment_kind_of_slot(seg, slot);       /* of a cell's bin */
+    if (offset <= CELL_PAGE_RESERVED_KIND) {
+        size_t size = offset = cell_heap_inuse_size(cell_chunk_of_user(block));
         if (CELL_UNLIKELY(size > __atomic_load_n(&cell_option.binned_size, __ATOMIC_RELAXED))) {
-            free_large(block, cache, size, said);
-            return;
+            offset = cell_tcache_row_for_freed(size) * CELL_ALIGN;
+            if (CELL_UNLIKELY(offset == 0)) {
+                free_large(block, cache, size, said);
+                return;
+            }
         }
     }
-    if (CELL_UNLIKELY(!cell_tcache_push(cell_tcache_bin(cache, size), block)))
-        free_slow(cache, size / CELL_ALIGN, block, said);
+    if (CELL_UNLIKELY(!cell_tcache_push(cell_tcache_bin(cache, offset), block)))
+        free_slow(cache, offset / CELL_ALIGN, block, said);
 }
 
 void cell_free(void *block)

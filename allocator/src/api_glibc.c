@@ -18,6 +18,7 @@ enum {
 static int set(const char *name, size_t value)
 {
     cell_tunables_set_nearest(name, value, cell_heap_is_ready(&cell_heap_main));
+    cell_tcache_map_sizes();
     return 1;
 }
 

@@ -355,6 +355,8 @@ void cell_tcache_free_slow(struct cell_tcache *cache, size_t row, void *block)
     if (bin->limit == 0 && cell_tcache_is_cell_row(row) && set_aside(cache, block))
         return;
     if (bin->room == 0 && !cell_tcache_widen(cache, bin, row)) {
+        if (row >= CELL_TCACHE_SIZES)
+            cell_tcache_note_class(cache, cell_heap_inuse_size(cell_chunk_of_user(block)));
         cache->flushes++;
         if (bin->limit != 0)
             overflow(cache, bin, row);
@@ -395,8 +397,13 @@ size_t cell_tcache_ask(struct cell_tcache *cache, size_t size)
     size_t row = cell_tcache_row_for_chunk(size);
     struct cell_demand *demand = &cache->watch->row[row];
 
-    if (size <= CELL_BINNED_MAX)
-        return cell_demand_ask(demand, CELL_RECURS) ? row : 0;
+    if (size <= CELL_BINNED_MAX) {
+        if (!cell_demand_ask(demand, CELL_RECURS))
+            return 0;
+        if (row == CELL_TCACHE_SIZES && cell_tcache_row_for_freed(size) == 0)
+            cell_tcache_map_sizes();            /* it is a class's, too */
+        return row;
+    }
     if (row != 0 && demand->proven)
         return row;
     struct cell_recurring *slot = ask_slot(cache, size);
@@ -405,6 +412,7 @@ size_t cell_tcache_ask(struct cell_tcache *cache, size_t size)
     if (row == 0 || !cell_demand_ask(demand, CELL_CLASS_RECURS))
         return 0;
     close_slots_of_class(cache, row);
+    cell_tcache_map_sizes();
     return row;
 }
 

@@ -37,6 +37,7 @@
 #define CELL_TCACHE_PLAIN     (CELL_CLASS_MIN / CELL_ALIGN)         /* up to this row no size is ever rounded up */
 #define CELL_CLASSES_BELOW    8u                                    /* classes up to CELL_BINNED_MAX ... */
 #define CELL_ROWS_PER_CLASS   (CELL_TCACHE_PLAIN / CELL_CLASSES_BELOW)  /* ... which share its rows */
+#define CELL_CLASS_STEP       (CELL_BINNED_MAX / 8)                 /* classes from CELL_BINNED_MAX on begin at multiples of it */
 #define CELL_EXCESS_SHARE     8u    /* a cached chunk may be larger than what was asked for by this share */
 #define CELL_TCACHE_BINS      (CELL_TCACHE_SIZES + CELL_CLASS_COUNT - CELL_CLASSES_BELOW)
 
@@ -99,7 +100,7 @@ static inline size_t cell_tcache_class_limit(void)
     return __atomic_load_n(&cell_tcache_class_limit_now, __ATOMIC_RELAXED);
 }
 
-/* The bin for chunks of a class from CELL_BINNED_MAX on. */
+/* The row of chunks of a class from CELL_BINNED_MAX on. */
 static inline size_t cell_tcache_row_of_large_class(unsigned size_class)
 {
     return CELL_TCACHE_SIZES + size_class - CELL_CLASSES_BELOW;
@@ -184,12 +185,12 @@ static inline struct cell_recurring *cell_tcache_recurring(const struct cell_tca
     return cell_recurring_find(cache->watch->slot, size);
 }
 
-/* With one thread: a chunk of `size` bytes is freed that belongs to the class of `row`, and a request for as much would be rounded
- * up to the next. True: the class has proved to come back. */
-static inline bool cell_tcache_class_recurs(struct cell_tcache *cache, size_t row, size_t size)
+/* With one thread: a chunk of `size` bytes is freed that no bin takes. It counts for the class that a request for as much would be
+ * rounded up to. */
+static inline void cell_tcache_note_class(const struct cell_tcache *cache, size_t size)
 {
-    cell_demand_free(&cache->watch->row[cell_tcache_row_for_chunk(size)], CELL_CLASS_FREED_MAX);
-    return cache->watch->row[row].proven;
+    if (cache->watch != NULL && size > CELL_BINNED_MAX && size <= CELL_CLASS_MAX && cell_tcache_may_recur(size))
+        cell_demand_free(&cache->watch->row[cell_tcache_row_for_chunk(size)], CELL_CLASS_FREED_MAX);
 }
 
 /* The largest request that caches keep by its size; it rises when a second thread starts. */
@@ -225,6 +226,17 @@ static inline int cell_tcache_push(struct cell_bin *bin, void *block)
  * the first call, when no cache holds anything, 0. */
 extern uint8_t cell_tcache_row_of_words[CELL_BINNED_MAX / CELL_WORD];
 
+/* The row of the bin that keeps freed chunks of a class from CELL_BINNED_MAX on, by their size in CELL_CLASS_STEP; 0: none does. */
+extern uint8_t cell_tcache_row_of_freed[CELL_CLASS_MAX / CELL_CLASS_STEP + 1];
+
+/* The same of any chunk that is larger than what has a bin for its size alone. */
+static inline size_t cell_tcache_row_for_freed(size_t size)
+{
+    if (CELL_UNLIKELY(size > CELL_CLASS_MAX))
+        return 0;
+    return __atomic_load_n(&cell_tcache_row_of_freed[size / CELL_CLASS_STEP], __ATOMIC_RELAXED);
+}
+
 /* The fast path of malloc. NULL: the bin for the request is empty, or there is none. */
 __attribute__((always_inline)) static inline void *cell_tcache_alloc(size_t request)
 {
@@ -237,6 +249,8 @@ __attribute__((always_inline)) static inline void *cell_tcache_alloc(size_t requ
 /* Of the first thread's cache. */
 extern struct cell_spare cell_tcache_spare_main[CELL_TCACHE_BINS];
 
+/* Has requests and freed chunks find the rows that serve them, after a tunable or what has proved to recur has changed. */
+void cell_tcache_map_sizes(void);
 /* Before anything else: sets the heap up, and gives the calling thread its cache. False: no memory. */
 bool cell_tcache_start(void);
 /* Gives the calling thread's cache up for good: every call of it takes the slow path from here on. */

@@ -21,6 +21,7 @@ struct cell_spare cell_tcache_spare_main[CELL_TCACHE_BINS];
 
 size_t cell_tcache_class_limit_now CELL_FIRST;
 uint8_t cell_tcache_row_of_words[CELL_BINNED_MAX / CELL_WORD] CELL_FIRST_ROWS __attribute__((aligned(64)));
+uint8_t cell_tcache_row_of_freed[CELL_CLASS_MAX / CELL_CLASS_STEP + 1] CELL_FIRST_ROWS;
 __thread struct cell_tcache *cell_tcache_mine __attribute__((tls_model("initial-exec"))) = CACHE_NONE;
 
 /* Caches that no thread uses, and the part of a mapping from which none has been made yet. */
@@ -97,6 +98,43 @@ static void map_requests(void)
     }
 }
 
+/* Between threads, classes up to the limit have bins; with one thread those that have proved to recur. */
+static bool is_kept(size_t row, size_t size)
+{
+    size_t limit = cell_tcache_class_limit();
+
+    if (cell_option.binned_size != CELL_BINNED_MAX)
+        return false;
+    if (limit != 0)
+        return size <= limit;
+    return cell_tcache_may_recur(size) && watch_main.row[row].proven;
+}
+
+/* Nothing is, at the start. */
+static void map_freed(void)
+{
+    for (size_t i = CELL_BINNED_MAX / CELL_CLASS_STEP; i <= CELL_CLASS_MAX / CELL_CLASS_STEP; i++) {
+        unsigned size_class = cell_size_class(i * CELL_CLASS_STEP);
+        size_t row = cell_tcache_row_of_large_class(size_class);
+        bool kept = is_kept(row, cell_size_of_class(size_class));
+        __atomic_store_n(&cell_tcache_row_of_freed[i], (uint8_t)(kept ? row : 0), __ATOMIC_RELAXED);
+    }
+}
+
+static void map_sizes(void)
+{
+    map_requests();
+    map_freed();
+}
+
+void cell_tcache_map_sizes(void)
+{
+    cell_lock_acquire(&registry.lock);
+    if (cell_heap_is_ready(&cell_heap_main))
+        map_sizes();
+    cell_lock_release(&registry.lock);
+}
+
 /* What threads would meet at the heap's lock for, their caches keep. A limit that falls leaves no class, but blocks of classes in the
  * bins: it is not 0 again. */
 static void start_sharing(void)
@@ -109,7 +147,7 @@ static void start_sharing(void)
     if (by_class == cell_tcache_class_limit())
         return;
     __atomic_store_n(&cell_tcache_class_limit_now, by_class, __ATOMIC_RELAXED);
-    map_requests();
+    map_sizes();
 }
 
 /* The first call of all sets the heap up; a thread's first gives it a cache. False: no memory. */

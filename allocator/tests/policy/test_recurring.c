@@ -229,6 +229,29 @@ TEST(classes_of_sizes_recur)
     REQUIRE_SOUND_HEAP();
 }
 
+/* Each class proves itself, though what is freed goes to the bin of the class below, if that has proved to recur before. */
+TEST(every_class_of_a_range_recurs)
+{
+    vary(8300, 30000, 64 * CELL_CLASS_RECURS);
+    for (unsigned k = cell_size_class_for(8400); k < cell_size_class_for(29000); k++) {
+        REQUIRE(cell_tcache_mine->watch->row[cell_tcache_row_of_large_class(k)].proven);
+        REQUIRE_EQUAL(cell_tcache_row_for_freed(cell_size_of_class(k)), cell_tcache_row_of_large_class(k));
+    }
+    REQUIRE_EQUAL(cell_tcache_row_for_freed(7000), 0);
+    REQUIRE_SOUND_HEAP();
+}
+
+/* The bin of CELL_BINNED_MAX is a class's, too. */
+TEST(the_lowest_class_recurs_with_its_smallest_size)
+{
+    void *larger = must_malloc(1100);
+
+    recur(CELL_BINNED_MAX - CELL_WORD, CELL_RECURS + 1);
+    cell_free(larger);
+    REQUIRE(must_malloc(CELL_BINNED_MAX - CELL_WORD) == larger);
+    REQUIRE_SOUND_HEAP();
+}
+
 /* Many are made and then all freed, again and again: a class counts each that comes back, though none follows its free at once. */
 TEST(classes_recur_in_bursts)
 {
@@ -251,6 +274,35 @@ TEST(no_class_recurs_beyond_the_limit)
     vary(8300, 16300, 32 * CELL_CLASS_RECURS);
     REQUIRE_EQUAL(cell_usable_size(must_malloc(9000)), chunk_size(9000) - CELL_WORD);
     REQUIRE_EQUAL(stats_now().cached_bytes, 0);
+}
+
+/* Whether the next block of 9000 bytes that is freed stays in the cache. */
+static bool is_kept_when_freed(void)
+{
+    void *block = must_malloc(9000);
+    size_t cached = stats_now().cached_bytes;
+
+    cell_free(block);
+    return stats_now().cached_bytes > cached;
+}
+
+static void a_limit_ends_classes(const char *limit, size_t value)
+{
+    vary(8300, 16300, 32 * CELL_CLASS_RECURS);
+    REQUIRE(is_kept_when_freed());
+    REQUIRE(cell_option_set(limit, value) == 0);
+    REQUIRE(!is_kept_when_freed());
+    REQUIRE_SOUND_HEAP();
+}
+
+TEST(classes_end_when_recurring_limit_falls)
+{
+    a_limit_ends_classes("recurring_limit", 8200);
+}
+
+TEST(classes_end_when_cache_limit_falls)
+{
+    a_limit_ends_classes("cache_limit", 300);
 }
 
 /* Blocks of sizes that a small cache cannot even out. */
@@ -330,8 +382,10 @@ TEST(a_limit_between_threads_may_fall)
     start_and_end_a_thread();
     for (size_t i = 0; i < COUNT_OF(block); i += 2)
         cell_free(block[i]);
+    REQUIRE(is_kept_when_freed());
     cell_option_set("cache_limit_threads", 400);
     start_and_end_a_thread();
+    REQUIRE(!is_kept_when_freed());
     REQUIRE_SOUND_HEAP();
     for (size_t i = 1; i < COUNT_OF(block); i += 2)
         cell_free(block[i]);
@@ -372,7 +426,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(oldest_first_until_a_size_has_proved_to_recur), cmocka_unit_test(last_first_once_it_has),
         cmocka_unit_test(the_same_of_sizes_with_a_row), cmocka_unit_test(classes_of_sizes_recur), cmocka_unit_test(classes_recur_in_bursts),
-        cmocka_unit_test(no_class_recurs_beyond_the_limit), cmocka_unit_test(misses_in_a_steady_heap_widen_the_cache),
+        cmocka_unit_test(no_class_recurs_beyond_the_limit),
+        cmocka_unit_test(every_class_of_a_range_recurs), cmocka_unit_test(the_lowest_class_recurs_with_its_smallest_size),
+        cmocka_unit_test(classes_end_when_recurring_limit_falls), cmocka_unit_test(classes_end_when_cache_limit_falls), cmocka_unit_test(misses_in_a_steady_heap_widen_the_cache),
         cmocka_unit_test(many_requests_and_then_many_frees_do_not), cmocka_unit_test(what_is_kept_is_bounded),
         cmocka_unit_test(others_take_the_slot_over_when_they_outweigh_it),
         cmocka_unit_test(an_empty_bin_is_refilled_in_batches), cmocka_unit_test(calloc_takes_from_the_bin_what_it_clears),
