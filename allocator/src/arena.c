@@ -106,22 +106,30 @@ struct cell_heap *cell_arena_heap_of(const void *block)
     return cell_arena_at(cell_arena_of(block));
 }
 
-/* Sorted first: where blocks of several lie in turns, each would take a lock. */
+/* The first block and the others of its arena; what `others` gets is of other ones. */
+static void free_of_one(struct cell_freed **stack, size_t count, struct cell_freed **others)
+{
+    struct cell_heap *heap = cell_arena_heap_of(*stack);
+
+    CELL_ASSERT(cell_segment_owns(&heap->segment, *stack));
+    cell_heap_free_upper(heap, stack, count, others);
+}
+
+/* Of one arena after the other: where blocks of several lie in turns, each would take a lock. */
 void cell_arena_free_upper(struct cell_freed **stack, size_t count)
 {
-    struct cell_freed *of[CELL_ARENAS_MAX] = { NULL };
-    unsigned arenas_now = cell_arena_count();
+    struct cell_freed *others = NULL;
 
-    if (arenas_now == 1) {
-        cell_heap_free_upper(&cell_heap_main, stack, count);
+    if (*stack == NULL || cell_arena_count() == 1) {
+        cell_heap_free_upper(&cell_heap_main, stack, count, NULL);
         return;
     }
-    for (; *stack != NULL && count != 0; count--) {
-        struct cell_freed *block = cell_freed_pop(stack);
-        cell_freed_push(&of[cell_arena_of(block)], block);
+    free_of_one(stack, count, &others);
+    while (others != NULL) {
+        struct cell_freed *rest = others;
+        others = NULL;
+        free_of_one(&rest, SIZE_MAX, &others);
     }
-    for (unsigned arena = 0; arena < arenas_now; arena++)
-        cell_heap_free_upper(cell_arena_at(arena), &of[arena], SIZE_MAX);
 }
 
 void cell_arena_free_stack(struct cell_freed *stack)

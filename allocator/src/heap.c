@@ -347,13 +347,16 @@ void cell_heap_give_chunk(struct cell_heap *heap, void *block, size_t size)
     cell_lock_release(&heap->lock);
 }
 
-void cell_heap_free_upper(struct cell_heap *heap, struct cell_freed **stack, size_t count)
+void cell_heap_free_upper(struct cell_heap *heap, struct cell_freed **stack, size_t count, struct cell_freed **others)
 {
     while (*stack != NULL && count != 0) {
         size_t at_once = cell_min(count, FREES_PER_LOCK), left = at_once;
         cell_lock_acquire(&heap->lock);
         while (left != 0 && *stack != NULL) {
-            if (is_cell(heap, *stack))
+            if (others != NULL && !cell_segment_owns(&heap->segment, *stack)) {
+                cell_freed_push(others, cell_freed_pop(stack));
+                left--;
+            } else if (is_cell(heap, *stack))
                 free_cells(heap, stack, &left);
             else
                 free_chunks(heap, stack, &left);

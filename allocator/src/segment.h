@@ -149,6 +149,12 @@ static inline size_t cell_segment_kind_of_slot(const struct cell_segment *seg, s
     return seg->kind[slot / (CELL_PAGE / CELL_ALIGN)];
 }
 
+/* Whether an address of the whole range is in this part of it, or, of the whole, in no part. */
+static inline bool cell_segment_owns(const struct cell_segment *seg, const void *p)
+{
+    return (size_t)((const char *)p - seg->base) - seg->start < seg->reserve_max - seg->start;
+}
+
 /* Of any address. */
 static inline bool cell_segment_holds(const struct cell_segment *seg, const void *p)
 {
