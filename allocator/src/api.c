@@ -172,6 +172,14 @@ static void free_elsewhere(void *block, size_t said)
     cell_heap_give(cell_arena_heap_of(block), block);
 }
 
+/* Ends the program: the block has been freed already, or is none. */
+__attribute__((cold, noinline)) static _Noreturn void reject_free(const void *block)
+{
+    CELL_CHECK(!cell_freed_is_tagged(block), CELL_FATAL_DOUBLE_FREE);
+    cell_heap_reject(cell_chunk_of_user(block));
+}
+
+/* Both checks end in one call: for two, every free would set a frame up. */
 __attribute__((always_inline)) static inline void free_block(void *block, size_t said)
 {
     const struct cell_segment *seg = &cell_heap_main.segment;
@@ -184,7 +192,10 @@ __attribute__((always_inline)) static inline void free_block(void *block, size_t
     }
     size_t offset = cell_segment_kind_of_slot(seg, slot);       /* of a cell's bin */
     if (offset <= CELL_PAGE_RESERVED_KIND) {
-        size_t size = offset = cell_heap_inuse_size(cell_chunk_of_user(block));
+        size_t size;
+        if (CELL_UNLIKELY(!cell_heap_is_inuse(cell_chunk_of_user(block), &size)))
+            goto misuse;
+        offset = size;
         if (CELL_UNLIKELY(size > __atomic_load_n(&cell_option.binned_size, __ATOMIC_RELAXED))) {
             offset = cell_tcache_row_for_freed(size) * CELL_ALIGN;
             if (CELL_UNLIKELY(offset == 0)) {
@@ -193,8 +204,14 @@ __attribute__((always_inline)) static inline void free_block(void *block, size_t
             }
         }
     }
-    if (CELL_UNLIKELY(!cell_tcache_push(cell_tcache_bin(cache, offset), block)))
+    uintptr_t mark = cell_freed_mark(block);
+    if (CELL_MISUSED(cell_freed_has_mark(block, mark)))
+        goto misuse;
+    if (CELL_UNLIKELY(!cell_tcache_push_marked(cell_tcache_bin(cache, offset), block, mark)))
         free_slow(cache, offset / CELL_ALIGN, block, said);
+    return;
+misuse:
+    reject_free(block);
 }
 
 void cell_free(void *block)

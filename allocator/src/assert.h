@@ -1,6 +1,7 @@
 /* assert.h - three levels of assertion, by cost.
  *
  *   CELL_CHECK(cond, kind)   always on: guards against misuse by the program; ends in cell_fatal(kind)
+ *   CELL_MISUSED(cond)       the same where the caller ends it: true when the program has made `cond` true
  *   CELL_ASSERT(cond)        on unless NDEBUG: our own invariants, constant time
  *   CELL_ASSERT_SLOW(cond)   on with CELL_PARANOID: our own invariants, any cost
  *
@@ -17,7 +18,9 @@
 
 #ifdef CELL_UNCHECKED
 #define CELL_CHECK(cond, kind) ((void)sizeof(cond), (void)sizeof(kind))
+#define CELL_MISUSED(cond)     ((void)sizeof(cond), 0)
 #else
+#define CELL_MISUSED(cond)     CELL_UNLIKELY(cond)
 #define CELL_CHECK(cond, kind) \
     do { if (CELL_UNLIKELY(!(cond))) cell_fatal(kind); } while (0)
 #endif

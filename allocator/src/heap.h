@@ -150,16 +150,23 @@ bool cell_heap_is_carved(struct cell_heap *heap, const void *block) __attribute_
 /* Ends the program: `c` is not the header of a block in use. */
 _Noreturn void cell_heap_reject(const struct cell_chunk *c);
 
-/* The chunk's size; ends the program unless `c` is the header of a block in use. */
-static inline size_t cell_heap_inuse_size(const struct cell_chunk *c)
+/* Sets the chunk's size. False: `c` is not the header of a block in use. */
+static inline bool cell_heap_is_inuse(const struct cell_chunk *c, size_t *size)
 {
     size_t head = cell_chunk_head(c);
 
-#ifndef CELL_UNCHECKED
-    if (CELL_UNLIKELY(!cell_chunk_is_sealed_inuse(c, head)))
+    *size = head & CELL_SIZE_MASK;
+    return !CELL_MISUSED(!cell_chunk_is_sealed_inuse(c, head));
+}
+
+/* The size itself; ends the program instead. */
+static inline size_t cell_heap_inuse_size(const struct cell_chunk *c)
+{
+    size_t size;
+
+    if (CELL_UNLIKELY(!cell_heap_is_inuse(c, &size)))
         cell_heap_reject(c);
-#endif
-    return head & CELL_SIZE_MASK;
+    return size;
 }
 
 /* As below, of an address that is not a block's of the range: a mapped block's, or else the program ends. */

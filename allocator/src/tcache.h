@@ -208,18 +208,24 @@ static inline void *cell_tcache_pop(struct cell_bin *bin)
     return cell_freed_pop(&bin->head);
 }
 
-/* False: the bin is full. */
-static inline int cell_tcache_push(struct cell_bin *bin, void *block)
+/* False: the bin is full. `mark` is the block's, which must not have it yet. */
+static inline int cell_tcache_push_marked(struct cell_bin *bin, void *block, uintptr_t mark)
 {
-    uintptr_t mark = cell_freed_mark(block);
-
-    CELL_CHECK(!cell_freed_has_mark(block, mark), CELL_FATAL_DOUBLE_FREE);
     if (CELL_UNLIKELY(bin->room == 0))
         return 0;
     bin->room--;
     cell_freed_set_next_marked(block, bin->head, mark);
     bin->head = block;
     return 1;
+}
+
+/* The same; ends the program when it does. */
+static inline int cell_tcache_push(struct cell_bin *bin, void *block)
+{
+    uintptr_t mark = cell_freed_mark(block);
+
+    CELL_CHECK(!cell_freed_has_mark(block, mark), CELL_FATAL_DOUBLE_FREE);
+    return cell_tcache_push_marked(bin, block, mark);
 }
 
 /* The row that serves a request, by its words, rounded up: that of its cell or chunk, or of its class once there are threads. Before
