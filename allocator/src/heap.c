@@ -79,13 +79,13 @@ static struct cell_chunk *take_row(struct cell_heap *heap, size_t pages, enum ce
     return cell_space_take(heap, pages * CELL_PAGE, CELL_PAGE, growth, &zero);
 }
 
-/* Pages for pools: `most` in a row, or as many as lie together before the heap grows. Sets how many. */
+/* Pages for pools: what the smallest place that has one holds, `most` in a row at most, before the heap grows. Sets how many. Larger
+ * places stay whole for what needs them. */
 static struct cell_chunk *take_pages(struct cell_heap *heap, size_t most, size_t *count)
 {
-    struct cell_chunk *c;
+    struct cell_chunk *c = cell_space_find_coalesced(heap, CELL_PAGE, CELL_PAGE);
 
-    cell_space_find_coalesced(heap, most * CELL_PAGE, CELL_PAGE);
-    for (*count = most; *count != 0; *count /= 2)
+    for (*count = c == NULL ? most : cell_min(most, cell_space_room(c, CELL_PAGE) / CELL_PAGE); *count != 0; *count /= 2)
         if ((c = take_row(heap, *count, CELL_STAY)) != NULL)
             return c;
     c = take_row(heap, *count = most, CELL_GROW);

@@ -37,6 +37,11 @@ static size_t lead_for(const struct cell_chunk *c, size_t alignment)
     return lead;
 }
 
+size_t cell_space_room(const struct cell_chunk *c, size_t alignment)
+{
+    return cell_chunk_size(c) - lead_for(c, alignment);
+}
+
 static bool is_top(const struct cell_heap *heap, const struct cell_chunk *c)
 {
     return c == heap->top;

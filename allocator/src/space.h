@@ -12,6 +12,8 @@
 struct cell_chunk *cell_space_find(const struct cell_heap *heap, size_t size, size_t alignment);
 /* The same; when nothing fits, the chunks whose coalescing was deferred coalesce first. */
 struct cell_chunk *cell_space_find_coalesced(struct cell_heap *heap, size_t size, size_t alignment);
+/* Bytes of a free chunk from the first place on where a block at the alignment may begin; it must have one. */
+size_t cell_space_room(const struct cell_chunk *c, size_t alignment);
 /* A chunk in use of `size` bytes or a little more, at the place that cell_space_find() gave. `zero` receives the bytes known
  * to be zero. NULL: no memory. */
 struct cell_chunk *cell_space_take_from(struct cell_heap *heap, struct cell_chunk *place, size_t size, size_t alignment,

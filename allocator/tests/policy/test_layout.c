@@ -173,11 +173,34 @@ TEST(circular_lists_of_fit)
     require_ring(&oldest->link, true, freed, COUNT_OF(freed));
 }
 
+/* A class with many pools takes several pages at a time, but breaks no large place up while a small one has a page. */
+TEST(pools_fill_the_smallest_place_first)
+{
+    enum { SIZE = 128, CLASS = SIZE / 16, SMALL = 4 * 4096, LARGE = 20 * 4096 };
+    const uint32_t *pages = &cell_heap_main.pools.pages[CLASS];
+
+    void *small = must_malloc(SMALL);
+    must_malloc(600);
+    void *large = must_malloc(LARGE);
+    must_malloc(600);
+    while (*pages < 100)
+        must_malloc(SIZE);
+    uint32_t before = *pages;
+    cell_free(small);
+    cell_free(large);
+    while (*pages == before)
+        must_malloc(SIZE);
+    REQUIRE(cell_heap_main.segment.kind[cell_segment_page_of(&cell_heap_main.segment, small) + 1] == SIZE);
+    REQUIRE(must_malloc(LARGE) == large);
+    REQUIRE_SOUND_HEAP();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hidden_header_word), cmocka_unit_test(every_block_has_a_header_without_small_limit),
         cmocka_unit_test(no_header_below_small_limit), cmocka_unit_test(alignment_of_every_size),
+        cmocka_unit_test(pools_fill_the_smallest_place_first),
         cmocka_unit_test(alignment_of_every_alignment), cmocka_unit_test(aligned_request_splits_head_and_tail),
         cmocka_unit_test(circular_lists_of_bins), cmocka_unit_test(circular_lists_of_fit),
     };
