@@ -58,13 +58,10 @@ static void *malloc_slow(size_t size)
     return cell_api_or_enomem(perturb_fresh(block));
 }
 
-/* With one thread: a chunk of `chunk` bytes from the slot or the class that has some because they recur. */
-__attribute__((always_inline)) static inline void *pop_recurring(struct cell_tcache *cache, struct cell_recurring *slot, size_t chunk)
+/* With one thread: a chunk of `chunk` bytes, if the slot watches that size and has one. */
+static inline void *pop_slot(struct cell_recurring *slot, size_t chunk)
 {
-    void *block = slot->size == chunk ? cell_tcache_pop(&slot->bin) : NULL;
-    size_t row = cell_tcache_row_for_chunk(chunk);
-
-    return block == NULL && row != 0 ? cell_tcache_pop(&cache->slot[row].bin) : block;
+    return slot->size == chunk ? cell_tcache_pop(&slot->bin) : NULL;
 }
 
 /* A chunk of `chunk` bytes, if that size or its class recurs; NULL: it does not, or there is no memory. */
@@ -75,7 +72,10 @@ static void *take_recurring(size_t chunk)
 
     if (slot == NULL)               /* there are threads, or the size is beyond recurring_limit */
         return cell_tcache_take_large(chunk, CELL_ALIGN);
-    void *block = pop_recurring(cache, slot, chunk);
+    size_t row = cell_tcache_row_for_chunk(chunk);
+    void *block = pop_slot(slot, chunk);
+    if (block == NULL && row != 0)
+        block = cell_tcache_pop(&cache->slot[row].bin);
     return block != NULL ? block : cell_tcache_ask_recurring(chunk);
 }
 
@@ -105,8 +105,7 @@ __attribute__((always_inline)) static inline void *pop_large(size_t size)
     if (CELL_LIKELY(block != NULL) || cache->watch == NULL || size > cell_option.recurring_limit)
         return block;
     size_t chunk = cell_size_of_large_chunk(size);
-    struct cell_recurring *slot = cell_recurring_find(cache->watch->slot, chunk);
-    return slot->size == chunk ? cell_tcache_pop(&slot->bin) : NULL;
+    return pop_slot(cell_recurring_find(cache->watch->slot, chunk), chunk);
 }
 
 void *cell_api_malloc_beyond(size_t size)

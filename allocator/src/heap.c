@@ -356,10 +356,11 @@ void cell_heap_free_upper(struct cell_heap *heap, struct cell_freed **stack, siz
             if (others != NULL && !cell_segment_owns(&heap->segment, *stack)) {
                 cell_freed_push(others, cell_freed_pop(stack));
                 left--;
-            } else if (is_cell(heap, *stack))
+            } else if (is_cell(heap, *stack)) {
                 free_cells(heap, stack, &left);
-            else
+            } else {
                 free_chunks(heap, stack, &left);
+            }
         }
         cell_footprint_note_frees(heap);
         cell_lock_release(&heap->lock);

@@ -132,7 +132,7 @@ void cell_heap_give(struct cell_heap *heap, void *block);
 void cell_heap_give_chunk(struct cell_heap *heap, void *block, size_t size);
 /* Lets what waits coalesce. */
 void cell_heap_coalesce(struct cell_heap *heap);
-/* The upper `count` blocks of a stack, those pushed last. NULL: all are this heap's; else `others` gets those that are not. */
+/* The upper `count` blocks of a stack, those pushed last. `others` gets those that are not this heap's; NULL: all are. */
 void cell_heap_free_upper(struct cell_heap *heap, struct cell_freed **stack, size_t count, struct cell_freed **others);
 
 /* How often most of what had been handed out has been given back, in any arena. */

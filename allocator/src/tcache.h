@@ -219,7 +219,7 @@ static inline int cell_tcache_push_marked(struct cell_bin *bin, void *block, uin
     return 1;
 }
 
-/* The same; ends the program when it does. */
+/* The same; ends the program when the block has its mark already: it is freed a second time. */
 static inline int cell_tcache_push(struct cell_bin *bin, void *block)
 {
     uintptr_t mark = cell_freed_mark(block);
