@@ -137,9 +137,9 @@ static void remove_pool(struct cell_heap *heap, size_t page)
 
 static void free_cells(struct cell_heap *heap, struct cell_freed **stack, size_t *most)
 {
-    size_t page = cell_segment_page_of(&heap->segment, *stack);
+    size_t page;
 
-    if (cell_pool_give(&heap->pools, stack, most))
+    if (cell_pool_give(&heap->pools, stack, most, &page))
         remove_pool(heap, page);
 }
 

@@ -14,7 +14,7 @@ void cell_pool_init(struct cell_pools *pools, struct cell_segment *segment)
     for (unsigned i = 1; i <= CELL_POOL_CLASSES; i++) {
         size_t size = cell_pool_cell_size(i);
         pools->shape[i].capacity = (uint32_t)cell_pool_capacity(i);
-        pools->shape[i].inverse = (uint32_t)(((1u << 20) + size - 1) / size);
+        pools->shape[i].inverse = (uint32_t)(((UINT64_C(1) << 32) + size - 1) / size);
     }
 }
 
@@ -113,12 +113,13 @@ static size_t offset_in_page(const void *cell)
     return (uintptr_t)cell & (CELL_PAGE - 1);
 }
 
-static size_t index_of(const struct cell_pools *pools, const struct cell_page_info *pool, const void *cell)
+/* Of a cell, by a multiplication (Lemire, Kaser and Kurz, Faster remainder by direct computation, 2019). */
+static size_t index_of(uint32_t inverse, const void *cell)
 {
-    size_t offset = offset_in_page(cell), index = offset * pools->shape[pool->pool_class].inverse >> 20;
+    uint64_t product = (uint64_t)offset_in_page(cell) * inverse;
 
-    CELL_CHECK(index * cell_pool_cell_size(pool->pool_class) == offset, CELL_FATAL_BAD_POINTER);
-    return index;
+    CELL_CHECK((uint32_t)product < inverse, CELL_FATAL_BAD_POINTER);
+    return (size_t)(product >> 32);
 }
 
 static struct cell_freed *stack_of(const struct cell_pools *pools, const struct cell_page_info *pool, size_t page)
@@ -128,7 +129,7 @@ static struct cell_freed *stack_of(const struct cell_pools *pools, const struct 
 
 static void set_stack(struct cell_page_info *pool, const struct cell_freed *top)
 {
-    pool->free_head = (uint16_t)(offset_in_page(top) / CELL_ALIGN + 1);
+    pool->free_head = (uint16_t)(offset_in_page(top) + 1);
 }
 
 /* Cuts the upper `wanted` cells off the pool's stack; it holds `have` > 0. */
@@ -153,12 +154,17 @@ static size_t take_stacked(struct cell_pools *pools, size_t page, size_t have, s
 static size_t take_carved(struct cell_pools *pools, size_t page, size_t wanted, struct cell_freed **stack)
 {
     struct cell_page_info *pool = info_of(pools, page);
-    size_t left = capacity_of(pools, pool->pool_class) - pool->carved;
+    size_t size = cell_pool_cell_size(pool->pool_class), left = capacity_of(pools, pool->pool_class) - pool->carved;
     size_t taken = wanted < left ? wanted : left;
+    struct cell_freed *first = cell_at(pools, page, pool->carved), *cell = cell_at(pools, page, pool->carved + taken - 1);
 
+    cell_freed_set_next(cell, NULL);
+    for (struct cell_freed *below; cell != first; cell = below) {
+        below = (struct cell_freed *)((char *)cell - size);
+        cell_freed_set_next(below, cell);
+    }
     pool->carved = (uint16_t)(pool->carved + taken);
-    for (size_t i = 1; i <= taken; i++)
-        cell_freed_push(stack, cell_at(pools, page, pool->carved - i));
+    *stack = cell;
     return taken;
 }
 
@@ -184,49 +190,87 @@ size_t cell_pool_take(struct cell_pools *pools, unsigned pool_class, size_t want
     pools->free_bytes -= taken * cell_pool_cell_size(pool_class);
     if (pool->free_count != 0)
         link_pool(pools, page);
+    else
+        pool->until_relink = 0;
     return taken;
 }
 
-/* The cells on top of a stack that lie in its first one's page, `most` at most: those that were freed one after the other lie together
- * most often. Returns how many; sets the last, and the one below. */
-static size_t run_in_page(const struct cell_pools *pools, const struct cell_page_info *pool, struct cell_freed *first, size_t most,
-                          struct cell_freed **last, struct cell_freed **below)
+/* Whether a block of the whole range is a cell of the class that `kind` stands for, in this part of it. */
+static bool is_of_kind(const struct cell_segment *seg, const struct cell_freed *block, unsigned kind)
 {
-    struct cell_freed *next = first;
-    size_t length = 0;
-
-    do {
-        CELL_CHECK(index_of(pools, pool, next) < pool->carved, CELL_FATAL_BAD_POINTER);
-        *last = next;
-        next = cell_freed_next(next);
-        length++;
-    } while (length < most && ((uintptr_t)next ^ (uintptr_t)first) < CELL_PAGE);
-    *below = next;
-    return length;
+    return block != NULL && cell_segment_owns(seg, block) && seg->kind[cell_segment_page_of(seg, block)] == kind;
 }
 
-bool cell_pool_give(struct cell_pools *pools, struct cell_freed **stack, size_t *most)
+/* Puts the cells on top of a stack that lie in its first one's page on its pool's: those that were freed one after the other lie together
+ * most often. Lowers `left`, the most that it may put; returns the rest of the stack. */
+static struct cell_freed *put_run(struct cell_page_info *pool, uint32_t inverse, struct cell_freed *first, size_t *left)
 {
-    struct cell_freed *first = *stack, *last;
-    size_t page = cell_segment_page_of(pools->segment, first);
+    struct cell_freed *last, *next = first;
+
+    do {
+        CELL_CHECK(index_of(inverse, next) < pool->carved, CELL_FATAL_BAD_POINTER);
+        last = next;
+        next = cell_freed_next(last);
+    } while (--*left != 0 && ((uintptr_t)next ^ (uintptr_t)first) < CELL_PAGE);
+    cell_freed_set_next(last, cell_pool_stack(pool, (char *)((uintptr_t)first & ~(CELL_PAGE - 1))));
+    set_stack(pool, first);
+    return next;
+}
+
+/* Puts cells of one kind on their pools' stacks until the fullness of one changes; returns how many that one, whose page it sets, is
+ * still to be told of. noinline: registers for the loop alone. */
+__attribute__((noinline))
+static size_t put_runs(struct cell_pools *pools, struct cell_freed **stack, size_t *most, unsigned kind, size_t *page)
+{
+    const struct cell_segment *seg = pools->segment;
+    uint32_t inverse = pools->shape[kind / CELL_ALIGN].inverse;
+    struct cell_freed *cell = *stack;
+    size_t left = *most, run;
+
+    do {
+        size_t before = left;
+        *page = cell_segment_page_of(seg, cell);
+        struct cell_page_info *pool = info_of(pools, *page);
+        cell = put_run(pool, inverse, cell, &left);
+        run = before - left;
+        if (pool->until_relink <= run)
+            break;
+        pool->until_relink = (uint8_t)(pool->until_relink - run);
+        pool->free_count = (uint16_t)(pool->free_count + run);
+        run = 0;
+    } while (left != 0 && is_of_kind(seg, cell, kind));
+    *stack = cell;
+    *most = left;
+    return run;
+}
+
+/* `given` cells have come back to a pool, whose fullness they change. True when it has become empty while another is. */
+static bool relink_pool(struct cell_pools *pools, size_t page, size_t given)
+{
     struct cell_page_info *pool = info_of(pools, page);
-    size_t given = run_in_page(pools, pool, first, *most, &last, stack);
     size_t had = pool->free_count, capacity = capacity_of(pools, pool->pool_class);
 
     CELL_CHECK(had + given <= capacity, CELL_FATAL_DOUBLE_FREE);
-    *most -= given;
-    pools->free_bytes += given * cell_pool_cell_size(pool->pool_class);
-    cell_freed_set_next(last, stack_of(pools, pool, page));
-    set_stack(pool, first);
-    pool->free_count = (uint16_t)(had + given);
-    if (had != 0 && pool->until_relink > given) {
-        pool->until_relink = (uint8_t)(pool->until_relink - given);
-        return false;
-    }
     if (had != 0)
         unlink_pool(pools, page);
+    pool->free_count = (uint16_t)(had + given);
     link_pool(pools, page);
     return pool->free_count == capacity && ++pools->empty[pool->pool_class] > 1;
+}
+
+bool cell_pool_give(struct cell_pools *pools, struct cell_freed **stack, size_t *most, size_t *page)
+{
+    const struct cell_segment *seg = pools->segment;
+    unsigned kind = seg->kind[cell_segment_page_of(seg, *stack)];
+    size_t before = *most;
+    bool excess = false;
+
+    do {
+        size_t run = put_runs(pools, stack, most, kind, page);
+        excess = run != 0 && relink_pool(pools, *page, run);
+    } while (!excess && *most != 0 && is_of_kind(seg, *stack, kind));
+    pools->free_bytes += (before - *most) * kind;
+    return excess;
 }
 
 bool cell_pool_find_empty(const struct cell_pools *pools, unsigned pool_class, size_t *page)
@@ -243,7 +287,7 @@ bool cell_pool_is_carved(const struct cell_pools *pools, const void *cell)
 {
     const struct cell_page_info *pool = info_of(pools, cell_segment_page_of(pools->segment, cell));
 
-    return index_of(pools, pool, cell) < pool->carved;
+    return index_of(pools->shape[pool->pool_class].inverse, cell) < pool->carved;
 }
 
 bool cell_pool_is_valid(const struct cell_pools *pools, size_t page)
@@ -255,11 +299,12 @@ bool cell_pool_is_valid(const struct cell_pools *pools, size_t page)
     if (pool->pool_class == 0 || pool->carved > capacity || pool->free_count > capacity)
         return false;
     for (const struct cell_freed *cell = stack_of(pools, pool, page); cell != NULL; on_stack++) {
-        if (on_stack == capacity || index_of(pools, pool, cell) >= pool->carved || !cell_freed_is_tagged(cell))
+        if (on_stack == capacity || index_of(pools->shape[pool->pool_class].inverse, cell) >= pool->carved || !cell_freed_is_tagged(cell))
             return false;
         cell = cell_freed_next(cell);
         if (cell != NULL && cell_segment_page_of(pools->segment, cell) != page)
             return false;
     }
-    return pool->free_count == on_stack + (capacity - pool->carved);       /* P1 */
+    return pool->free_count == on_stack + (capacity - pool->carved) &&     /* P1 */
+           (pool->free_count != 0 || pool->until_relink == 0);             /* P2 */
 }

@@ -10,7 +10,7 @@
  * Invariants
  *   P1  free_count = cells on the pool's stack + cells never carved.
  *   P2  A pool with free cells is in the list of its class for its fill as it was when last linked; a full one is in
- *       none. It is linked anew when until_relink more cells have come back, which is where its fill changes.
+ *       none. It is linked anew when until_relink more cells have come back, which is where its fill changes; 0 of a full one.
  *   P3  kind[page] is the class's offset in a thread cache's bins exactly while the page is a pool.
  *   P4  free_bytes is the sum over all pools of their free cells' sizes.
  */
@@ -27,7 +27,7 @@ struct cell_pools {
     struct cell_segment *segment;
     struct {
         uint32_t capacity;      /* cells of a pool */
-        uint32_t inverse;       /* 2^20 / cell size, rounded up: for all offsets in a page, what a division would give */
+        uint32_t inverse;       /* 2^32 / cell size, rounded up */
     } shape[CELL_POOL_CLASSES + 1];
     uint32_t first[CELL_POOL_CLASSES + 1][CELL_POOL_FILLS];     /* page + 1; 0: none */
     uint32_t pages[CELL_POOL_CLASSES + 1];                      /* pools of the class */
@@ -42,9 +42,9 @@ void cell_pool_add(struct cell_pools *pools, size_t page, unsigned pool_class);
 void cell_pool_remove(struct cell_pools *pools, size_t page);
 /* Moves up to `wanted` cells of the fullest pool to the stack, which must be empty; returns how many. */
 size_t cell_pool_take(struct cell_pools *pools, unsigned pool_class, size_t wanted, struct cell_freed **stack);
-/* Takes back those cells on top of the stack that lie in one pool, and lowers `most`, the most that it may take, by their number.
- * True when the pool has become empty while another of its class is empty already. */
-bool cell_pool_give(struct cell_pools *pools, struct cell_freed **stack, size_t *most);
+/* Takes back the cells on top of the stack that are of the class of its first and lie in the segment, and lowers `most`, the most that
+ * it may take, by their number. True, and sets the page, as soon as a pool has become empty while another of its class is. */
+bool cell_pool_give(struct cell_pools *pools, struct cell_freed **stack, size_t *most, size_t *page);
 /* Some pool of the class without a live cell; false: there is none. */
 bool cell_pool_find_empty(const struct cell_pools *pools, unsigned pool_class, size_t *page);
 /* Whether an address is that of a cell which has been handed out before. */
@@ -59,7 +59,7 @@ static inline size_t cell_pool_cell_size(unsigned pool_class)
 /* A pool's cells that were used before and are free, the last one freed on top. */
 static inline struct cell_freed *cell_pool_stack(const struct cell_page_info *pool, char *page_start)
 {
-    return pool->free_head == 0 ? NULL : (struct cell_freed *)(page_start + (pool->free_head - 1u) * CELL_ALIGN);
+    return pool->free_head == 0 ? NULL : (struct cell_freed *)(page_start + pool->free_head - 1);
 }
 
 /* Cells of a pool: 255 of 16 bytes down to 17 of 240. */

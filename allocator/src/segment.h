@@ -32,7 +32,7 @@ enum cell_page_kind {
 /* Descriptor of a pool, by page index; pool.c gives the fields their meaning. */
 struct cell_page_info {
     uint32_t next, prev;
-    uint16_t free_head;         /* offset of the stack's top in the page, in CELL_ALIGN, + 1; 0: none */
+    uint16_t free_head;         /* offset of the stack's top in the page, + 1; 0: none */
     uint16_t free_count, carved;
     uint8_t  pool_class, until_relink;
 };

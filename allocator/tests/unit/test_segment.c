@@ -143,8 +143,8 @@ TEST(pool_gives_every_cell_once)
             for (size_t n = 0; n < run && i < count; n++)
                 cell_freed_push(&stack, cell[i++]);
             while (stack != NULL) {
-                size_t left = 3;
-                REQUIRE(!cell_pool_give(&pools, &stack, &left));        /* the only empty one stays */
+                size_t left = 3, page;
+                REQUIRE(!cell_pool_give(&pools, &stack, &left, &page)); /* the only empty one stays */
                 REQUIRE(left < 3 && (left == 0 || stack == NULL));
                 REQUIRE(cell_pool_is_valid(&pools, 1));
             }
@@ -154,6 +154,47 @@ TEST(pool_gives_every_cell_once)
         REQUIRE_EQUAL(pools.pages[pool_class], 0);
         cell_segment_destroy(&seg);
     }
+}
+
+/* Cells of two pools in turns, and below them one of another class. */
+TEST(cells_of_a_class_go_back_together)
+{
+    struct cell_pools pools;
+    struct cell_freed *taken[2] = { NULL, NULL }, *other = NULL, *stack = NULL;
+    size_t capacity = cell_pool_capacity(2), left = 3 * capacity, page = 0;
+
+    begin();
+    cell_segment_touch(&seg, seg.base, seg.base + 5 * CELL_PAGE);
+    cell_pool_init(&pools, &seg);
+    cell_pool_add(&pools, 3, 4);
+    REQUIRE_EQUAL(cell_pool_take(&pools, 4, 1, &other), 1);
+    cell_freed_push(&stack, cell_freed_pop(&other));
+    for (size_t i = 0; i < 2; i++) {
+        cell_pool_add(&pools, 1 + i, 2);
+        REQUIRE_EQUAL(cell_pool_take(&pools, 2, capacity, &taken[i]), capacity);
+    }
+    for (size_t i = 0; i < 2 * capacity; i++)
+        cell_freed_push(&stack, cell_freed_pop(&taken[i % 2]));
+
+    REQUIRE(cell_pool_give(&pools, &stack, &left, &page));          /* the second has become empty, too */
+    REQUIRE_EQUAL(left, capacity);
+    REQUIRE(page == 1 || page == 2);
+    REQUIRE(cell_pool_is_valid(&pools, 1) && cell_pool_is_valid(&pools, 2));
+    REQUIRE_EQUAL(cell_segment_info(&seg, page)->free_count, capacity);
+    REQUIRE_EQUAL(pools.free_bytes, 2 * capacity * cell_pool_cell_size(2) + (cell_pool_capacity(4) - 1) * cell_pool_cell_size(4));
+    REQUIRE(stack != NULL && cell_segment_page_of(&seg, stack) == 3);
+    REQUIRE(!cell_pool_give(&pools, &stack, &left, &page));         /* the only one of its class */
+    REQUIRE(stack == NULL && left == capacity - 1);
+
+    for (size_t i = 0; i < 2; i++)
+        REQUIRE_EQUAL(cell_pool_take(&pools, 2, 3, &taken[i]), 3);
+    for (size_t i = 0; i < 3; i++)
+        for (size_t j = 0; j < 2; j++)
+            cell_freed_push(&stack, cell_freed_pop(&taken[j]));
+    left = 5;
+    REQUIRE(!cell_pool_give(&pools, &stack, &left, &page));
+    REQUIRE(left == 0 && stack != NULL);                            /* no more than it may */
+    cell_segment_destroy(&seg);
 }
 
 /* ---- stacks of freed blocks, and the lock -------------------------------------------------------------------------------- */
