@@ -72,14 +72,17 @@ static void *take_recurring(size_t chunk)
 
     if (slot == NULL)               /* there are threads, or the size is beyond recurring_limit */
         return cell_tcache_take_large(chunk, CELL_ALIGN);
-    size_t row = cell_tcache_row_for_chunk(chunk);
-    void *block = pop_slot(slot, chunk);
-    if (block == NULL && row != 0)
-        block = cell_tcache_pop(&cache->slot[row].bin);
+    void *block = NULL;
+    if (chunk > CELL_BINNED_MAX) {
+        size_t row = cell_tcache_row_for_chunk(chunk);
+        block = pop_slot(slot, chunk);
+        if (block == NULL && row != 0)
+            block = cell_tcache_pop(&cache->slot[row].bin);
+    }
     return block != NULL ? block : cell_tcache_ask_recurring(chunk);
 }
 
-/* No bin has any: from what has just proved to recur, from what waits for its coalescing, or else from the heap. */
+/* No bin has any: from what has just proved to recur, or else from the heap. */
 static void *malloc_unbinned(size_t size) __attribute__((noinline));
 static void *malloc_unbinned(size_t size)
 {
@@ -89,7 +92,11 @@ static void *malloc_unbinned(size_t size)
         size_t chunk = cell_size_of_chunk(size);
         block = take_recurring(chunk);
         if (block == NULL && size <= CELL_DEFERRED_MAX)
-            block = cell_heap_take_waiting(cell_arena_at(cell_arena_for(chunk)), chunk);
+            block = cell_heap_take_small(cell_arena_at(cell_arena_for(chunk)), chunk);
+        if (block == NULL && cell_tcache_mine->state == CELL_TCACHE_LIVE) {
+            cell_tcache_share_bins(cell_tcache_mine);
+            block = cell_tcache_alloc_large(size, CELL_ALIGN, NULL);
+        }
     }
     return block != NULL ? block : malloc_slow(size);
 }

@@ -4,7 +4,6 @@
 
 #define KEPT_FOR_RETURNS ((size_t)512 << 10)    /* bytes, where a share of the peak would be less */
 #define RETURNS_ENOUGH   8u
-#define EMPTIED_SHARE    3u                     /* less than this share of what was handed out still is */
 #define EMPTIED_OFTEN    4u                     /* times within CELL_REGRET_MS: a heap that fills again each time is left alone */
 
 bool cell_footprint_is_limited(const struct cell_heap *heap)
@@ -62,10 +61,10 @@ static bool is_to_tell(struct cell_heap *heap)
     return ++heap->times_filled <= EMPTIED_OFTEN;
 }
 
-void cell_footprint_note_frees(struct cell_heap *heap)
+void cell_footprint_note_frees_slow(struct cell_heap *heap)
 {
     size_t handed_out = heap->in_use - heap->pools.free_bytes, most = heap->most_handed_out;
-    bool emptied = handed_out < most / EMPTIED_SHARE && most - handed_out >= cell_option.purge_min &&
+    bool emptied = handed_out < most / CELL_EMPTIED_SHARE && most - handed_out >= cell_option.purge_min &&
                    pinned(heap, handed_out) >= cell_option.purge_min / 2 && cell_option.purge_share != 0;
 
     if (handed_out > most)

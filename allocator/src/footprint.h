@@ -12,6 +12,8 @@
 
 /* A program that wants back within this time what was given up comes back for it all the time, and is left alone. */
 #define CELL_REGRET_MS 1000u
+/* Less than this share of what was handed out at a time still is: the heap may have emptied. */
+#define CELL_EMPTIED_SHARE 3u
 
 /* Bytes that the heap has from the system now. */
 static inline size_t cell_footprint_now(const struct cell_heap *heap)
@@ -54,7 +56,14 @@ void cell_footprint_note_room(struct cell_heap *heap, size_t unused);
 
 /* To be called when caches or the program have given blocks back. Once most of what was handed out has been, but not the pages, the
  * heap has emptied: what caches hold is then a large part of the rest, and keeps pages from being free. Lock held. */
-void cell_footprint_note_frees(struct cell_heap *heap);
+void cell_footprint_note_frees_slow(struct cell_heap *heap);
+static inline void cell_footprint_note_frees(struct cell_heap *heap)
+{
+    size_t handed_out = heap->in_use - heap->pools.free_bytes, most = heap->most_handed_out;
+
+    if (CELL_UNLIKELY(handed_out > most || handed_out < most / CELL_EMPTIED_SHARE))
+        cell_footprint_note_frees_slow(heap);
+}
 
 /* Takes from the kept mappings, before `bytes` more would set a new peak, what is more than little; all where a limit would not allow
  * them. To be unmapped (cell_mapped_unmap_all). Lock held. */

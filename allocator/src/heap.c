@@ -225,17 +225,14 @@ static struct cell_chunk *take_waiting(struct cell_heap *heap, size_t size)
     return c;
 }
 
-void *cell_heap_take_waiting(struct cell_heap *heap, size_t size)
+void *cell_heap_take_small(struct cell_heap *heap, size_t size)
 {
-    struct cell_chunk *c = NULL;
-
-    if (!cell_deferred_has(&heap->deferred, size))
-        return NULL;
     cell_lock_acquire(&heap->lock);
-    if (!cell_bins_has(&heap->bins, size))
-        c = cell_deferred_take(&heap->deferred, size);
+    struct cell_chunk *c = take_waiting(heap, size);
+    if (c == NULL)
+        c = cell_space_take_from_bins(heap, size);
     cell_lock_release(&heap->lock);
-    return c == NULL ? NULL : cell_chunk_user(c);
+    return c == NULL ? NULL : handed_out(c);
 }
 
 static void *alloc_chunk(struct cell_heap *heap, size_t request, size_t alignment, enum cell_growth growth,

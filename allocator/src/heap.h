@@ -120,9 +120,9 @@ enum cell_growth { CELL_GROW, CELL_STAY };
 
 /* One block of a chunk or mapping of its own; `zero` (may be NULL) receives the run of bytes that are known to be zero. */
 void *cell_heap_alloc(struct cell_heap *heap, size_t request, size_t alignment, enum cell_growth growth, struct cell_zero_run *zero);
-/* A block of exactly the chunk size, smaller than CELL_FIT_MIN, that waits for its coalescing and is the oldest of its size;
- * NULL: there is none. */
-void *cell_heap_take_waiting(struct cell_heap *heap, size_t size);
+/* The same for a chunk of `size` bytes, smaller than CELL_FIT_MIN, from what a bin has or waits for its coalescing, and lies between
+ * written headers; NULL: cell_heap_alloc() is to look for it. */
+void *cell_heap_take_small(struct cell_heap *heap, size_t size);
 /* The block itself with its new size, in place or (mapped blocks) moved by the system; NULL: neither is possible. */
 void *cell_heap_resize(struct cell_heap *heap, void *block, size_t request);
 

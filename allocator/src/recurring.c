@@ -11,14 +11,8 @@ static void vote_against(struct cell_demand *demand)
         demand->recurred = (uint16_t)(demand->recurred - (demand->recurred != 0));
 }
 
-struct cell_recurring *cell_recurring_ask(struct cell_recurring *slots, size_t size)
+struct cell_recurring *cell_recurring_vote(struct cell_recurring *slot)
 {
-    struct cell_recurring *slot = cell_recurring_find(slots, size);
-
-    if (slot->size == size) {
-        cell_demand_ask(&slot->demand, CELL_RECURS);
-        return NULL;
-    }
     struct cell_demand *first = &slot[0].demand, *second = &slot[1].demand;
     bool behind = second->recurred < first->recurred || (second->recurred == first->recurred && second->proven);
     struct cell_recurring *weaker = slot + behind;

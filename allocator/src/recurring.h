@@ -80,9 +80,9 @@ static inline struct cell_recurring *cell_recurring_find(struct cell_recurring *
     return slot[1].size == size ? slot + 1 : slot;
 }
 
-/* A request for a chunk of `size` found none. Returns the slot that is to watch it, once its bin is empty and closed, since the
- * size that it watches has lost to others; NULL: none. */
-struct cell_recurring *cell_recurring_ask(struct cell_recurring *slots, size_t size);
+/* A request for a chunk of a size that neither slot of its pair watches, `slot` the first, counts against both. Returns that which is
+ * to watch it, once its bin is empty and closed, since the size that it watches has lost to others; NULL: none. */
+struct cell_recurring *cell_recurring_vote(struct cell_recurring *slot);
 void cell_recurring_watch(struct cell_recurring *slot, size_t size);
 
 /* A chunk of `size` is freed. True: it may go into the slot's bin. */

@@ -217,6 +217,14 @@ struct cell_chunk *cell_space_take_from(struct cell_heap *heap, struct cell_chun
     return take_from_chunk(heap, place, size, alignment, zero);
 }
 
+struct cell_chunk *cell_space_take_from_bins(struct cell_heap *heap, size_t size)
+{
+    struct cell_chunk *c = cell_bins_find(&heap->bins, size);
+    size_t have = c == NULL ? CELL_PAGE : cell_chunk_size(c);
+
+    return have < CELL_PAGE ? take_from_bin(heap, c, size, have) : NULL;
+}
+
 struct cell_chunk *cell_space_take_from_top(struct cell_heap *heap, size_t size, size_t alignment, enum cell_growth growth,
                                             struct cell_zero_run *zero)
 {

@@ -18,6 +18,8 @@ size_t cell_space_room(const struct cell_chunk *c, size_t alignment);
  * to be zero. NULL: no memory. */
 struct cell_chunk *cell_space_take_from(struct cell_heap *heap, struct cell_chunk *place, size_t size, size_t alignment,
                                         struct cell_zero_run *zero);
+/* The same from the smallest in the bins that holds `size` bytes, if that is smaller than a page; NULL: it is not. */
+struct cell_chunk *cell_space_take_from_bins(struct cell_heap *heap, size_t size);
 /* The same from the top; CELL_STAY: not if a page would have to be brought in for it. */
 struct cell_chunk *cell_space_take_from_top(struct cell_heap *heap, size_t size, size_t alignment, enum cell_growth growth,
                                             struct cell_zero_run *zero);

@@ -332,8 +332,21 @@ void *cell_tcache_alloc_slow(size_t request)
     return block != NULL ? block : cell_tcache_alloc_large(request, CELL_ALIGN, NULL);
 }
 
+/* With one thread: whether chunks of a row of one size go to the heap, since it has not proved to recur. */
+static bool is_unproven(const struct cell_tcache *cache, size_t row)
+{
+    return cache->watch != NULL && row < CELL_TCACHE_SIZES && !cache->watch->row[row].proven && !cell_tcache_is_cell_row(row) &&
+           row * CELL_ALIGN > cell_tcache_limit() + CELL_WORD && cell_tcache_class_limit() == 0;
+}
+
 void cell_tcache_free_slow(struct cell_tcache *cache, size_t row, void *block)
 {
+    if (is_unproven(cache, row) && cell_option.cache_bytes != 0) {
+        cell_demand_free(&cache->watch->row[row], 1);
+        cell_heap_give_chunk(&cell_heap_main, block, row * CELL_ALIGN);
+        cell_tcache_follow(cache);
+        return;
+    }
     cell_tcache_start();
     if (cell_option.cache_bytes == 0)
         cell_tcache_retire();
@@ -371,14 +384,17 @@ void cell_tcache_free_slow(struct cell_tcache *cache, size_t row, void *block)
 /* A slot for the size alone, if it has proved to recur; a new one, if it outweighs another. */
 static struct cell_recurring *ask_slot(struct cell_tcache *cache, size_t size)
 {
-    struct cell_recurring *loser = cell_recurring_ask(cache->watch->slot, size);
     struct cell_recurring *slot = cell_recurring_find(cache->watch->slot, size);
 
+    if (slot->size == size)
+        return cell_demand_ask(&slot->demand, CELL_RECURS) ? slot : NULL;
+    struct cell_recurring *loser = cell_recurring_vote(slot);
     if (loser != NULL) {
-        cell_tcache_close_bin(cache, cell_tcache_row_of_slot(cache, loser));
+        if (loser->bin.limit != 0)
+            cell_tcache_close_bin(cache, cell_tcache_row_of_slot(cache, loser));
         cell_recurring_watch(loser, size);
     }
-    return slot->size == size && slot->demand.proven ? slot : NULL;
+    return NULL;
 }
 
 /* The blocks of many sizes lie better in one bin. */

@@ -53,8 +53,9 @@ bool cell_tcache_give_large_back(struct cell_tcache *cache)
 /* Large blocks may take as much again as what the bins may hold. */
 static bool keep_large(struct cell_tcache *cache, void *block, size_t size)
 {
-    if (!may_be_kept_large(cache, size)) {      /* a limit may have fallen */
-        cell_tcache_give_large_back(cache);
+    if (!may_be_kept_large(cache, size)) {
+        if (CELL_UNLIKELY(cell_large_bytes(&cache->large) != 0))        /* a limit has fallen */
+            cell_tcache_give_large_back(cache);
         return false;
     }
     void *oldest = cell_large_make_way(&cache->large);
