@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Micro-benchmarks (replay/bench/micro.cc, Google Benchmark) of every allocator in one table and one document.
+"""Micro-benchmarks (replay/bench/micro/, Google Benchmark) of every allocator in one table and one document.
 
 Each block runs each benchmark once per allocator, preloaded, in a process of its own and in a random order: the process is
 the sample, no benchmark finds the heap that another has left, and a process's peak is that benchmark's. "glibc-again" is

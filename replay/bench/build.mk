@@ -20,8 +20,12 @@ $(OUT)/adversary: $(wildcard replay/bench/adversary/*.c) replay/bench/adversary/
 	$(CC) -std=gnu11 $(WARN) -O2 -g -fno-builtin -o $@ $(filter %.c,$^) -lpthread
 
 # -fno-builtin: the compiler may drop a malloc whose block is only freed again.
-$(OUT)/micro: replay/bench/micro.cc
+MICRO_OBJ := $(patsubst %.cc,$(OUT)/%.o,$(wildcard replay/bench/micro/*.cc))
+$(MICRO_OBJ): $(OUT)/%.o: %.cc $(wildcard replay/bench/micro/*.h)
 	@mkdir -p $(@D)
-	$(CXX) -std=c++17 $(CXXWARN) -O2 -g -fno-builtin -o $@ $< -lbenchmark -lpthread
+	$(CXX) -std=c++17 $(CXXWARN) -O2 -g -fno-builtin -c -o $@ $<
+
+$(OUT)/micro: $(MICRO_OBJ)
+	$(CXX) -o $@ $^ -lbenchmark -lpthread
 
 ARTIFACTS += $(OUT)/launcher $(BENCH_THREADS) $(OUT)/micro $(OUT)/scale $(OUT)/adversary

@@ -1,4 +1,5 @@
-"""Micro-benchmarks: nanoseconds per call from Google Benchmark's JSON, rows, identity."""
+"""Micro-benchmarks: nanoseconds per call from Google Benchmark's JSON, rows, identity; what the patterns do."""
+import json
 import os
 import re
 import subprocess
@@ -19,6 +20,15 @@ needs_program = pytest.mark.skipif(not (OUT / "micro").exists(), reason=f"{OUT /
 def entry(name, real, cpu, rate, **more):
     return {"name": name, "run_type": "iteration", "real_time": real, "cpu_time": cpu, "items_per_second": rate,
             **more}
+
+
+def recorded(directory, pattern):
+    """What heaplay says of the benchmarks that match, all in one process."""
+    words = [OUT / "micro", "--benchmark_min_time=0.005", f"--benchmark_filter={pattern}"]
+    trace = directory / "micro.hpt"
+    for command in (["record", "-o", trace, "--", *words], ["info", "--json", trace]):
+        done = subprocess.run([OUT / "heaplay", *command], capture_output=True, timeout=100, check=True)
+    return json.loads(done.stdout)
 
 
 def test_time_is_divided_by_the_calls_of_an_iteration():
@@ -71,14 +81,38 @@ def test_usage_errors():
         assert ended.value.code == 2
 
 
+# Patterns that run in several threads, and in how many.
+PATTERNS = {
+    (1, 2, 4, 8): ("pair", "lifo", "fifo", "random_replacement", "batch", "calloc_pair", "realloc_growth", "aligned_pair",
+                   "trees", "hand_off", "larson", "false_sharing", "thread_start_stop", "varied_sizes", "varied_aligned",
+                   "shrinking", "buffers"),
+    (1, 4): ("bursts", "hash_map", "documents", "requests", "large_varied", "skewed_sizes", "resizes", "fill_and_drop", "stress",
+             "cross_frees"),
+    (4,): ("passed_batches", "producers_consumers"),
+}
+
+
 @needs_program
 def test_every_pattern_is_there():
-    names = micro.benchmarks_of(str(OUT / "micro"), ".")
-    for pattern in ("pair", "lifo", "fifo", "random_replacement", "batch", "calloc_pair", "realloc_growth", "aligned_pair",
-                    "hand_off", "larson", "false_sharing", "thread_start_stop", "varied_sizes", "buffers"):
-        assert any(name.split("/")[0] == pattern for name in names), pattern
-        threads = {micro.threads_of(name) for name in names if name.split("/")[0] == pattern and "threads" in name}
-        assert threads == {1, 2, 4, 8}, pattern
+    found = {}
+    for name in micro.benchmarks_of(str(OUT / "micro"), "threads"):
+        found.setdefault(name.split("/")[0], set()).add(micro.threads_of(name))
+    assert found == {pattern: set(threads) for threads, patterns in PATTERNS.items() for pattern in patterns}
+
+
+@needs_program
+def test_patterns_of_many_threads_end_and_free_what_they_made(tmp_path):
+    """Also when Google Benchmark calls them again with more iterations, and with the first thread alone."""
+    patterns = [*PATTERNS[(1, 4)], *PATTERNS[(4,)], "hand_off", "larson"]
+    own = recorded(tmp_path, "^pair/64/.*threads:4$")["never_freed"]
+    assert recorded(tmp_path, f"^({'|'.join(patterns)})/.*threads:4$")["never_freed"] == own
+
+
+@needs_program
+def test_blocks_are_freed_by_other_threads(tmp_path):
+    """Where that is the pattern: threads that free their own blocks only are another benchmark."""
+    for pattern, least in (("hand_off", 0.2), ("cross_frees", 0.05), ("passed_batches", 0.2), ("producers_consumers", 0.5)):
+        assert recorded(tmp_path, f"^{pattern}/.*threads:4$")["cross_thread_share"] > least, pattern
 
 
 @needs_program
