@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks who includes whom, and who alone may use what, against the tables below.
+"""Checks who includes whom, and who alone may use what, against the tables below; and that C tests are run.
 
 Exit 0 and a count when all is well, else one line per offence (file:line, what, the rule) and exit 1.
 """
@@ -101,8 +101,8 @@ def replay_offence(directory, target, allowed):
 
 
 def check_replay(root):
-    for path in sorted((root / "replay").glob("*/*.[ch]")) + sorted((root / "replay").glob("*/*.cc")):
-        directory = path.parent.name
+    for path in sorted((root / "replay").rglob("*.[ch]")) + sorted((root / "replay").rglob("*.cc")):
+        directory = path.relative_to(root / "replay").parts[0]
         if directory not in REPLAY:
             continue
         for number, kind, target in includes(path.read_text(errors="replace")):
@@ -149,8 +149,17 @@ def check_alone(root):
                     yield f"{path.relative_to(root)}:{number}: {rule}: {text.splitlines()[number - 1].strip()}"
 
 
+def check_tests(root):
+    for path in sorted(root.glob("*/tests/**/*.c")):
+        text = path.read_text(errors="replace")
+        for number, line in enumerate(text.splitlines(), 1):
+            found = re.match(r"TEST\((\w+)\)", line)
+            if found and not re.search(rf"cmocka_unit_test\w*\(\s*{found.group(1)}\b", text):
+                yield f"{path.relative_to(root)}:{number}: {found.group(1)} is never run; name it in main()"
+
+
 def check(root):
-    return [*check_replay(root), *check_allocator(root), *check_alone(root)]
+    return [*check_replay(root), *check_allocator(root), *check_alone(root), *check_tests(root)]
 
 
 def main(argv=None):

@@ -12,6 +12,8 @@
 #include "space.h"
 
 #define POOL_RUN_MAX   16u
+#define POSTPONED_MIN  (2 * CELL_PAGE)  /* bytes of a block whose pages are not brought in while others wait, */
+#define WAITS_SEEN     16u      /* once threads have waited so often */
 #define FREES_PER_LOCK 32u      /* others wait no longer than for this many at a time */
 
 struct cell_heap cell_heap_main CELL_FIRST_HEAP;
@@ -66,6 +68,20 @@ void cell_heap_coalesce(struct cell_heap *heap)
     cell_lock_acquire(&heap->lock);
     cell_space_coalesce(heap);
     cell_lock_release(&heap->lock);
+}
+
+/* Takes the lock for a block of `size` bytes. Where threads wait for each other, they are not to wait for the system, too. */
+static void lock_to_hand_out(struct cell_heap *heap, size_t size, struct cell_postponed *postponed)
+{
+    cell_lock_acquire(&heap->lock);
+    heap->postponed = size < POSTPONED_MIN || cell_lock_waits(&heap->lock) < WAITS_SEEN ? NULL : postponed;
+}
+
+static void unlock_and_bring_in(struct cell_heap *heap, const struct cell_postponed *postponed)
+{
+    heap->postponed = NULL;
+    cell_lock_release(&heap->lock);
+    cell_segment_bring_in(postponed);
 }
 
 /* ---- pools ------------------------------------------------------------------------------------------------------ */
@@ -176,8 +192,9 @@ static size_t take_chunks(struct cell_heap *heap, size_t size, size_t wanted, en
                           struct cell_freed **stack)
 {
     size_t taken = 0;
+    struct cell_postponed postponed = { NULL, 0 };
 
-    cell_lock_acquire(&heap->lock);
+    lock_to_hand_out(heap, size, &postponed);
     while (taken < wanted) {
         struct cell_zero_run zero;
         struct cell_chunk *place = cell_space_find_coalesced(heap, size, CELL_ALIGN);
@@ -190,7 +207,7 @@ static size_t take_chunks(struct cell_heap *heap, size_t size, size_t wanted, en
         carve(run, size, count, stack);
         taken += count;
     }
-    cell_lock_release(&heap->lock);
+    unlock_and_bring_in(heap, &postponed);
     return taken;
 }
 
@@ -239,8 +256,9 @@ static void *alloc_chunk(struct cell_heap *heap, size_t request, size_t alignmen
                          struct cell_zero_run *zero)
 {
     size_t size = cell_size_of_chunk(request);
+    struct cell_postponed postponed = { NULL, 0 };
 
-    cell_lock_acquire(&heap->lock);
+    lock_to_hand_out(heap, size, &postponed);
     struct cell_chunk *c = NULL;
     if (alignment == CELL_ALIGN)
         c = take_waiting(heap, size);
@@ -250,7 +268,7 @@ static void *alloc_chunk(struct cell_heap *heap, size_t request, size_t alignmen
         *zero = (struct cell_zero_run){ NULL, NULL };
     else
         c = cell_space_take(heap, size, alignment, growth, zero);
-    cell_lock_release(&heap->lock);
+    unlock_and_bring_in(heap, &postponed);
     return c == NULL ? NULL : handed_out(c);
 }
 
@@ -436,9 +454,10 @@ void *cell_heap_resize(struct cell_heap *heap, void *block, size_t request)
         return NULL;                                    /* a cell or a mapping serves it better */
     if (size <= have && have - size < CELL_CUT_MIN)
         return block;
-    cell_lock_acquire(&heap->lock);
+    struct cell_postponed postponed = { NULL, 0 };
+    lock_to_hand_out(heap, size, &postponed);
     bool resized = resize_chunk(heap, cell_chunk_of_user(block), have, size);
-    cell_lock_release(&heap->lock);
+    unlock_and_bring_in(heap, &postponed);
     return resized ? block : NULL;
 }
 

@@ -1,7 +1,7 @@
 /* heap.h - one heap: the lock and the policy. Finds, splits, coalesces, grows and trims.
  *
  * Everything here takes the heap's lock itself; callers hold none. System calls that can wait are made outside of it
- * where their result does not decide (unmapping).
+ * where their result does not decide (unmapping; between threads, bringing in the pages of a large block).
  *
  * Invariants, besides those of chunk.h, bins.h, fit.h, pool.h and segment.h
  *   H1  From base to top, chunks lie without a gap; a pool's page is the user part of one chunk.
@@ -61,6 +61,7 @@ struct cell_heap {
     size_t resident_peak;           /* pages */
     size_t footprint_peak;          /* bytes, mappings included */
     size_t in_use;                  /* bytes */
+    struct cell_postponed *postponed;   /* for the pages of what whoever holds the lock is handing out; NULL: at once */
     size_t most_handed_out;         /* bytes of chunks and cells, what caches hold included, since the heap last emptied */
     size_t left_when_emptied;       /* of that, then */
     uint64_t filled_since_ms;       /* since when, and how often since, it had filled again before it emptied */

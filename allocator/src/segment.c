@@ -272,8 +272,33 @@ void cell_segment_note_large_use(struct cell_segment *seg, size_t size, bool use
     __atomic_store_n(&seg->large_use, use, __ATOMIC_RELAXED);
 }
 
+/* Leaves the absent pages from `page` to `last` to be brought in later. False: they are no part of one run with those left before. */
+static bool postpone(struct cell_segment *seg, size_t page, size_t last, struct cell_postponed *postponed)
+{
+    char *start = cell_segment_page_start(seg, page);
+    size_t run = absent_run(seg, page, last + 1);
+
+    if (cell_option.populate_share == 0 || cell_os_page_size() != CELL_PAGE ||
+        (postponed->size != 0 && postponed->start + postponed->size != start))
+        return false;
+    if (postponed->size == 0)
+        postponed->start = start;
+    postponed->size += run << CELL_PAGE_SHIFT;
+    seg->populate_calls += postponed->start == start;
+    seg->populated_pages += run;
+    memset(seg->kind + page, CELL_PAGE_POPULATED, run);
+    add_resident(seg, run);
+    return true;
+}
+
+void cell_segment_bring_in(const struct cell_postponed *postponed)
+{
+    if (postponed->size != 0)
+        cell_os_populate(postponed->start, postponed->size);
+}
+
 /* Brings in the absent page `page` and a batch of its successors. `last` is the last page that is sure to be needed. */
-static void bring_in(struct cell_segment *seg, size_t page, size_t last)
+static void bring_in(struct cell_segment *seg, size_t page, size_t last, struct cell_postponed *postponed)
 {
     size_t end_of_range = pages_of(seg->committed);
 
@@ -287,6 +312,8 @@ static void bring_in(struct cell_segment *seg, size_t page, size_t last)
         return;
     }
 
+    if (postponed != NULL && postpone(seg, page, last, postponed))
+        return;
     size_t want = cell_max(cell_min(last + 1 - page, CALL_MAX), batch_pages(seg));
     size_t run = absent_run(seg, page, cell_min(page + want, end_of_range));
     char *start = cell_segment_page_start(seg, page);
@@ -305,7 +332,7 @@ static void bring_in(struct cell_segment *seg, size_t page, size_t last)
     add_resident(seg, run);
 }
 
-struct cell_zero_run cell_segment_touch_slow(struct cell_segment *seg, void *from, void *to)
+struct cell_zero_run cell_segment_touch_slow(struct cell_segment *seg, void *from, void *to, struct cell_postponed *postponed)
 {
     size_t first = cell_segment_page_of(seg, from), last = cell_segment_page_of(seg, (char *)to - 1);
     size_t zero_first = last + 1, zero_last = last + 1;
@@ -322,7 +349,7 @@ struct cell_zero_run cell_segment_touch_slow(struct cell_segment *seg, void *fro
         }
         if (kind == CELL_PAGE_ABSENT) {
             if (page <= ahead || (page << CELL_PAGE_SHIFT) >= seg->huge_from)
-                bring_in(seg, page, ahead);
+                bring_in(seg, page, ahead, postponed);
             else
                 add_resident(seg, 1);           /* left to faults */
         }

@@ -60,6 +60,12 @@ struct cell_segment {
     uint64_t populate_calls, populated_pages, purge_calls, purged_pages;
 };
 
+/* Pages that are counted as brought in and will be when the heap's lock has been released, by whoever gets the block. */
+struct cell_postponed {
+    char *start;
+    size_t size;                                /* bytes; 0: none */
+};
+
 /* Where a range was known to be zero: the first run of such bytes, empty when begin == end. */
 struct cell_zero_run {
     char *begin, *end;
@@ -73,8 +79,10 @@ void cell_segment_init_part(struct cell_segment *part, struct cell_segment *whol
 void cell_segment_destroy(struct cell_segment *seg);
 /* Commits at least `bytes` more. False: the range or the system's memory is used up. */
 bool cell_segment_grow(struct cell_segment *seg, size_t bytes);
-/* Must precede any write to [from, to): brings absent pages in, a batch at a time, and takes their zero mark away. */
-static inline struct cell_zero_run cell_segment_touch(struct cell_segment *seg, void *from, void *to);
+/* Must precede any write to [from, to): brings absent pages in, a batch at a time, and takes their zero mark away. Where `postponed` is
+ * not NULL, pages without memory may be left to it instead, those of the range alone. */
+static inline struct cell_zero_run cell_segment_touch(struct cell_segment *seg, void *from, void *to, struct cell_postponed *postponed);
+void cell_segment_bring_in(const struct cell_postponed *postponed);
 /* How many of `size` bytes to bring in where nothing tells whether they will be used: so few that slack does not weigh. */
 size_t cell_segment_populate_batch(const struct cell_segment *seg, size_t size);
 /* How many of the first bytes of a fresh block of `size` bytes to bring in before they are asked for: small blocks whole;
@@ -161,9 +169,9 @@ static inline bool cell_segment_holds(const struct cell_segment *seg, const void
     return cell_segment_has_slot(seg, (size_t)((const char *)p - seg->base) / CELL_ALIGN);
 }
 
-struct cell_zero_run cell_segment_touch_slow(struct cell_segment *seg, void *from, void *to);
+struct cell_zero_run cell_segment_touch_slow(struct cell_segment *seg, void *from, void *to, struct cell_postponed *postponed);
 
-static inline struct cell_zero_run cell_segment_touch(struct cell_segment *seg, void *from, void *to)
+static inline struct cell_zero_run cell_segment_touch(struct cell_segment *seg, void *from, void *to, struct cell_postponed *postponed)
 {
     size_t page = cell_segment_page_of(seg, from), last = cell_segment_page_of(seg, (char *)to - 1);
 
@@ -171,7 +179,7 @@ static inline struct cell_zero_run cell_segment_touch(struct cell_segment *seg, 
     while (seg->kind[page] == CELL_PAGE_CHUNK || seg->kind[page] >= CELL_PAGE_POOL)
         if (++page > last)
             return (struct cell_zero_run){ (char *)to, (char *)to };
-    return cell_segment_touch_slow(seg, from, to);
+    return cell_segment_touch_slow(seg, from, to, postponed);
 }
 
 #endif

@@ -21,7 +21,7 @@ static void make_free(struct cell_heap *heap, struct cell_chunk *c, size_t size,
 {
     size_t node_size = size < sizeof(struct cell_fit_node) ? size : sizeof(struct cell_fit_node);
 
-    cell_segment_touch(&heap->segment, c, cell_chunk_at(c, node_size));
+    cell_segment_touch(&heap->segment, c, cell_chunk_at(c, node_size), NULL);
     insert_free(heap, c, size, dirty_bytes);
 }
 
@@ -76,7 +76,7 @@ static struct cell_zero_run occupy(struct cell_heap *heap, struct cell_chunk *c,
 {
     struct cell_chunk *taken = cell_chunk_at(c, lead);
     size_t resident = heap->segment.resident;
-    struct cell_zero_run zero = cell_segment_touch(&heap->segment, taken, (char *)taken + size + CELL_WORD);
+    struct cell_zero_run zero = cell_segment_touch(&heap->segment, taken, (char *)taken + size + CELL_WORD, heap->postponed);
 
     cell_chunk_set(taken, size, CELL_INUSE | CELL_PREV_INUSE);
     heap->in_use += size;

@@ -1,7 +1,10 @@
-/* test_populating.c - how much of a mapped block is brought in before it is asked for: what blocks before it have proved to use. */
+/* test_populating.c - how much of a block is brought in before it is asked for, of a mapped one what blocks before it have proved to use;
+ * and that others do not wait for it. Linked with --wrap=madvise. */
+#include <pthread.h>
 #include <sys/mman.h>
 
 #include "can_populate.h"
+#include "heap.h"
 #include "segment.h"
 #include "support.h"
 
@@ -73,9 +76,73 @@ TEST(of_what_a_block_grows_by_a_batch)
     REQUIRE(fresh >= 2 && fresh <= BATCH + 1);         /* the first was in use before, in part */
 }
 
+/* Pages that were asked for by calls, while the heap's lock was held and while it was not. */
+static size_t with_lock, without_lock;
+
+int __real_madvise(void *start, size_t size, int advice);
+int __wrap_madvise(void *start, size_t size, int advice);
+int __wrap_madvise(void *start, size_t size, int advice)
+{
+    if (advice == MADV_POPULATE_WRITE)
+        *(cell_heap_main.lock.state != 0 ? &with_lock : &without_lock) += size / CELL_PAGE;
+    return __real_madvise(start, size, advice);
+}
+
+/* Two blocks, one that grows in place, and a row of smaller ones: what memory they lie in is fresh. */
+static void *use_fresh_memory(void *unused)
+{
+    size_t size = 12 * CELL_PAGE;
+    char *block = must_malloc(size), *above = must_malloc(size);
+
+    REQUIRE(resident_pages(block, size) >= size / CELL_PAGE - 1 && resident_pages(above, size) >= size / CELL_PAGE - 1);
+    char *grown = cell_realloc(above, 2 * size - CELL_PAGE);
+    REQUIRE(grown == above && resident_pages(grown, 2 * size - CELL_PAGE) >= 2 * size / CELL_PAGE - 2);
+    for (int i = 0; i < 10; i++)
+        memset(must_malloc(5 * CELL_PAGE), 1, 5 * CELL_PAGE);
+    for (size_t i = 0; i < size; i++)
+        REQUIRE(block[i] == 0 || i < 2 * CELL_WORD);
+    return unused;
+}
+
+static void count_pages(void)
+{
+    if (!can_populate())
+        skip();
+    cell_free(must_malloc(1));
+    with_lock = without_lock = 0;
+}
+
+static void use_in_another_thread(void)
+{
+    pthread_t thread;
+
+    REQUIRE(pthread_create(&thread, NULL, use_fresh_memory, NULL) == 0);
+    REQUIRE(pthread_join(thread, NULL) == 0);
+    REQUIRE(cell_heap_main.postponed == NULL);
+    REQUIRE_SOUND_HEAP();
+}
+
+TEST(where_threads_wait_a_large_block_comes_in_without_the_lock)
+{
+    count_pages();
+    cell_heap_main.lock.waits = 1000;
+    use_in_another_thread();
+    REQUIRE(without_lock >= 80 && with_lock <= 2);
+}
+
+/* ... and with the pages after it, which the next call may use. */
+TEST(where_none_waits_it_comes_in_with_the_lock)
+{
+    count_pages();
+    use_in_another_thread();
+    REQUIRE(with_lock >= 80 && without_lock == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(where_threads_wait_a_large_block_comes_in_without_the_lock),
+        cmocka_unit_test(where_none_waits_it_comes_in_with_the_lock),
         cmocka_unit_test(of_the_first_large_block_a_batch), cmocka_unit_test(of_those_that_follow_as_much_as_has_been_used),
         cmocka_unit_test(little_once_one_was_hardly_used), cmocka_unit_test(of_what_a_block_grows_by_a_batch),
     };

@@ -93,7 +93,7 @@ TEST(touch_and_purge_against_the_kernel)
             continue;
         }
         from += random_from(&state) % CELL_PAGE;
-        struct cell_zero_run zero = cell_segment_touch(&seg, from, to);
+        struct cell_zero_run zero = cell_segment_touch(&seg, from, to, NULL);
         REQUIRE(zero.begin >= from && zero.begin <= zero.end && zero.end <= to);
         for (char *at = zero.begin; at < zero.end; at += 64)
             REQUIRE(*at == 0);
@@ -119,7 +119,7 @@ TEST(pool_gives_every_cell_once)
     for (unsigned pool_class = 1; pool_class <= CELL_POOL_CLASSES; pool_class++) {
         size_t size = cell_pool_cell_size(pool_class), capacity = cell_pool_capacity(pool_class);
         begin();
-        cell_segment_touch(&seg, seg.base, seg.base + 4 * CELL_PAGE);
+        cell_segment_touch(&seg, seg.base, seg.base + 4 * CELL_PAGE, NULL);
         cell_pool_init(&pools, &seg);
         cell_pool_add(&pools, 1, pool_class);
         REQUIRE((capacity + 1) * size > CELL_PAGE - CELL_WORD && capacity * size <= CELL_PAGE - CELL_WORD);
@@ -156,35 +156,41 @@ TEST(pool_gives_every_cell_once)
     }
 }
 
-/* Cells of two pools in turns, and below them one of another class. */
+/* Cells of two pools in turns, and between them one of another class. */
 TEST(cells_of_a_class_go_back_together)
 {
     struct cell_pools pools;
     struct cell_freed *taken[2] = { NULL, NULL }, *other = NULL, *stack = NULL;
-    size_t capacity = cell_pool_capacity(2), left = 3 * capacity, page = 0;
+    size_t size = cell_pool_cell_size(2), capacity = cell_pool_capacity(2), left = 3 * capacity, page = 0;
 
     begin();
-    cell_segment_touch(&seg, seg.base, seg.base + 5 * CELL_PAGE);
+    cell_segment_touch(&seg, seg.base, seg.base + 5 * CELL_PAGE, NULL);
     cell_pool_init(&pools, &seg);
     cell_pool_add(&pools, 3, 4);
     REQUIRE_EQUAL(cell_pool_take(&pools, 4, 1, &other), 1);
-    cell_freed_push(&stack, cell_freed_pop(&other));
     for (size_t i = 0; i < 2; i++) {
         cell_pool_add(&pools, 1 + i, 2);
         REQUIRE_EQUAL(cell_pool_take(&pools, 2, capacity, &taken[i]), capacity);
     }
-    for (size_t i = 0; i < 2 * capacity; i++)
+    size_t free_before = pools.free_bytes;
+    for (size_t i = 0; i < 2 * capacity; i++) {
+        if (i == 2 * capacity - 6)
+            cell_freed_push(&stack, cell_freed_pop(&other));
         cell_freed_push(&stack, cell_freed_pop(&taken[i % 2]));
+    }
 
-    REQUIRE(cell_pool_give(&pools, &stack, &left, &page));          /* the second has become empty, too */
-    REQUIRE_EQUAL(left, capacity);
-    REQUIRE(page == 1 || page == 2);
-    REQUIRE(cell_pool_is_valid(&pools, 1) && cell_pool_is_valid(&pools, 2));
-    REQUIRE_EQUAL(cell_segment_info(&seg, page)->free_count, capacity);
-    REQUIRE_EQUAL(pools.free_bytes, 2 * capacity * cell_pool_cell_size(2) + (cell_pool_capacity(4) - 1) * cell_pool_cell_size(4));
+    REQUIRE(!cell_pool_give(&pools, &stack, &left, &page));         /* the six above the other */
+    REQUIRE(left == 3 * capacity - 6 && pools.free_bytes == free_before + 6 * size);
     REQUIRE(stack != NULL && cell_segment_page_of(&seg, stack) == 3);
     REQUIRE(!cell_pool_give(&pools, &stack, &left, &page));         /* the only one of its class */
-    REQUIRE(stack == NULL && left == capacity - 1);
+    REQUIRE(left == 3 * capacity - 7 && stack != NULL);
+    REQUIRE_EQUAL(cell_segment_info(&seg, 3)->free_count, cell_pool_capacity(4));
+    REQUIRE(cell_pool_give(&pools, &stack, &left, &page));          /* the second of two that have become empty */
+    REQUIRE(left == capacity - 1 && stack == NULL);
+    REQUIRE((page == 1 || page == 2) && cell_segment_info(&seg, page)->free_count == capacity);
+    for (size_t i = 1; i <= 3; i++)
+        REQUIRE(cell_pool_is_valid(&pools, i));
+    REQUIRE_EQUAL(pools.free_bytes, 2 * capacity * size + cell_pool_capacity(4) * cell_pool_cell_size(4));
 
     for (size_t i = 0; i < 2; i++)
         REQUIRE_EQUAL(cell_pool_take(&pools, 2, 3, &taken[i]), 3);
@@ -249,7 +255,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(grow_commits_within_the_reservation), cmocka_unit_test(touch_and_purge_against_the_kernel),
         cmocka_unit_test(tables_share_a_page_and_grow),
-        cmocka_unit_test(pool_gives_every_cell_once), cmocka_unit_test(freed_stack_is_last_in_first_out_and_tagged),
+        cmocka_unit_test(pool_gives_every_cell_once), cmocka_unit_test(cells_of_a_class_go_back_together),
+        cmocka_unit_test(freed_stack_is_last_in_first_out_and_tagged),
         cmocka_unit_test(lock_excludes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -190,7 +190,7 @@ void stress(benchmark::State &state)
 constexpr size_t kLarsonSlots = 1024;
 std::atomic<void *> larson_table[kMostThreads * kLarsonSlots];
 
-// Each thread replaces blocks in a table that it shares with the thread after it. In the manner of larson (Larson and Krishnan, Memory allocation for long-running server applications, 1998).
+// Each thread replaces blocks in a table that it shares with the thread after it. In the manner of larson (Larson and Krishnan, 1998).
 void larson(benchmark::State &state)
 {
     Random random(state);
