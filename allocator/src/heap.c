@@ -81,7 +81,8 @@ static void unlock_and_bring_in(struct cell_heap *heap, const struct cell_postpo
 {
     heap->postponed = NULL;
     cell_lock_release(&heap->lock);
-    cell_segment_bring_in(postponed);
+    if (CELL_UNLIKELY(postponed->size != 0))
+        cell_segment_bring_in(postponed);
 }
 
 /* ---- pools ------------------------------------------------------------------------------------------------------ */

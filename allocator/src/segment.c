@@ -272,7 +272,9 @@ void cell_segment_note_large_use(struct cell_segment *seg, size_t size, bool use
     __atomic_store_n(&seg->large_use, use, __ATOMIC_RELAXED);
 }
 
-/* Leaves the absent pages from `page` to `last` to be brought in later. False: they are no part of one run with those left before. */
+/* Leaves the absent pages from `page` to `last` to be brought in later. False: they are no part of one run with those left before.
+ * cold: not near what a program's start needs. */
+__attribute__((cold, noinline))
 static bool postpone(struct cell_segment *seg, size_t page, size_t last, struct cell_postponed *postponed)
 {
     char *start = cell_segment_page_start(seg, page);
@@ -293,8 +295,7 @@ static bool postpone(struct cell_segment *seg, size_t page, size_t last, struct 
 
 void cell_segment_bring_in(const struct cell_postponed *postponed)
 {
-    if (postponed->size != 0)
-        cell_os_populate(postponed->start, postponed->size);
+    cell_os_populate(postponed->start, postponed->size);
 }
 
 /* Brings in the absent page `page` and a batch of its successors. `last` is the last page that is sure to be needed. */

@@ -82,7 +82,7 @@ bool cell_segment_grow(struct cell_segment *seg, size_t bytes);
 /* Must precede any write to [from, to): brings absent pages in, a batch at a time, and takes their zero mark away. Where `postponed` is
  * not NULL, pages without memory may be left to it instead, those of the range alone. */
 static inline struct cell_zero_run cell_segment_touch(struct cell_segment *seg, void *from, void *to, struct cell_postponed *postponed);
-void cell_segment_bring_in(const struct cell_postponed *postponed);
+void cell_segment_bring_in(const struct cell_postponed *postponed) __attribute__((cold));
 /* How many of `size` bytes to bring in where nothing tells whether they will be used: so few that slack does not weigh. */
 size_t cell_segment_populate_batch(const struct cell_segment *seg, size_t size);
 /* How many of the first bytes of a fresh block of `size` bytes to bring in before they are asked for: small blocks whole;
