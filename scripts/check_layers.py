@@ -169,7 +169,7 @@ def main(argv=None):
     offences = check(root)
     for line in offences:
         print(line)
-    count = sum(1 for _ in root.glob("replay/*/*.[ch]")) + sum(1 for _ in root.glob("allocator/src/*.[ch]"))
+    count = sum(1 for path in [*root.glob("replay/**/*"), *root.glob("allocator/src/*")] if path.suffix in (".c", ".h", ".cc"))
     print(f"layers: {count} files, {len(offences)} offences")
     return 1 if offences else 0
 

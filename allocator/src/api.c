@@ -86,19 +86,19 @@ static void *take_recurring(size_t chunk)
 static void *malloc_unbinned(size_t size) __attribute__((noinline));
 static void *malloc_unbinned(size_t size)
 {
-    void *block = NULL;
+    struct cell_tcache *cache = cell_tcache_mine;
 
-    if (size > cell_tcache_limit() && !cell_tcache_has_class(size) && size <= CELL_REQUEST_MAX && cell_option.cache_bytes != 0) {
-        size_t chunk = cell_size_of_chunk(size);
-        block = take_recurring(chunk);
-        if (block == NULL && size <= CELL_DEFERRED_MAX)
-            block = cell_heap_take_small(cell_arena_at(cell_arena_for(chunk)), chunk);
-        if (block == NULL && cell_tcache_mine->state == CELL_TCACHE_LIVE) {
-            cell_tcache_share_bins(cell_tcache_mine);
-            block = cell_tcache_alloc_large(size, CELL_ALIGN, NULL);
-        }
-    }
-    return block != NULL ? block : malloc_slow(size);
+    if (cache->state != CELL_TCACHE_LIVE || cell_option.cache_bytes == 0 || size <= cell_tcache_limit() || cell_size_is_cell(size) ||
+        cell_tcache_has_class(size) || size > CELL_REQUEST_MAX)
+        return malloc_slow(size);
+    size_t chunk = cell_size_of_chunk(size);
+    void *block = take_recurring(chunk);
+    if (block == NULL && size <= CELL_DEFERRED_MAX)
+        block = cell_heap_take_small(cell_arena_at(cell_arena_for(chunk)), chunk);
+    if (block != NULL)
+        return block;
+    cell_tcache_share_bins(cache);
+    return cell_api_or_enomem(cell_tcache_alloc_large(size, CELL_ALIGN, NULL));
 }
 
 /* A request above all bins of one size: from the bin of its class, which has some once there are threads, or where it recurs. */

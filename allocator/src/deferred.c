@@ -5,11 +5,6 @@ static size_t row_of_size(size_t size)
     return size / CELL_ALIGN;
 }
 
-static void set_oldest(struct cell_deferred *deferred, size_t row, size_t link)
-{
-    __atomic_store_n(&deferred->oldest[row], (uint8_t)link, __ATOMIC_RELAXED);
-}
-
 /* Takes the oldest entry of a row off it; the row must have one. */
 static struct cell_chunk *take(struct cell_deferred *deferred, size_t row)
 {
@@ -20,7 +15,7 @@ static struct cell_chunk *take(struct cell_deferred *deferred, size_t row)
     CELL_CHECK(cell_freed_is_tagged(block), CELL_FATAL_FREE_LIST);
     cell_freed_untag(block);
     deferred->chunk[entry] = NULL;
-    set_oldest(deferred, row, deferred->next[entry]);
+    deferred->oldest[row] = deferred->next[entry];
     deferred->held--;
     while (deferred->used != 0 && deferred->chunk[deferred->used - 1] == NULL)
         deferred->used--;
@@ -43,7 +38,7 @@ struct cell_chunk *cell_deferred_take_at(struct cell_deferred *deferred, size_t 
     CELL_CHECK(cell_chunk_is_sealed(c) && cell_chunk_is_inuse(c) && cell_chunk_size(c) < CELL_FIT_MIN, CELL_FATAL_HEADER);
     CELL_CHECK(cell_freed_is_tagged(cell_chunk_user(c)), CELL_FATAL_FREE_LIST);
     cell_freed_untag(cell_chunk_user(c));
-    set_oldest(deferred, row_of_size(cell_chunk_size(c)), 0);
+    deferred->oldest[row_of_size(cell_chunk_size(c))] = 0;
     deferred->chunk[entry] = NULL;
     if (--deferred->held == 0)
         deferred->used = 0;
@@ -58,7 +53,7 @@ void cell_deferred_put(struct cell_deferred *deferred, struct cell_chunk *c, siz
     deferred->chunk[entry] = c;
     deferred->next[entry] = 0;
     if (deferred->oldest[row] == 0)
-        set_oldest(deferred, row, entry + 1);
+        deferred->oldest[row] = (uint8_t)(entry + 1);
     else
         deferred->next[deferred->youngest[row]] = (uint8_t)(entry + 1);
     deferred->youngest[row] = (uint8_t)entry;

@@ -28,12 +28,6 @@ struct cell_deferred {
     uint8_t oldest[CELL_BIN_COUNT], youngest[CELL_BIN_COUNT];
 };
 
-/* Whether a chunk of exactly `size` bytes waits; without the heap's lock, no more than a hint. */
-static inline bool cell_deferred_has(const struct cell_deferred *deferred, size_t size)
-{
-    return __atomic_load_n(&deferred->oldest[size / CELL_ALIGN], __ATOMIC_RELAXED) != 0;
-}
-
 /* The oldest chunk of exactly `size` bytes, or NULL. */
 struct cell_chunk *cell_deferred_take(struct cell_deferred *deferred, size_t size);
 /* The chunk at `entry`, or NULL. Only for taking all there are, in the order of their frees: entries 0, 1, ... until none is

@@ -54,9 +54,10 @@ size_t cell_footprint_kept_at(const struct cell_heap *heap, size_t peak);
 /* To be called when room has been made for growth that would have exceeded the peak; `unused` before. Lock held. */
 void cell_footprint_note_room(struct cell_heap *heap, size_t unused);
 
+void cell_footprint_note_frees_slow(struct cell_heap *heap);
+
 /* To be called when caches or the program have given blocks back. Once most of what was handed out has been, but not the pages, the
  * heap has emptied: what caches hold is then a large part of the rest, and keeps pages from being free. Lock held. */
-void cell_footprint_note_frees_slow(struct cell_heap *heap);
 static inline void cell_footprint_note_frees(struct cell_heap *heap)
 {
     size_t handed_out = heap->in_use - heap->pools.free_bytes, most = heap->most_handed_out;

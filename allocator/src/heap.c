@@ -13,7 +13,8 @@
 
 #define POOL_RUN_MAX   16u
 #define POSTPONED_MIN  (2 * CELL_PAGE)  /* bytes of a block whose pages are not brought in while others wait, */
-#define WAITS_SEEN     16u      /* once threads have waited so often */
+#define WAITS_SEEN     16u      /* once threads have waited so often while so many pages came in */
+#define WAITS_WINDOW   4096u
 #define FREES_PER_LOCK 32u      /* others wait no longer than for this many at a time */
 
 struct cell_heap cell_heap_main CELL_FIRST_HEAP;
@@ -70,11 +71,23 @@ void cell_heap_coalesce(struct cell_heap *heap)
     cell_lock_release(&heap->lock);
 }
 
+/* Whether threads have been waiting for the lock lately. It is held. */
+static bool is_contended(struct cell_heap *heap)
+{
+    uint32_t waits = cell_lock_waits(&heap->lock);
+
+    if (heap->segment.brought_in - heap->waits_from >= WAITS_WINDOW) {
+        heap->waits_from = heap->segment.brought_in;
+        heap->waits_then = waits;
+    }
+    return waits - heap->waits_then >= WAITS_SEEN && !cell_os_single_threaded();
+}
+
 /* Takes the lock for a block of `size` bytes. Where threads wait for each other, they are not to wait for the system, too. */
 static void lock_to_hand_out(struct cell_heap *heap, size_t size, struct cell_postponed *postponed)
 {
     cell_lock_acquire(&heap->lock);
-    heap->postponed = size < POSTPONED_MIN || cell_lock_waits(&heap->lock) < WAITS_SEEN ? NULL : postponed;
+    heap->postponed = size >= POSTPONED_MIN && is_contended(heap) ? postponed : NULL;
 }
 
 static void unlock_and_bring_in(struct cell_heap *heap, const struct cell_postponed *postponed)

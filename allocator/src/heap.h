@@ -62,6 +62,8 @@ struct cell_heap {
     size_t footprint_peak;          /* bytes, mappings included */
     size_t in_use;                  /* bytes */
     struct cell_postponed *postponed;   /* for the pages of what whoever holds the lock is handing out; NULL: at once */
+    uint64_t waits_from;            /* pages brought in when threads' waits for the lock were last counted anew, */
+    uint32_t waits_then;            /* and how many there had been */
     size_t most_handed_out;         /* bytes of chunks and cells, what caches hold included, since the heap last emptied */
     size_t left_when_emptied;       /* of that, then */
     uint64_t filled_since_ms;       /* since when, and how often since, it had filled again before it emptied */
@@ -121,8 +123,8 @@ enum cell_growth { CELL_GROW, CELL_STAY };
 
 /* One block of a chunk or mapping of its own; `zero` (may be NULL) receives the run of bytes that are known to be zero. */
 void *cell_heap_alloc(struct cell_heap *heap, size_t request, size_t alignment, enum cell_growth growth, struct cell_zero_run *zero);
-/* The same for a chunk of `size` bytes, smaller than CELL_FIT_MIN, from what a bin has or waits for its coalescing, and lies between
- * written headers; NULL: cell_heap_alloc() is to look for it. */
+/* The same for a chunk of `size` bytes, smaller than CELL_FIT_MIN: the oldest that fits exactly, also one that waits for its coalescing;
+ * else, once all that wait have coalesced, the best fit, if that is smaller than a page. NULL: cell_heap_alloc() is to look for it. */
 void *cell_heap_take_small(struct cell_heap *heap, size_t size);
 /* The block itself with its new size, in place or (mapped blocks) moved by the system; NULL: neither is possible. */
 void *cell_heap_resize(struct cell_heap *heap, void *block, size_t request);

@@ -156,6 +156,7 @@ static size_t take_carved(struct cell_pools *pools, size_t page, size_t wanted, 
     struct cell_page_info *pool = info_of(pools, page);
     size_t size = cell_pool_cell_size(pool->pool_class), left = capacity_of(pools, pool->pool_class) - pool->carved;
     size_t taken = wanted < left ? wanted : left;
+    CELL_ASSERT(taken != 0);
     struct cell_freed *first = cell_at(pools, page, pool->carved), *cell = cell_at(pools, page, pool->carved + taken - 1);
 
     cell_freed_set_next(cell, NULL);
@@ -225,23 +226,24 @@ static size_t put_runs(struct cell_pools *pools, struct cell_freed **stack, size
     const struct cell_segment *seg = pools->segment;
     uint32_t inverse = pools->shape[kind / CELL_ALIGN].inverse;
     struct cell_freed *cell = *stack;
-    size_t left = *most, run;
+    size_t left = *most, untold = 0;
 
     do {
         size_t before = left;
         *page = cell_segment_page_of(seg, cell);
         struct cell_page_info *pool = info_of(pools, *page);
         cell = put_run(pool, inverse, cell, &left);
-        run = before - left;
-        if (pool->until_relink <= run)
-            break;
-        pool->until_relink = (uint8_t)(pool->until_relink - run);
-        pool->free_count = (uint16_t)(pool->free_count + run);
-        run = 0;
-    } while (left != 0 && is_of_kind(seg, cell, kind));
+        size_t run = before - left;
+        if (pool->until_relink > run) {
+            pool->until_relink = (uint8_t)(pool->until_relink - run);
+            pool->free_count = (uint16_t)(pool->free_count + run);
+        } else {
+            untold = run;
+        }
+    } while (untold == 0 && left != 0 && is_of_kind(seg, cell, kind));
     *stack = cell;
     *most = left;
-    return run;
+    return untold;
 }
 
 /* `given` cells have come back to a pool, whose fullness they change. True when it has become empty while another is. */
@@ -306,5 +308,5 @@ bool cell_pool_is_valid(const struct cell_pools *pools, size_t page)
             return false;
     }
     return pool->free_count == on_stack + (capacity - pool->carved) &&     /* P1 */
-           (pool->free_count != 0 || pool->until_relink == 0);             /* P2 */
+           pool->until_relink <= (pool->free_count == 0 ? 0 : capacity - pool->free_count);     /* P2 */
 }

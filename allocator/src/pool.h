@@ -10,7 +10,8 @@
  * Invariants
  *   P1  free_count = cells on the pool's stack + cells never carved.
  *   P2  A pool with free cells is in the list of its class for its fill as it was when last linked; a full one is in
- *       none. It is linked anew when until_relink more cells have come back, which is where its fill changes; 0 of a full one.
+ *       none. It is linked anew when until_relink more cells have come back, which is where its fill changes: as many as are live
+ *       at most, so that more cells than a pool has are told there; 0 of a full one, which has to be linked, and of an empty one.
  *   P3  kind[page] is the class's offset in a thread cache's bins exactly while the page is a pool.
  *   P4  free_bytes is the sum over all pools of their free cells' sizes.
  */

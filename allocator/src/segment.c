@@ -272,15 +272,16 @@ void cell_segment_note_large_use(struct cell_segment *seg, size_t size, bool use
     __atomic_store_n(&seg->large_use, use, __ATOMIC_RELAXED);
 }
 
-/* Leaves the absent pages from `page` to `last` to be brought in later. False: they are no part of one run with those left before.
+/* Leaves the absent pages from `page` to `last` to be brought in later. False: they are no part of one run with those left before, or
+ * no call has brought pages in yet and perhaps none can.
  * cold: not near what a program's start needs. */
 __attribute__((cold, noinline))
 static bool postpone(struct cell_segment *seg, size_t page, size_t last, struct cell_postponed *postponed)
 {
     char *start = cell_segment_page_start(seg, page);
-    size_t run = absent_run(seg, page, last + 1);
+    size_t run = absent_run(seg, page, cell_min(last + 1, pages_of(seg->huge_from)));
 
-    if (cell_option.populate_share == 0 || cell_os_page_size() != CELL_PAGE ||
+    if (seg->populate_calls == 0 || cell_option.populate_share == 0 || cell_os_page_size() != CELL_PAGE ||
         (postponed->size != 0 && postponed->start + postponed->size != start))
         return false;
     if (postponed->size == 0)
@@ -316,7 +317,7 @@ static void bring_in(struct cell_segment *seg, size_t page, size_t last, struct 
     if (postponed != NULL && postpone(seg, page, last, postponed))
         return;
     size_t want = cell_max(cell_min(last + 1 - page, CALL_MAX), batch_pages(seg));
-    size_t run = absent_run(seg, page, cell_min(page + want, end_of_range));
+    size_t run = absent_run(seg, page, cell_min(cell_min(page + want, end_of_range), pages_of(seg->huge_from)));
     char *start = cell_segment_page_start(seg, page);
     char *end = start + (run << CELL_PAGE_SHIFT);
     uintptr_t os_mask = cell_os_page_size() - 1;

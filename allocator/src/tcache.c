@@ -28,17 +28,29 @@ static struct cell_freed *split_off(struct cell_bin *bin, size_t keep)
     return rest;
 }
 
+/* Whether the bin of a row keeps its blocks whatever has proved to come back. */
+static bool is_kept_always(const struct cell_tcache *cache, size_t row)
+{
+    return cell_tcache_is_cell_row(row) || row >= CELL_TCACHE_BINS ||
+           cell_tcache_size_of_row(cache, row) <= cell_tcache_limit() + CELL_WORD;
+}
+
+/* Whether no bin keeps the blocks of such a row, since bins are not by class and its size or class has not proved to come back. */
+static bool is_unproven(const struct cell_tcache *cache, size_t row)
+{
+    return cell_tcache_class_limit() == 0 && (cache->watch == NULL || !cache->watch->row[row].proven);
+}
+
 /* The row whose bin caches a block of `row`; 0: none does. Up to cache_limit it is the row itself; beyond, that of its class once
  * there are threads, and until then its own if the size has proved to come back. */
 static size_t caching_row(const struct cell_tcache *cache, size_t row)
 {
     size_t by_class = row >= CELL_TCACHE_SIZES ? row : row / CELL_ROWS_PER_CLASS * CELL_ROWS_PER_CLASS;
 
-    if (cell_tcache_is_cell_row(row) || row >= CELL_TCACHE_BINS ||
-        cell_tcache_size_of_row(cache, row) <= cell_tcache_limit() + CELL_WORD)
+    if (is_kept_always(cache, row))
         return row;
     if (cell_tcache_class_limit() == 0)
-        return cache->watch != NULL && cache->watch->row[row].proven ? row : 0;
+        return is_unproven(cache, row) ? 0 : row;
     return by_class > CELL_TCACHE_PLAIN && cell_tcache_size_of_row(cache, by_class) <= cell_tcache_class_limit() ? by_class : 0;
 }
 
@@ -151,15 +163,17 @@ static bool drain_depot(size_t row)
 
 /* Chunks that wait here may be what the heap lacks for `size` bytes: their coalescing can be deferred no longer. A large need
  * takes all; a small one, which comes for every page, the older half of each bin, which nobody has wanted for longest, and only
- * when the growth since weighs against what the cache may hold: else the same blocks would come and go. */
+ * when the growth since weighs against what the cache may hold: else the same blocks would come and go. In a heap that has long stayed as
+ * it is, so they would for large needs that come again and again; there it must have grown by a little. */
 static bool consolidate(struct cell_tcache *cache, size_t size)
 {
     uint64_t brought_in = cell_segment_brought_in(&cell_heap_main.segment);
     size_t grown = (size_t)(brought_in - cache->consolidated_at) << CELL_PAGE_SHIFT;
     size_t usual = cache->capacity >> cache->patience;
     bool all = usual / 16 <= size, any = false, batches_wait = cell_depot_bytes() != 0;
+    size_t enough = !all ? usual / 8 : cache->patience != 0 ? usual / 32 : 0;
 
-    if (cache->state != CELL_TCACHE_LIVE || (!all && usual / 8 > grown))
+    if (cache->state != CELL_TCACHE_LIVE || grown < enough)
         return false;
     cache->consolidated_at = brought_in;
     for (size_t row = cell_size_chunk_min() / CELL_ALIGN; row < cell_tcache_rows(cache); row++) {
@@ -332,18 +346,13 @@ void *cell_tcache_alloc_slow(size_t request)
     return block != NULL ? block : cell_tcache_alloc_large(request, CELL_ALIGN, NULL);
 }
 
-/* With one thread: whether chunks of a row of one size go to the heap, since it has not proved to recur. */
-static bool is_unproven(const struct cell_tcache *cache, size_t row)
-{
-    return cache->watch != NULL && row < CELL_TCACHE_SIZES && !cache->watch->row[row].proven && !cell_tcache_is_cell_row(row) &&
-           row * CELL_ALIGN > cell_tcache_limit() + CELL_WORD && cell_tcache_class_limit() == 0;
-}
-
 void cell_tcache_free_slow(struct cell_tcache *cache, size_t row, void *block)
 {
-    if (is_unproven(cache, row) && cell_option.cache_bytes != 0) {
+    /* The shortest way is for a chunk whose row has not proved to recur; the row is its size. */
+    if (cache->watch != NULL && row < CELL_TCACHE_SIZES && cell_option.cache_bytes != 0 && !is_kept_always(cache, row) &&
+        is_unproven(cache, row)) {
         cell_demand_free(&cache->watch->row[row], 1);
-        cell_heap_give_chunk(&cell_heap_main, block, row * CELL_ALIGN);
+        cell_heap_give_chunk(cell_arena_heap_of(block), block, row * CELL_ALIGN);
         cell_tcache_follow(cache);
         return;
     }

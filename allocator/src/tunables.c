@@ -76,6 +76,8 @@ static void settle(void)
         cell_option.count_requests = 1;
     if (cell_option.count_requests != 0)
         cell_option.cache_bytes = cell_option.map_cache_share = 0;
+    if (cell_option.perturb != 0)
+        cell_option.cache_bytes = 0;    /* so that every call takes the slow path, which fills */
 }
 
 static enum cell_tunable_result set_row(const struct row *row, uint64_t value, bool started)
@@ -93,8 +95,6 @@ static enum cell_tunable_result set_row(const struct row *row, uint64_t value, b
     *row->value = (size_t)value;
     if (row->value == &cell_option.mmap_threshold)
         cell_option.mmap_dynamic = 0;
-    if (row->value == &cell_option.perturb && value != 0)
-        cell_option.cache_bytes = 0;    /* so that every call takes the slow path, which fills */
     settle();
     return CELL_TUNABLE_OK;
 }

@@ -113,17 +113,33 @@ static int check_perturb(void)
     return cell_check(NULL) == 0 ? 0 : 4;
 }
 
+/* Asked for before the first block, it leaves no cache that could be given room. */
+static int check_perturb_from_the_start(void)
+{
+    cell_mallopt(M_PERTURB, 0x5a);
+    cell_option_set("cache_bytes", 65536);
+    for (size_t size = 1; size < 3000; size += 40) {
+        unsigned char *block = cell_malloc(size);
+        if (!filled(block, 0, cell_usable_size(block), 0xa5))
+            return 1;
+        cell_free(block);
+    }
+    return 0;
+}
+
 static void perturb_fills_at_both_ends_of_a_life(void **state)
 {
+    int (*const checks[])(void) = { check_perturb, check_perturb_from_the_start };
     int status;
-    pid_t child;
 
     (void)state;
-    child = fork();
-    if (child == 0)
-        _exit(check_perturb());
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_int_equal(status, 0);
+    for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
+        pid_t child = fork();
+        if (child == 0)
+            _exit(checks[i]());
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+    }
 }
 
 static void malloc_info_has_the_shape_of_glibcs(void **state)

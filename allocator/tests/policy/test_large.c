@@ -110,6 +110,27 @@ TEST(a_thread_with_no_other_blocks_gets_them_too)
     REQUIRE_SOUND_HEAP();
 }
 
+static void *use_large_blocks_only(void *unused)
+{
+    cell_free(must_malloc(2000));
+    REQUIRE(cell_tcache_mine->state == CELL_TCACHE_LIVE);
+    return unused;
+}
+
+/* What serves its first request lies in a bin already. */
+TEST(a_thread_has_a_cache_from_its_first_block_on)
+{
+    pthread_t thread;
+    void *block = must_malloc(3000);
+
+    must_malloc(3000);
+    cell_free(block);
+    cell_trim(0);
+    REQUIRE(pthread_create(&thread, NULL, use_large_blocks_only, NULL) == 0);
+    REQUIRE(pthread_join(thread, NULL) == 0);
+    REQUIRE_SOUND_HEAP();
+}
+
 TEST(calloc_clears_it)
 {
     settle();
@@ -215,7 +236,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_is_handed_out_again_once_that_has_proved_to_be_of_use), cmocka_unit_test(two_sizes_in_turns_too),
         cmocka_unit_test(the_older_of_two_makes_way), cmocka_unit_test(sizes_that_do_not_come_back_end_it),
-        cmocka_unit_test(calloc_clears_it), cmocka_unit_test(a_thread_with_no_other_blocks_gets_them_too), cmocka_unit_test(nothing_is_kept_beyond_the_limits),
+        cmocka_unit_test(calloc_clears_it), cmocka_unit_test(a_thread_with_no_other_blocks_gets_them_too),
+        cmocka_unit_test(a_thread_has_a_cache_from_its_first_block_on), cmocka_unit_test(nothing_is_kept_beyond_the_limits),
         cmocka_unit_test(a_large_request_gets_it), cmocka_unit_test(a_limit_that_falls_gives_back_what_is_kept),
         cmocka_unit_test(the_one_that_makes_way_leaves_room), cmocka_unit_test(it_goes_back_with_its_thread),
     };

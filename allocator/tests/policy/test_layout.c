@@ -64,6 +64,17 @@ TEST(no_header_below_small_limit)
     REQUIRE(stats_now().pool_bytes > 0);
 }
 
+TEST(no_header_there_without_caches_either)
+{
+    REQUIRE(cell_option_set("cache_limit", 0) == 0);
+    for (size_t size = 1; size <= option_value("small_limit"); size++) {
+        REQUIRE_EQUAL(cell_usable_size(must_malloc(size)), (size + 15) / 16 * 16);
+        REQUIRE_EQUAL(cell_usable_size(cell_calloc(1, size)), (size + 15) / 16 * 16);
+    }
+    REQUIRE(stats_now().pool_bytes > 0);
+    REQUIRE_SOUND_HEAP();
+}
+
 /* ---- alignment --------------------------------------------------------------------------------------------------- */
 
 TEST(alignment_of_every_size)
@@ -199,7 +210,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hidden_header_word), cmocka_unit_test(every_block_has_a_header_without_small_limit),
-        cmocka_unit_test(no_header_below_small_limit), cmocka_unit_test(alignment_of_every_size),
+        cmocka_unit_test(no_header_below_small_limit), cmocka_unit_test(no_header_there_without_caches_either), cmocka_unit_test(alignment_of_every_size),
         cmocka_unit_test(pools_fill_the_smallest_place_first),
         cmocka_unit_test(alignment_of_every_alignment), cmocka_unit_test(aligned_request_splits_head_and_tail),
         cmocka_unit_test(circular_lists_of_bins), cmocka_unit_test(circular_lists_of_fit),

@@ -78,11 +78,14 @@ TEST(of_what_a_block_grows_by_a_batch)
 
 /* Pages that were asked for by calls, while the heap's lock was held and while it was not. */
 static size_t with_lock, without_lock;
+static bool refused;
 
 int __real_madvise(void *start, size_t size, int advice);
 int __wrap_madvise(void *start, size_t size, int advice);
 int __wrap_madvise(void *start, size_t size, int advice)
 {
+    if (advice == MADV_POPULATE_WRITE && refused)
+        return -1;
     if (advice == MADV_POPULATE_WRITE)
         *(cell_heap_main.lock.state != 0 ? &with_lock : &without_lock) += size / CELL_PAGE;
     return __real_madvise(start, size, advice);
@@ -94,9 +97,9 @@ static void *use_fresh_memory(void *unused)
     size_t size = 12 * CELL_PAGE;
     char *block = must_malloc(size), *above = must_malloc(size);
 
-    REQUIRE(resident_pages(block, size) >= size / CELL_PAGE - 1 && resident_pages(above, size) >= size / CELL_PAGE - 1);
+    REQUIRE(refused || (resident_pages(block, size) >= size / CELL_PAGE - 1 && resident_pages(above, size) >= size / CELL_PAGE - 1));
     char *grown = cell_realloc(above, 2 * size - CELL_PAGE);
-    REQUIRE(grown == above && resident_pages(grown, 2 * size - CELL_PAGE) >= 2 * size / CELL_PAGE - 2);
+    REQUIRE(grown == above && (refused || resident_pages(grown, 2 * size - CELL_PAGE) >= 2 * size / CELL_PAGE - 2));
     for (int i = 0; i < 10; i++)
         memset(must_malloc(5 * CELL_PAGE), 1, 5 * CELL_PAGE);
     for (size_t i = 0; i < size; i++)
@@ -138,11 +141,41 @@ TEST(where_none_waits_it_comes_in_with_the_lock)
     REQUIRE(with_lock >= 80 && without_lock == 0);
 }
 
+TEST(where_they_waited_long_ago_too)
+{
+    count_pages();
+    cell_heap_main.lock.waits = 1000;
+    cell_heap_main.waits_from -= 1 << 20;
+    use_in_another_thread();
+    REQUIRE(with_lock >= 80 && without_lock == 0);
+}
+
+TEST(without_the_lock_it_may_fail)
+{
+    count_pages();
+    cell_heap_main.lock.waits = 1000;
+    refused = true;
+    use_in_another_thread();
+    REQUIRE(with_lock == 0 && without_lock == 0);
+}
+
+/* That may be so from the beginning. */
+TEST(nothing_is_left_to_it_that_has_never_worked)
+{
+    if (!can_populate())
+        skip();
+    refused = true;
+    cell_heap_main.lock.waits = 1000;
+    use_in_another_thread();
+    REQUIRE_EQUAL(stats_now().populates, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(where_threads_wait_a_large_block_comes_in_without_the_lock),
-        cmocka_unit_test(where_none_waits_it_comes_in_with_the_lock),
+        cmocka_unit_test(where_none_waits_it_comes_in_with_the_lock), cmocka_unit_test(where_they_waited_long_ago_too),
+        cmocka_unit_test(without_the_lock_it_may_fail), cmocka_unit_test(nothing_is_left_to_it_that_has_never_worked),
         cmocka_unit_test(of_the_first_large_block_a_batch), cmocka_unit_test(of_those_that_follow_as_much_as_has_been_used),
         cmocka_unit_test(little_once_one_was_hardly_used), cmocka_unit_test(of_what_a_block_grows_by_a_batch),
     };

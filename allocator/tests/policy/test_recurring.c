@@ -187,6 +187,36 @@ TEST(a_large_request_gets_what_they_hold)
     REQUIRE_SOUND_HEAP();
 }
 
+/* Bytes that the cache holds of blocks that a large request may take; the heap has not grown since it last did. */
+static size_t hold_some(void)
+{
+    void *block[64];
+
+    for (size_t i = 0; i < COUNT_OF(block); i++)
+        block[i] = must_malloc(400);
+    for (size_t i = 0; i < COUNT_OF(block); i++)
+        cell_free(block[i]);
+    cell_tcache_mine->consolidated_at = cell_heap_main.segment.brought_in;
+    REQUIRE(cell_tcache_bytes(cell_tcache_mine) >= 400);
+    return cell_tcache_bytes(cell_tcache_mine);
+}
+
+/* ... in a heap that has long stayed as it is only once it has grown. */
+TEST(in_a_steady_heap_it_does_not_get_it_again_and_again)
+{
+    size_t held = hold_some();
+
+    must_malloc(30000);
+    REQUIRE(cell_tcache_bytes(cell_tcache_mine) < held);
+    held = hold_some();
+    cell_tcache_mine->patience = 1;
+    must_malloc(60000);
+    REQUIRE_EQUAL(cell_tcache_bytes(cell_tcache_mine), held);
+    must_malloc(60000);
+    REQUIRE(cell_tcache_bytes(cell_tcache_mine) < held);
+    REQUIRE_SOUND_HEAP();
+}
+
 static uint32_t some(uint32_t below)
 {
     static uint32_t random = 1;
@@ -433,7 +463,8 @@ int main(void)
         cmocka_unit_test(many_requests_and_then_many_frees_do_not), cmocka_unit_test(what_is_kept_is_bounded),
         cmocka_unit_test(others_take_the_slot_over_when_they_outweigh_it),
         cmocka_unit_test(an_empty_bin_is_refilled_in_batches), cmocka_unit_test(calloc_takes_from_the_bin_what_it_clears),
-        cmocka_unit_test(a_large_request_gets_what_they_hold), cmocka_unit_test(blocks_of_a_class_beyond_the_threads_limit_go_back_whole),
+        cmocka_unit_test(a_large_request_gets_what_they_hold),
+        cmocka_unit_test(in_a_steady_heap_it_does_not_get_it_again_and_again), cmocka_unit_test(blocks_of_a_class_beyond_the_threads_limit_go_back_whole),
         cmocka_unit_test(a_limit_between_threads_may_fall), cmocka_unit_test(a_second_thread_ends_it),
         cmocka_unit_test(none_with_the_limit_at_zero), cmocka_unit_test(a_little_larger_chunk_serves_when_there_are_many),
     };

@@ -79,6 +79,27 @@ TEST(what_an_arena_has_no_room_for_comes_from_the_first)
     REQUIRE(cell_check(NULL) == 0);
 }
 
+/* The first thread's cache is that of a program with one thread still, and hands no size above cache_limit on. */
+TEST(what_no_cache_keeps_goes_back_where_it_lies)
+{
+    void *block[200];
+
+    REQUIRE(cell_option_set("cache_limit_threads", 0) == 0);
+    cell_free(must_malloc(1));
+    if (!open_another())
+        return;
+    REQUIRE(cell_tcache_mine->watch != NULL && cell_tcache_class_limit() == 0);
+    for (size_t i = 0; i < COUNT_OF(block); i++) {
+        block[i] = must_malloc(520 + i % 30 * 16);
+        REQUIRE(cell_arena_of(block[i]) != 0);
+    }
+    for (size_t i = 0; i < COUNT_OF(block); i++) {
+        cell_free(block[i * 7 % COUNT_OF(block)]);
+        REQUIRE_EQUAL(cell_heap_main.deferred.held, 0);
+        REQUIRE(cell_check(NULL) == 0);
+    }
+}
+
 static void fill(void **block)
 {
     for (size_t i = 0; i < BLOCKS; i++) {
@@ -337,6 +358,7 @@ int main(void)
         cmocka_unit_test(threads_that_wait_for_the_lock_open_one), cmocka_unit_test(none_opens_without_waiting),
         cmocka_unit_test(none_opens_when_there_may_be_one_only), cmocka_unit_test(none_opens_under_a_limit_of_the_footprint),
         cmocka_unit_test(what_is_large_comes_from_the_first),
+        cmocka_unit_test(what_no_cache_keeps_goes_back_where_it_lies),
         cmocka_unit_test(what_an_arena_has_no_room_for_comes_from_the_first), cmocka_unit_test(a_block_goes_back_to_the_arena_it_lies_in),
         cmocka_unit_test(statistics_and_the_walk_are_of_all), cmocka_unit_test(resizing_and_alignment),
         cmocka_unit_test(a_fork_has_them_too),
