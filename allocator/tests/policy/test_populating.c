@@ -78,17 +78,15 @@ TEST(of_what_a_block_grows_by_a_batch)
 
 /* Pages that were asked for by calls, while the heap's lock was held and while it was not. */
 static size_t with_lock, without_lock;
-static bool refused;
+static bool refused;        /* ... and in vain */
 
 int __real_madvise(void *start, size_t size, int advice);
 int __wrap_madvise(void *start, size_t size, int advice);
 int __wrap_madvise(void *start, size_t size, int advice)
 {
-    if (advice == MADV_POPULATE_WRITE && refused)
-        return -1;
     if (advice == MADV_POPULATE_WRITE)
         *(cell_heap_main.lock.state != 0 ? &with_lock : &without_lock) += size / CELL_PAGE;
-    return __real_madvise(start, size, advice);
+    return advice == MADV_POPULATE_WRITE && refused ? -1 : __real_madvise(start, size, advice);
 }
 
 /* Two blocks, one that grows in place, and a row of smaller ones: what memory they lie in is fresh. */
@@ -156,7 +154,7 @@ TEST(without_the_lock_it_may_fail)
     cell_heap_main.lock.waits = 1000;
     refused = true;
     use_in_another_thread();
-    REQUIRE(with_lock == 0 && without_lock == 0);
+    REQUIRE(without_lock >= 80);
 }
 
 /* That may be so from the beginning. */
@@ -165,9 +163,10 @@ TEST(nothing_is_left_to_it_that_has_never_worked)
     if (!can_populate())
         skip();
     refused = true;
+    with_lock = without_lock = 0;
     cell_heap_main.lock.waits = 1000;
     use_in_another_thread();
-    REQUIRE_EQUAL(stats_now().populates, 0);
+    REQUIRE(stats_now().populates == 0 && with_lock != 0 && without_lock == 0);
 }
 
 int main(void)
