@@ -37,7 +37,8 @@ ALLOCATOR = {
     "pool": {"chunk", "sizeclass", "segment", "freed"},          # its descriptors are the segment's page table
     "segment": {"os", "chunk"},
     "heap": {"pool", "bins", "fit", "deferred", "mapcache", "chunk", "sizeclass", "segment", "lock", "os", "check", "mapped",
-             "freed", "index", "space", "footprint"},
+             "freed", "index", "space", "footprint", "pool_pages"},
+    "pool_pages": {"heap", "pool", "space", "chunk", "segment", "freed"},       # the heap's chunks that are pools
     "footprint": {"heap"},                              # the heap's limits and its peak
     "arena": {"heap", "os", "lock", "freed"},           # the heaps behind the caches
     "harden": {"arena", "heap", "mapped", "quarantine", "sizeclass", "tcache", "os"},    # around the heap, for api and walk
