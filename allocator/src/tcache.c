@@ -8,6 +8,7 @@
 
 #define ASIDE_MAX         32u
 #define PRODUCER          4u        /* refills for each flush of a thread that passes on what it allocates */
+#define PLACE_SHARE       32u       /* of a large need: chunks below that hardly ever make a place for it */
 
 /* ---- filling and emptying bins ----------------------------------------------------------------------------------- */
 
@@ -161,8 +162,19 @@ static bool drain_depot(size_t row)
     return any;
 }
 
+/* Bytes of the chunks that the cache holds. */
+static size_t chunk_bytes(const struct cell_tcache *cache)
+{
+    size_t bytes = cell_large_bytes(&cache->large);
+
+    for (size_t row = cell_size_chunk_min() / CELL_ALIGN; row < cell_tcache_rows(cache); row++)
+        bytes += (cell_bin_held(cell_tcache_bin_of_row(cache, row)) + cell_tcache_spare_count(cache, row)) * cell_tcache_size_of_row(cache, row);
+    return bytes;
+}
+
 /* Chunks that wait here may be what the heap lacks for `size` bytes: their coalescing can be deferred no longer. A large need
- * takes all; a small one, which comes for every page, the older half of each bin, which nobody has wanted for longest, and only
+ * takes all that could make a place for it: nothing when all together are less, and not the small ones, of which too many would have to lie side by
+ * side. A small need, which comes for every page, takes the older half of each bin, which nobody has wanted for longest, and only
  * when the growth since weighs against what the cache may hold: else the same blocks would come and go. In a heap that has long stayed as
  * it is, so they would for large needs that come again and again; there it must have grown by a little. */
 static bool consolidate(struct cell_tcache *cache, size_t size)
@@ -171,14 +183,16 @@ static bool consolidate(struct cell_tcache *cache, size_t size)
     size_t grown = (size_t)(brought_in - cache->consolidated_at) << CELL_PAGE_SHIFT;
     size_t usual = cache->capacity >> cache->patience;
     bool all = usual / 16 <= size, any = false, batches_wait = cell_depot_bytes() != 0;
-    size_t enough = !all ? usual / 8 : cache->patience != 0 ? usual / 32 : 0;
+    size_t enough = !all ? usual / 8 : cache->patience != 0 ? usual / 32 : 0, least = all ? size / PLACE_SHARE : 0;
 
-    if (cache->state != CELL_TCACHE_LIVE || grown < enough)
+    if (cache->state != CELL_TCACHE_LIVE || grown < enough || (all && !batches_wait && chunk_bytes(cache) < size))
         return false;
     cache->consolidated_at = brought_in;
     for (size_t row = cell_size_chunk_min() / CELL_ALIGN; row < cell_tcache_rows(cache); row++) {
         struct cell_bin *bin = cell_tcache_bin_of_row(cache, row);
         bool spare = cell_tcache_spare_count(cache, row) != 0;
+        if (cell_tcache_size_of_row(cache, row) < least)
+            continue;
         if (bin->head != NULL || spare) {
             cell_tcache_flush_row(cache, row, all ? 0 : spare ? bin->limit : cell_bin_held(bin) / 2);
             any = true;
