@@ -55,11 +55,15 @@ static void ring_doorbell(void)
 
 static void read_command(char *out)
 {
-    int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? 0 : read(fd, out, HP_COMMAND_BYTES - 1);
+    int state, fd;
+    ssize_t n;
 
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);     /* the thread of the program that is here may have been cancelled */
+    fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+    n = fd < 0 ? 0 : read(fd, out, HP_COMMAND_BYTES - 1);
     if (fd >= 0)
         close(fd);
+    pthread_setcancelstate(state, NULL);
     if (n < 0)
         n = 0;
     while (n > 0 && out[n - 1] == '\0')
@@ -204,6 +208,7 @@ static void find_ring(struct hp_self *self, bool *closing)
 /* Waits for the collector when so many threads have ended that it lags behind; gives up when as many live. */
 static bool claim_ring(struct hp_self *self)
 {
+    static _Atomic uint32_t never;
     const struct timespec patience = {.tv_nsec = 1000000};
     uint64_t beat = 0;
     unsigned unchanged = 0;
@@ -213,7 +218,7 @@ static bool claim_ring(struct hp_self *self)
         if (!closing || atomic_load(&hp_shared->control) != HP_CONTROL_RECORD || collector_gone(&beat, &unchanged))
             return false;
         ring_doorbell();
-        nanosleep(&patience, NULL);
+        futex(&never, FUTEX_WAIT, 0, &patience);        /* nanosleep() would be a cancellation point in the program's malloc */
     }
     self->ring->process = (uint32_t)(process - hp_shared->processes);
     self->ring->serial = serial;

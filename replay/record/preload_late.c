@@ -3,6 +3,7 @@
  * inject.c makes one of the program's threads call these, and puts our functions in place of the program's afterwards.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -23,12 +24,14 @@ int heaplay_record_memory(void)
 /* 0, or a negative errno: EBUSY when another heaplay records this process. Closes the descriptor. */
 int heaplay_record_begin(int fd)
 {
-    int saved_errno = errno, result;
+    int saved_errno = errno, result, state;
 
     hp_late = true;
     hp_preload_resolve();
     result = hp_preload_begin(fd);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);     /* this is one of the program's threads */
     close(fd);
+    pthread_setcancelstate(state, NULL);
     errno = saved_errno;
     return result;
 }
