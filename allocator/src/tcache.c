@@ -302,7 +302,8 @@ void *cell_tcache_alloc_large(size_t request, size_t alignment, struct cell_zero
         block = cell_heap_alloc(heap, request, alignment, CELL_STAY, zero);
     if (block == NULL)
         block = cell_heap_alloc(heap, request, alignment, CELL_GROW, zero);
-    if (block == NULL && cell_tcache_bytes(cell_tcache_mine) != 0) {    /* rather than fail, give up what is kept */
+    /* Rather than fail, give up what is kept; all there is must be as much as is asked for. */
+    if (block == NULL && request >> CELL_PAGE_SHIFT <= cell_segment_resident(&cell_heap_main.segment) && cell_tcache_bytes(cell_tcache_mine) != 0) {
         cell_tcache_flush();
         block = cell_heap_alloc(heap, request, alignment, CELL_GROW, zero);
     }
