@@ -1,7 +1,7 @@
 /* os.h - everything cellmalloc asks of the system; nothing else makes a system call.
  *
  * Contract: sizes and addresses are multiples of cell_os_page_size(). Functions return false or NULL when the system
- * refuses, never set errno (they restore it), never allocate, and may be called with any lock held.
+ * refuses, never set errno (they restore it), never allocate, are no cancellation points, and may be called with any lock held.
  */
 #ifndef CELL_OS_H
 #define CELL_OS_H

@@ -163,16 +163,18 @@ void cell_os_no_huge(void *start, size_t size)
     advise(start, size, MADV_NOHUGEPAGE);
 }
 
+/* open(), read(), write() and close() of the C library are cancellation points, as no call of ours may be (POSIX.1-2017, XSH 2.9.5.2):
+ * a thread that was cancelled there would end with a lock held. */
 bool cell_os_huge_available(void)
 {
     int saved = errno;
     char text[64] = "";
-    int fd = open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY | O_CLOEXEC);
+    long fd = syscall(SYS_openat, AT_FDCWD, "/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY | O_CLOEXEC);
 
     if (fd >= 0) {
-        ssize_t length = read(fd, text, sizeof text - 1);
+        long length = syscall(SYS_read, fd, text, sizeof text - 1);
         text[length > 0 ? length : 0] = '\0';
-        close(fd);
+        syscall(SYS_close, fd);
     }
     errno = saved;
     return text[0] != '\0' && strstr(text, "[never]") == NULL;
@@ -230,7 +232,7 @@ int cell_os_write(int fd, const char *text, size_t length)
     int saved = errno, error = 0;
 
     while (length > 0 && error == 0) {
-        ssize_t written = write(fd, text, length);
+        long written = syscall(SYS_write, fd, text, length);
         if (written > 0) {
             text += written;
             length -= (size_t)written;

@@ -264,9 +264,59 @@ TEST(handlers_that_allocate)
     with_threads_running(fork_nested);
 }
 
+#ifdef __GLIBC__
+static FILE *file;
+
+static void *flush_all(void *unused)
+{
+    fflush(NULL);
+    return unused;
+}
+
+/* The child's threads can flush as well. */
+static void *fork_one(void *unused)
+{
+    pthread_t flusher;
+    int status = -1;
+    pid_t child = fork();
+
+    if (child == 0) {
+        alarm(30);
+        _exit(pthread_create(&flusher, NULL, flush_all, NULL) != 0 || pthread_join(flusher, NULL) != 0);
+    }
+    REQUIRE(child > 0 && waitpid(child, &status, 0) == child);
+    REQUIRE_EQUAL(status, 0);
+    return unused;
+}
+
+/* glibc's fork() takes the list of open files. Whoever flushes all of them has it, and waits for a file whose holder wants memory. */
+TEST(while_a_reader_allocates)
+{
+    pthread_t flusher, forker;
+
+    alarm(60);
+    REQUIRE((file = fopen("/dev/null", "r")) != NULL);
+    flockfile(file);
+    REQUIRE(pthread_create(&flusher, NULL, flush_all, NULL) == 0);
+    usleep(100000);
+    REQUIRE(pthread_create(&forker, NULL, fork_one, NULL) == 0);
+    usleep(100000);
+    cell_free(must_malloc(100000));
+    cell_trim(0);
+    funlockfile(file);
+    REQUIRE(pthread_join(flusher, NULL) == 0 && pthread_join(forker, NULL) == 0);
+    fclose(file);
+    fflush(NULL);
+    alarm(0);
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+#ifdef __GLIBC__
+        cmocka_unit_test(while_a_reader_allocates),
+#endif
         cmocka_unit_test(of_a_single_thread), cmocka_unit_test(one_thread_takes_no_lock),
         cmocka_unit_test(while_others_allocate), cmocka_unit_test(nested),
         cmocka_unit_test(threads_of_the_child), cmocka_unit_test(handlers_that_allocate),
