@@ -133,11 +133,13 @@ static inline int hp_shared_is_wide(const struct hp_slot *slot)
 
 #if defined(__x86_64__)
 #define HP_HAVE_TSC 1
+/* The processor may read its counter before what comes first has been done: a free could be stamped before the block had come from
+ * another thread, and so before its allocation. */
 static inline uint64_t hp_shared_tsc(void)
 {
     uint32_t low, high;
 
-    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
+    __asm__ volatile("lfence\n\trdtsc" : "=a"(low), "=d"(high) : : "memory");
     return (uint64_t)high << 32 | low;
 }
 #else

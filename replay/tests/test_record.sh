@@ -132,6 +132,10 @@ record threads.hpt -- "$TARGETS/record_modes" threads
 whole threads threads.hpt
 is "8 threads: every allocation" "$(events threads.hpt | grep -cE 't[1-8] +malloc\((3[2-9])\)')" 160000
 is "8 threads: every free finds its block" "$(events threads.hpt | grep -cE 't[1-8] +free\((#|NULL)')" 160000
+record exchange.hpt -- "$TARGETS/record_modes" exchange
+whole exchange exchange.hpt
+is "2 threads that take each other's blocks at once: no free is seen before its allocation" \
+    "$(grep -c 'frees of unknown blocks' err.txt) $("$HEAPLAY" info --json exchange.hpt | sed -nE 's/^ "cross_thread_frees": ([0-9]+),/\1/p' | grep -c '[0-9]\{3\}')" "0 1"
 record churn.hpt -- "$TARGETS/record_modes" churn
 whole churn churn.hpt
 is "500 threads in turn, and 500 that never allocate: numbered" "$("$HEAPLAY" info --json churn.hpt | sed -nE 's/^ "threads": ([0-9]+),/\1/p')" 501

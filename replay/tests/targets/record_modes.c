@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 enum { MARKED = 1000, MARK = 442, ROUNDS = 20000, CHURN = 500, ORPHAN = 200000, TOUCHED = 300000, STORM = 200,
-       CROWD = 1100 };
+       CROWD = 1100, EXCHANGES = 500000 };
 
 static void *blocks[MARKED];
 static void *_Atomic hand_over[8];
@@ -44,13 +44,21 @@ static void *touch_once(void *argument)
     return argument;
 }
 
-static void threads(void)
+/* Both take what the other has just put there. */
+static void *exchange(void *unused)
+{
+    for (int i = 0; i < EXCHANGES; i++)
+        free(__atomic_exchange_n(&hand_over[i % 8], malloc(16 + (size_t)i % 500), __ATOMIC_ACQ_REL));
+    return unused;
+}
+
+static void threads(size_t count, void *(*work_of_each)(void *))
 {
     pthread_t t[8];
 
-    for (size_t i = 0; i < 8; i++)
-        pthread_create(&t[i], NULL, hand_to_next, (void *)i);
-    for (size_t i = 0; i < 8; i++)
+    for (size_t i = 0; i < count; i++)
+        pthread_create(&t[i], NULL, work_of_each, (void *)i);
+    for (size_t i = 0; i < count; i++)
         pthread_join(t[i], NULL);
 }
 
@@ -325,7 +333,9 @@ int main(int argc, char **argv)
             return 77;
         fork_child(0);
     } else if (!strcmp(mode, "threads")) {
-        threads();
+        threads(8, hand_to_next);
+    } else if (!strcmp(mode, "exchange")) {
+        threads(2, exchange);
     } else if (!strcmp(mode, "churn")) {
         churn();
         print_shared();
