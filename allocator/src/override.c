@@ -24,45 +24,17 @@
 /* A process of one thread takes no lock: the child would get its own copy of each page that holds one. */
 static bool locked_for_fork;
 
-#ifdef __GLIBC__
 /* fork() of glibc waits for the list of open files after it has called us. A thread that flushes all of them holds it while it waits for a
  * file, whose reader may be waiting for memory: so the list must be ours before our locks are. These are what fork() itself uses; it resets the
- * child's lock only where it knows of threads. */
+ * child's lock only where it knows of threads. Other C libraries do not have them. */
 extern void _IO_list_lock(void) __attribute__((weak));
 extern void _IO_list_unlock(void) __attribute__((weak));
 extern void _IO_list_resetlock(void) __attribute__((weak));
 
-static bool has_file_list(void)
-{
-    return &_IO_list_lock != NULL && &_IO_list_unlock != NULL && &_IO_list_resetlock != NULL;
-}
-
-static void lock_file_list(void)
-{
-    if (has_file_list())
-        _IO_list_lock();
-}
-
-static void unlock_file_list(void)
-{
-    if (has_file_list())
-        _IO_list_unlock();
-}
-
-static void reset_file_list_lock(void)
-{
-    if (has_file_list())
-        _IO_list_resetlock();
-}
-#else
-static void lock_file_list(void) { }
-static void unlock_file_list(void) { }
-static void reset_file_list_lock(void) { }
-#endif
-
 __attribute__((cold, noinline)) static void lock_all(void)
 {
-    lock_file_list();
+    if (_IO_list_lock != NULL)
+        _IO_list_lock();
     cell_quarantine_lock();
     cell_api_heaps_lock();
     cell_arena_lock();
@@ -77,7 +49,8 @@ __attribute__((cold, noinline)) static void unlock_all(void)
     cell_arena_unlock();
     cell_api_heaps_unlock();
     cell_quarantine_unlock();
-    unlock_file_list();
+    if (_IO_list_unlock != NULL)
+        _IO_list_unlock();
 }
 
 __attribute__((cold, noinline)) static void reset_all(void)
@@ -87,7 +60,8 @@ __attribute__((cold, noinline)) static void reset_all(void)
     cell_arena_reset_lock();
     cell_api_heaps_reset_lock();
     cell_quarantine_reset_lock();
-    reset_file_list_lock();
+    if (_IO_list_resetlock != NULL)
+        _IO_list_resetlock();
 }
 
 static void before_fork(void)

@@ -187,69 +187,6 @@ TEST(a_large_request_gets_what_they_hold)
     REQUIRE_SOUND_HEAP();
 }
 
-/* Bytes that the cache holds of blocks that a large request may take; the heap has not grown since it last did. */
-static size_t hold_some(size_t count)
-{
-    void *block[64];
-
-    REQUIRE(count <= COUNT_OF(block));
-    cell_tcache_flush();
-    for (size_t i = 0; i < count; i++)
-        block[i] = must_malloc(400);
-    for (size_t i = 0; i < count; i++)
-        cell_free(block[i]);
-    cell_tcache_mine->consolidated_at = cell_heap_main.segment.brought_in;
-    REQUIRE(cell_tcache_bytes(cell_tcache_mine) >= 400);
-    return cell_tcache_bytes(cell_tcache_mine);
-}
-
-/* Large requests until the heap has grown or what the cache holds is less. */
-static void need(size_t request)
-{
-    uint64_t brought_in = cell_heap_main.segment.brought_in;
-    size_t held = cell_tcache_bytes(cell_tcache_mine);
-
-    while (cell_heap_main.segment.brought_in == brought_in && cell_tcache_bytes(cell_tcache_mine) == held)
-        must_malloc(request);
-}
-
-/* ... in a heap that has long stayed as it is only once it has grown. */
-TEST(in_a_steady_heap_it_does_not_get_it_again_and_again)
-{
-    size_t held = hold_some(64);
-
-    need(12000);
-    REQUIRE(cell_tcache_bytes(cell_tcache_mine) < held);
-    held = hold_some(64);
-    cell_tcache_mine->patience = 1;
-    need(12000);
-    REQUIRE_EQUAL(cell_tcache_bytes(cell_tcache_mine), held);
-    need(12000);
-    REQUIRE(cell_tcache_bytes(cell_tcache_mine) < held);
-    REQUIRE_SOUND_HEAP();
-}
-
-/* ... and nothing of what could not make a place for it: too little in all, or in blocks too small. */
-TEST(a_large_request_leaves_what_is_of_no_use_to_it)
-{
-    size_t held = hold_some(16);
-
-    REQUIRE(held < 10000);
-    need(12000);
-    REQUIRE_EQUAL(cell_tcache_bytes(cell_tcache_mine), held);
-    need(held / 2);
-    REQUIRE(cell_tcache_bytes(cell_tcache_mine) < held);
-
-    held = hold_some(64);
-    need(33 * chunk_size(400));
-    REQUIRE_EQUAL(cell_tcache_bytes(cell_tcache_mine), held);
-    cell_free(must_malloc(200));
-    need(31 * chunk_size(400));
-    REQUIRE(cell_tcache_bytes(cell_tcache_mine) < held);
-    REQUIRE(cell_tcache_bin(cell_tcache_mine, chunk_size(200))->head != NULL);
-    REQUIRE_SOUND_HEAP();
-}
-
 static uint32_t some(uint32_t below)
 {
     static uint32_t random = 1;
@@ -497,7 +434,6 @@ int main(void)
         cmocka_unit_test(others_take_the_slot_over_when_they_outweigh_it),
         cmocka_unit_test(an_empty_bin_is_refilled_in_batches), cmocka_unit_test(calloc_takes_from_the_bin_what_it_clears),
         cmocka_unit_test(a_large_request_gets_what_they_hold),
-        cmocka_unit_test(in_a_steady_heap_it_does_not_get_it_again_and_again), cmocka_unit_test(a_large_request_leaves_what_is_of_no_use_to_it),
         cmocka_unit_test(blocks_of_a_class_beyond_the_threads_limit_go_back_whole),
         cmocka_unit_test(a_limit_between_threads_may_fall), cmocka_unit_test(a_second_thread_ends_it),
         cmocka_unit_test(none_with_the_limit_at_zero), cmocka_unit_test(a_little_larger_chunk_serves_when_there_are_many),
