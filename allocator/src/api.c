@@ -411,12 +411,9 @@ void *cell_memalign(size_t alignment, size_t size)
 
 int cell_posix_memalign(void **block, size_t alignment, size_t size)
 {
-    int saved = errno;
-
     if (!is_power_of_two(alignment) || alignment % sizeof(void *) != 0)
         return EINVAL;
-    void *made = alloc_aligned(alignment, size);
-    errno = saved;
+    void *made = cell_api_or_enomem(alloc_aligned(alignment, size));
     if (made == NULL)
         return ENOMEM;
     *block = made;

@@ -13,7 +13,7 @@
 #include "tcache.h"
 
 /* Address space of a heap without a capacity. Beyond it every block has a mapping of its own. */
-#define RESERVE  (sizeof(size_t) > 4 ? (size_t)1 << 34 : (size_t)1 << 26)
+#define RANGE (sizeof(size_t) > 4 ? (size_t)1 << 34 : (size_t)1 << 26)
 
 struct instance {
     struct cell_heap heap;
@@ -43,7 +43,7 @@ struct cell_heap *cell_heap_create(size_t capacity)
 
     if (made == NULL)
         return cell_api_or_enomem(NULL);
-    if (!cell_heap_init(&made->heap, capacity == 0 ? RESERVE : capacity)) {
+    if (!cell_heap_init(&made->heap, capacity == 0 ? RANGE   : capacity)) {
         cell_os_unmap(made, instance_bytes());
         return cell_api_or_enomem(NULL);
     }

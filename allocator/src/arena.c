@@ -5,7 +5,7 @@
 #include "place.h"
 
 #define WAITS_ENOUGH  64u                       /* for the lock of one arena, times the number of arenas: another is opened */
-#define UNITS         16u                       /* of the reservation, of which */
+#define UNITS         16u                       /* of the first heap's range, of which */
 #define UNITS_FIRST   (UNITS / 2)               /* stay with the first heap; one for each arena */
 #define UNIT_MIN      ((size_t)1 << 30)
 
@@ -29,12 +29,12 @@ static size_t unit_bytes(unsigned units)
 /* Leaves the first heap its first half, if there is enough for all. */
 static bool divide(struct cell_segment *seg)
 {
-    size_t unit = seg->reserve_max / UNITS;
+    size_t unit = seg->range_end / UNITS;
 
-    if (unit < UNIT_MIN || (unit & (unit - 1)) != 0 || seg->reserved < seg->reserve_max || seg->committed > UNITS_FIRST * unit)
+    if (unit < UNIT_MIN || (unit & (unit - 1)) != 0 || seg->committed > UNITS_FIRST * unit)
         return false;
     arenas.unit_shift = (unsigned)__builtin_ctzll(unit);
-    seg->reserve_max = unit_bytes(UNITS_FIRST);
+    seg->range_end = unit_bytes(UNITS_FIRST);
     return true;
 }
 

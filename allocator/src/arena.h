@@ -1,13 +1,13 @@
 /* arena.h - the heaps behind the threads' caches: one, and when threads keep waiting for its lock, one more for other processors.
  *
- *      | first heap: half of the reservation | arena 1 | arena 2 | ... |       a sixteenth each
+ *      | first heap: half of its range       | arena 1 | arena 2 | ... |       a sixteenth each
  *
  * Small blocks are taken from the arena of the processor that the thread runs on, so that two processors seldom want one lock, and
  * what one writes to shares no cache line with what the other does. A block goes back to the arena that it lies in, whoever frees
  * it. All that is larger is in the first heap: that fragments, and two heaps would fragment more.
  *
  * Invariants
- *   A1  The arenas' ranges lie in the second half of the first heap's reservation, in order; a page has one number for all.
+ *   A1  The arenas' ranges lie in the second half of the first heap's range, in order; a page has one number for all.
  *   A2  An arena once opened stays. Arena 0 is the first heap.
  */
 #ifndef CELL_ARENA_H

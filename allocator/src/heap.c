@@ -33,10 +33,8 @@ static void make_secrets(void)
 }
 
 /* Of a heap that has its range. */
-static CELL_AT_START __attribute__((noinline)) bool start(struct cell_heap *heap)
+static CELL_AT_START __attribute__((noinline)) void start(struct cell_heap *heap)
 {
-    if (!cell_segment_grow(&heap->segment, CELL_PAGE))
-        return false;
     cell_fit_init(&heap->fit);
     cell_pool_init(&heap->pools, &heap->segment);
     cell_link_init(&heap->dirty);
@@ -44,24 +42,23 @@ static CELL_AT_START __attribute__((noinline)) bool start(struct cell_heap *heap
     heap->top = cell_heap_first_chunk(heap);
     heap->deferred.held = 0;        /* written before it is read, its page costs one fault, not two */
     __atomic_store_n(&heap->ready, true, __ATOMIC_RELEASE);
-    return true;
 }
 
-bool cell_heap_init(struct cell_heap *heap, size_t reserve)
+bool cell_heap_init(struct cell_heap *heap, size_t range)
 {
     make_secrets();
-    if (!cell_segment_init(&heap->segment, reserve))
-        return false;
-    if (start(heap))
-        return true;
-    cell_segment_destroy(&heap->segment);
-    return false;
+    bool settled = cell_segment_init(&heap->segment, range);
+    if (settled)
+        start(heap);
+    return settled;
 }
 
 bool cell_heap_init_part(struct cell_heap *heap, struct cell_heap *whole, size_t from, size_t to)
 {
-    cell_segment_init_part(&heap->segment, &whole->segment, from, to);
-    return start(heap);
+    bool settled = cell_segment_init_part(&heap->segment, &whole->segment, from, to);
+    if (settled)
+        start(heap);
+    return settled;
 }
 
 void cell_heap_coalesce(struct cell_heap *heap)

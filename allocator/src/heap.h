@@ -106,8 +106,8 @@ static inline bool cell_heap_is_ready(const struct cell_heap *heap)
     return __atomic_load_n(&heap->ready, __ATOMIC_ACQUIRE);
 }
 
-/* Of memory that is all zero. False: no address space. `reserve` 0: as much as is sensible. */
-bool cell_heap_init(struct cell_heap *heap, size_t reserve) CELL_AT_START;
+/* Of memory that is all zero. False: no memory. `range` as cell_segment_init has it. */
+bool cell_heap_init(struct cell_heap *heap, size_t range) CELL_AT_START;
 /* The same of a heap in [from, to) of the range of `whole`: bytes from its base. */
 bool cell_heap_init_part(struct cell_heap *heap, struct cell_heap *whole, size_t from, size_t to) __attribute__((cold));
 

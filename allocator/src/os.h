@@ -16,14 +16,14 @@ size_t cell_os_page_size(void);
 
 /* Address space without memory behind it. */
 void *cell_os_reserve(size_t size);
-/* Extends a reservation that ends at `end` by `size` bytes, in place. */
-bool  cell_os_reserve_at(void *end, size_t size);
 /* Makes reserved pages readable, writable and zero. */
 bool  cell_os_commit(void *start, size_t size);
 /* Takes all access away; the contents stay. */
 bool  cell_os_forbid(void *start, size_t size);
 /* Zero-filled memory, committed at once. */
 void *cell_os_map(size_t size);
+/* The same at `start`; false, too, when something is mapped there. The system may commit it page by page. */
+bool  cell_os_map_at(void *start, size_t size);
 void  cell_os_unmap(void *start, size_t size);
 /* Grows or shrinks a mapping, moving it if `may_move`; NULL when that is not possible. */
 void *cell_os_remap(void *start, size_t old_size, size_t new_size, bool may_move);

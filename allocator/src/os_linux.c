@@ -30,6 +30,11 @@
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
+#ifdef __SANITIZE_THREAD__
+#define AT_OR_ELSEWHERE     0               /* of an address that is none of its program's it makes 0, which must be a hint */
+#else
+#define AT_OR_ELSEWHERE     MAP_FIXED_NOREPLACE
+#endif
 
 size_t cell_os_page_size(void)
 {
@@ -59,17 +64,6 @@ void *cell_os_reserve(size_t size)
     return map_or_null(NULL, size, PROT_NONE, MAP_NORESERVE);
 }
 
-bool cell_os_reserve_at(void *end, size_t size)
-{
-    void *start = map_or_null(end, size, PROT_NONE, MAP_NORESERVE | MAP_FIXED_NOREPLACE);
-
-    if (start != NULL && start != end) {    /* kernels before 4.17 take the address as a hint */
-        cell_os_unmap(start, size);
-        return false;
-    }
-    return start != NULL;
-}
-
 static bool protect(void *start, size_t size, int protection)
 {
     int saved = errno;
@@ -92,6 +86,17 @@ bool cell_os_forbid(void *start, size_t size)
 void *cell_os_map(size_t size)
 {
     return map_or_null(NULL, size, PROT_READ | PROT_WRITE, 0);
+}
+
+bool cell_os_map_at(void *start, size_t size)
+{
+    void *mapped = map_or_null(start, size, PROT_READ | PROT_WRITE, MAP_NORESERVE | AT_OR_ELSEWHERE);
+
+    if (mapped != NULL && mapped != start) {    /* kernels before 4.17 take any address as a hint */
+        cell_os_unmap(mapped, size);
+        return false;
+    }
+    return mapped != NULL;
 }
 
 void cell_os_unmap(void *start, size_t size)

@@ -9,7 +9,6 @@
 #define MIB               ((size_t)1 << 20)
 #define HUGE              (2 * MIB)
 #define HUGE_PAGES        (HUGE >> CELL_PAGE_SHIFT)
-#define RESERVE_MIN       MIB
 #define COMMIT_MIN        MIB
 #define COMMIT_MAX        (64 * MIB)
 #define BATCH_MAX         ((size_t)64)          /* pages brought in beyond need */
@@ -17,9 +16,9 @@
 #define LARGE_USE_MAX     4                     /* bounds of what is learnt about large blocks */
 
 #if SIZE_MAX > UINT32_MAX
-#define RESERVE_DEFAULT   ((size_t)1 << 40)     /* 1 TiB: address space alone */
+#define RANGE_DEFAULT     ((size_t)1 << 40)     /* 1 TiB: address space alone */
 #else
-#define RESERVE_DEFAULT   ((size_t)1 << 30)
+#define RANGE_DEFAULT     ((size_t)1 << 30)
 #endif
 
 static size_t round_up(size_t size, size_t unit)
@@ -38,77 +37,101 @@ static size_t pages_of(size_t bytes)
 }
 
 #if SIZE_MAX > UINT32_MAX
-#define APART_FROM        ((uintptr_t)1 << 37)      /* 128 GiB: far from what programs and the system map */
-#define APART_RANGE       ((uintptr_t)1 << 36)
+#define APART_FROM        ((uintptr_t)66 << 40)     /* above what V8 chooses at random, up to 64 TiB, and */
+#define APART_SIZE        ((uintptr_t)8 << 40)      /* below position-independent programs, from 85 TiB on */
 #else
-#define APART_FROM        ((uintptr_t)6 << 28)      /* between programs with their brk area and the system's mappings */
-#define APART_RANGE       ((uintptr_t)1 << 28)
+#define APART_FROM        ((uintptr_t)6 << 28)      /* between programs with their brk area */
+#define APART_SIZE        ((uintptr_t)1 << 28)      /* and the system's mappings */
 #endif
 
-/* Somewhere with nothing above it, so that it can grow in place; anywhere if that cannot be had. */
-static char *reserve_apart(size_t size)
+/* Bytes of infos, the page that they share with kind[], and kind[]. */
+static CELL_AT_START size_t tables_bytes(size_t range)
+{
+    size_t page = cell_os_page_size();
+
+    return round_up(pages_of(range) * sizeof(struct cell_page_info), page) + page + round_up(pages_of(range), page);
+}
+
+/* Infos downwards and kind[] upwards from the middle of a page, then the range itself; commits its first part. */
+static CELL_AT_START bool settle(struct cell_segment *seg, char *start, size_t range, size_t alignment)
+{
+    size_t page = cell_os_page_size();
+
+    seg->kind = (uint8_t *)start + round_up(pages_of(range) * sizeof(struct cell_page_info), page) + page / 2;
+    seg->base = (char *)round_up((uintptr_t)start + tables_bytes(range), alignment);
+    seg->range_end = range;
+    return cell_segment_grow(seg, CELL_PAGE);
+}
+
+/* A place with nothing above it, in which the range grows. Only what is committed is mapped, so that a limit of the address space counts
+ * it alone whenever it comes, and mlockall() locks no more. */
+static CELL_AT_START bool settle_apart(struct cell_segment *seg, size_t range)
 {
     for (int attempt = 0; attempt < 4; attempt++) {
-        uintptr_t offset = (uintptr_t)(cell_os_random() >> (attempt * 8)) & (APART_RANGE - 1) & ~(uintptr_t)(HUGE - 1);
-        if (cell_os_reserve_at((char *)(APART_FROM + offset), size))
-            return (char *)(APART_FROM + offset);
+        uintptr_t within = (uintptr_t)(cell_os_random() >> (attempt * 8)) & (APART_SIZE - 1) & ~(uintptr_t)(HUGE - 1);
+        if (settle(seg, (char *)(APART_FROM + within), range, cell_max(CELL_PAGE, cell_os_page_size())))
+            return true;
+        cell_segment_destroy(seg);
     }
-    return cell_os_reserve(size);
+    return false;
 }
 
-/* One reservation: infos downwards and kind[] upwards from the middle of a page, then the range itself, which starts on a huge
- * page's boundary. Under a limit of the address space only a first part of the range is reserved, so that stacks and mappings find
- * room; it grows in place. */
-static bool reserve(struct cell_segment *seg, size_t maximum, bool at_once)
+/* One reservation for tables and range, which starts on a huge page's boundary. */
+__attribute__((cold, noinline))
+static bool settle_reserved(struct cell_segment *seg, size_t range)
 {
-    size_t joint = cell_os_page_size();
-    size_t kind_size = round_up(pages_of(maximum), joint);
-    size_t info_size = round_up(pages_of(maximum) * sizeof(struct cell_page_info), joint);
-    size_t range = at_once ? maximum : RESERVE_MIN;
-    size_t alignment = at_once ? HUGE : cell_max(CELL_PAGE, cell_os_page_size());
-    size_t size = info_size + joint + kind_size + alignment - cell_os_page_size() + range;
+    size_t size = tables_bytes(range) + HUGE - cell_os_page_size() + range;
 
-    char *map = at_once ? cell_os_reserve(size) : reserve_apart(size);
-    if (map == NULL)
+    seg->map = cell_os_reserve(size);
+    if (seg->map == NULL)
         return false;
-    seg->map = map;
-    seg->kind = (uint8_t *)map + info_size + joint / 2;
-    seg->base = (char *)round_up((uintptr_t)map + info_size + joint + kind_size, alignment);
-    seg->reserved = (size_t)(map + size - seg->base) & ~(alignment - 1);
-    seg->reserve_max = cell_max(maximum, seg->reserved);
-    if (seg->reserved > maximum)
-        seg->reserved = seg->reserve_max = maximum;
-    return true;
+    bool settled = settle(seg, seg->map, range, HUGE);
+    cell_os_unmap(seg->base + range, (size_t)(seg->map + size - seg->base) - range);
+    if (!settled)
+        cell_segment_destroy(seg);
+    return settled;
 }
 
-bool cell_segment_init(struct cell_segment *seg, size_t limit)
+bool cell_segment_init(struct cell_segment *seg, size_t range)
 {
-    size_t address_limit = cell_os_address_limit();
-    bool limited = address_limit != SIZE_MAX;
-    size_t maximum = limit != 0 ? round_up(limit, HUGE) : RESERVE_DEFAULT;
+    bool first = range == 0 && SIZE_MAX > UINT32_MAX;
 
     memset(seg, 0, sizeof *seg);
     seg->whole = seg;
     seg->huge_from = SIZE_MAX;
-    if (limited)
-        maximum = cell_max(cell_min(maximum, address_limit) & ~(HUGE - 1), HUGE);
-    while (!reserve(seg, maximum, !limited)) {
-        if (maximum <= HUGE)
+    range = range == 0 ? RANGE_DEFAULT : round_up(range, HUGE);
+    if ((first || cell_os_address_limit() != SIZE_MAX) && settle_apart(seg, range))
+        return true;
+    while (!settle_reserved(seg, range)) {
+        if (range == HUGE)
             return false;
-        maximum = cell_max((maximum / 4) & ~(HUGE - 1), HUGE);
+        range = cell_max((range / 4) & ~(HUGE - 1), HUGE);
     }
     return true;
 }
 
-void cell_segment_init_part(struct cell_segment *part, struct cell_segment *whole, size_t from, size_t to)
+bool cell_segment_init_part(struct cell_segment *part, struct cell_segment *whole, size_t from, size_t to)
 {
     *part = (struct cell_segment){ .base = whole->base, .kind = whole->kind, .whole = whole, .start = from, .committed = from,
-                                   .reserved = to, .reserve_max = to, .huge_from = SIZE_MAX };
+                                   .range_end = to, .huge_from = SIZE_MAX };
+    return cell_segment_grow(part, CELL_PAGE);
 }
 
 void cell_segment_destroy(struct cell_segment *seg)
 {
-    cell_os_unmap(seg->map, (size_t)(seg->base - seg->map) + seg->reserved);
+    if (seg->map != NULL) {
+        cell_os_unmap(seg->map, (size_t)(seg->base - seg->map) + seg->range_end);
+        seg->map = NULL;
+    } else if (seg->kind_committed != 0) {
+        cell_os_unmap((char *)seg->kind - seg->info_committed, seg->info_committed + seg->kind_committed);
+        cell_os_unmap(seg->base, seg->committed);
+    }
+    seg->kind_committed = seg->info_committed = seg->committed = 0;
+}
+
+static bool commit(const struct cell_segment *seg, char *start, size_t size)
+{
+    return seg->whole->map != NULL ? cell_os_commit(start, size) : cell_os_map_at(start, size);
 }
 
 /* Bytes of a table to have committed so that it holds `need`; it grows by a quarter at a time. */
@@ -126,21 +149,26 @@ static size_t table_size(size_t committed, size_t need, size_t maximum)
  * whole range, of the same one. */
 static bool commit_tables(struct cell_segment *seg, size_t end)
 {
-    size_t first = pages_of(seg->start), pages = pages_of(end) - first, maximum = pages_of(seg->reserve_max) - first;
+    size_t first = pages_of(seg->start), pages = pages_of(end) - first, maximum = pages_of(seg->range_end) - first;
     size_t unit = sizeof(struct cell_page_info), half = cell_os_page_size() / 2;
     char *kinds = (char *)seg->kind + first, *infos = (char *)seg->kind - first * unit;
 
     if (seg->kind_committed == 0) {
-        if (!cell_os_commit(kinds - half, 2 * half) || (infos != kinds && !cell_os_commit(infos - half, 2 * half)))
+        if (!commit(seg, kinds - half, 2 * half))
             return false;
-        seg->kind_committed = seg->info_committed = half;
+        seg->kind_committed = half;
+    }
+    if (seg->info_committed == 0) {
+        if (infos != kinds && !commit(seg, infos - half, 2 * half))
+            return false;
+        seg->info_committed = half;
     }
     size_t kind = table_size(seg->kind_committed, pages, maximum);
     size_t info = table_size(seg->info_committed, pages * unit, maximum * unit);
-    if (kind > seg->kind_committed && !cell_os_commit(kinds + seg->kind_committed, kind - seg->kind_committed))
+    if (kind > seg->kind_committed && !commit(seg, kinds + seg->kind_committed, kind - seg->kind_committed))
         return false;
     seg->kind_committed = kind;
-    if (info > seg->info_committed && !cell_os_commit(infos - info, info - seg->info_committed))
+    if (info > seg->info_committed && !commit(seg, infos - info, info - seg->info_committed))
         return false;
     seg->info_committed = info;
     return true;
@@ -157,14 +185,17 @@ bool cell_segment_may_use_huge(struct cell_segment *seg)
     return seg->huge_available;
 }
 
-/* Huge pages once the heap is many times their size, so that a half-empty one at its end does not weigh. */
+/* Huge pages once the heap is many times their size, so that a half-empty one at its end does not weigh. Up to a huge page's size there
+ * can be none. */
 static void choose_page_size(struct cell_segment *seg, size_t from, size_t to)
 {
+    size_t start = seg->start, huge_min = start + round_up(cell_option.huge_min, HUGE);
+
     if (seg->huge_from == SIZE_MAX) {
-        size_t start = seg->start;
-        if (from - start < HUGE && to - start >= HUGE && cell_option.huge_min != 0)
-            cell_os_no_huge(seg->base + start, cell_min(seg->reserved - start, round_up(cell_option.huge_min, HUGE)));
-        if (to - start < cell_option.huge_min || !cell_segment_may_use_huge(seg))
+        size_t small = from - start < HUGE ? start : from;
+        if (small < huge_min && to - start >= HUGE)
+            cell_os_no_huge(seg->base + small, cell_min(to, huge_min) - small);
+        if (to < start + cell_option.huge_min || !cell_segment_may_use_huge(seg))
             return;
         seg->huge_from = round_up(cell_max(from, start + cell_option.huge_min), HUGE);
     }
@@ -182,22 +213,9 @@ static void raise_slots(size_t *slots, size_t to)
         continue;
 }
 
-bool cell_segment_grow(struct cell_segment *seg, size_t bytes)
+static bool grow_to(struct cell_segment *seg, size_t target)
 {
-    size_t size = seg->committed - seg->start, unit = size >= cell_option.huge_min ? HUGE : COMMIT_MIN;
-    size_t step = cell_min(cell_max(size / 4, COMMIT_MIN), COMMIT_MAX);
-    size_t target = round_up(seg->committed + cell_max(bytes, step), unit);
-
-    if (target > seg->reserve_max)
-        target = seg->reserve_max;
-    if (target < seg->committed + bytes)
-        return false;
-    if (target > seg->reserved) {
-        if (!cell_os_reserve_at(seg->base + seg->reserved, target - seg->reserved))
-            return false;
-        seg->reserved = target;
-    }
-    if (!commit_tables(seg, target) || !cell_os_commit(seg->base + seg->committed, target - seg->committed))
+    if (!commit_tables(seg, target) || !commit(seg, seg->base + seg->committed, target - seg->committed))
         return false;
     memset(seg->kind + pages_of(seg->committed), CELL_PAGE_ABSENT, pages_of(target - seg->committed));
     choose_page_size(seg, seg->committed, target);
@@ -205,6 +223,19 @@ bool cell_segment_grow(struct cell_segment *seg, size_t bytes)
     raise_slots(&seg->slots, target / CELL_ALIGN);
     raise_slots(&seg->whole->slots, target / CELL_ALIGN);
     return true;
+}
+
+bool cell_segment_grow(struct cell_segment *seg, size_t bytes)
+{
+    size_t size = seg->committed - seg->start, unit = size >= cell_option.huge_min ? HUGE : COMMIT_MIN;
+    size_t step = cell_min(cell_max(size / 4, COMMIT_MIN), COMMIT_MAX);
+
+    if (bytes > seg->range_end - seg->committed)
+        return false;
+    size_t least = cell_min(round_up(seg->committed + bytes, unit), seg->range_end);
+    size_t target = cell_min(round_up(seg->committed + cell_max(bytes, step), unit), seg->range_end);
+
+    return grow_to(seg, target) || (least < target && grow_to(seg, least));
 }
 
 static void add_resident(struct cell_segment *seg, size_t pages)

@@ -1,18 +1,19 @@
 /* segment.h - the range of address space that a heap lives in, and what is known of each of its pages.
  *
- *      base                      top (heap.c)        committed            reserved
- *       |  chunks and pools ...   |  never used yet     |  no memory yet      |
+ *      base                      top (heap.c)        committed            end of the range
+ *       |  chunks and pools ...   |  never used yet     |  nothing yet        |
  *
  *      kind[]   one byte for each 4 KiB page: in use by chunks, known to be zero, or pool of class k
  *      info     16 bytes for each page, of use to pool.c only; downwards from kind[], so that a small heap's tables share a page
  *
  * The range of an arena (arena.h) is a part of the first heap's, whose base and tables it shares: a page has one number for all.
  *
- * Called by heap.c under its lock. Memory comes in three steps: reserved (address space), committed (accounted for by
- * the kernel), populated (pages present; by one call for several of them, since a fault costs ten times as much).
+ * Called by heap.c under its lock. Memory comes in two steps: committed (mapped, writable), populated (pages present; by one call for
+ * several of them, since a fault costs ten times as much). The range of the first heap grows in a place where nothing else is mapped; that
+ * of others, and of all on 32 bits, is reserved beforehand (address space without access), unless that is limited.
  *
  * Invariants
- *   S1  base + start <= committed end <= reserved end; kind[] and the infos cover all that is committed.
+ *   S1  base + start <= committed end <= end of the range; kind[] and the infos cover all that is committed.
  *   S2  A page of kind ABSENT or POPULATED reads as zero, and no chunk header, link or footer lies in it.
  *   S3  `resident` counts the pages below the committed end that are not ABSENT, as far as we can know.
  */
@@ -20,6 +21,7 @@
 #define CELL_SEGMENT_H
 
 #include "chunk.h"
+#include "place.h"
 
 enum cell_page_kind {
     CELL_PAGE_CHUNK = 0,        /* written to, or about to be */
@@ -42,11 +44,11 @@ struct cell_segment {
     _Alignas(64) char *base;
     size_t slots;                               /* committed / CELL_ALIGN, that of the last part where there are parts */
     uint8_t *kind;
-    size_t committed, reserved, reserve_max;    /* bytes from base */
+    size_t committed, range_end;                /* bytes from base */
     size_t start;                               /* the same */
     struct cell_segment *whole;                 /* that this is a part of, or itself */
     /* What changes under the heap's lock. */
-    char *map;                                  /* the whole reservation: infos, kind[], range; NULL: a part of another's */
+    char *map;                                  /* what is reserved: infos, kind[], range; NULL: nothing, or a part of another's */
     size_t kind_committed, info_committed;      /* bytes */
     size_t resident;                            /* pages */
     size_t huge_from;                           /* offset from which huge pages were asked for; SIZE_MAX: nowhere */
@@ -71,11 +73,12 @@ struct cell_zero_run {
     char *begin, *end;
 };
 
-/* `limit` 0: as much address space as is sensible here. False: not even a small one was to be had. */
-bool cell_segment_init(struct cell_segment *seg, size_t limit);
-/* `part` is to be [from, to) of the range of `whole`, of which nothing there is committed, and grows in it; bytes from base, multiples of
- * a huge page. */
-void cell_segment_init_part(struct cell_segment *part, struct cell_segment *whole, size_t from, size_t to);
+/* A range of so many bytes, whose first part is committed; 0: as much as is sensible, for a program's first heap. False: not even a small
+ * one was to be had. */
+bool cell_segment_init(struct cell_segment *seg, size_t range) CELL_AT_START;
+/* `part` is to be [from, to) of the range of `whole`, of which nothing there is committed, and grows in it, its first part committed; bytes
+ * from base, multiples of a huge page. False: no memory. */
+bool cell_segment_init_part(struct cell_segment *part, struct cell_segment *whole, size_t from, size_t to);
 void cell_segment_destroy(struct cell_segment *seg);
 /* Commits at least `bytes` more. False: the range or the system's memory is used up. */
 bool cell_segment_grow(struct cell_segment *seg, size_t bytes);
@@ -125,7 +128,7 @@ static inline size_t cell_segment_page_of(const struct cell_segment *seg, const 
 /* Whether all of its range is committed: it cannot grow. Callable without the heap's lock. */
 static inline bool cell_segment_is_full(const struct cell_segment *seg)
 {
-    return __atomic_load_n(&seg->committed, __ATOMIC_RELAXED) == seg->reserve_max;
+    return __atomic_load_n(&seg->committed, __ATOMIC_RELAXED) == seg->range_end;
 }
 
 static inline struct cell_page_info *cell_segment_info(const struct cell_segment *seg, size_t page)
@@ -160,7 +163,7 @@ static inline size_t cell_segment_kind_of_slot(const struct cell_segment *seg, s
 /* Whether an address of the whole range is in this part of it, or, of the whole, in no part. */
 static inline bool cell_segment_owns(const struct cell_segment *seg, const void *p)
 {
-    return (size_t)((const char *)p - seg->base) - seg->start < seg->reserve_max - seg->start;
+    return (size_t)((const char *)p - seg->base) - seg->start < seg->range_end - seg->start;
 }
 
 /* Of any address. */

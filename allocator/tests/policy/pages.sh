@@ -11,6 +11,11 @@ address() { nm "$library" | awk -v name="$1" '$3 == name || index($3, name ".lto
 
 read -r start size < <(section .rodata)
 ok "code and constants of a program's start lie within the first 64 KiB" test $((start + size)) -le 65536
+resident() {
+    LD_PRELOAD=$library cat /proc/self/smaps |
+        awk -v name="$library" '/^[0-9a-f]+-/ { code = $NF == name && $2 == "r-xp" } code && $1 == "Rss:" { print $2 }'
+}
+ok "and a program needs no others: $(resident) KiB" test "$(resident)" -le 64
 read -r start in_file in_memory < <(load 2)
 ok "what the loader writes to ends with bytes to clear" test $((in_memory)) -gt $((in_file))
 is "and is a single page" $((start / 4096)) $(((start + in_memory - 1) / 4096))

@@ -69,7 +69,7 @@ TEST(what_an_arena_has_no_room_for_comes_from_the_first)
     if (!open_another())
         return;
     struct cell_segment *segment = &cell_arena_at(cell_arena_for(64))->segment;
-    segment->reserve_max = segment->reserved = segment->committed;
+    segment->range_end = segment->committed;
     for (int i = 0; i < 20000; i++)
         must_malloc(1000);
     struct cell_stats stats;

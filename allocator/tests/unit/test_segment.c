@@ -32,17 +32,41 @@ static void begin(void)
         REQUIRE(cell_segment_grow(&seg, CELL_PAGE));
 }
 
-TEST(grow_commits_within_the_reservation)
+TEST(grow_commits_within_the_range)
 {
     begin();
     REQUIRE_EQUAL((uintptr_t)seg.base % CELL_PAGE, 0);
-    REQUIRE(seg.committed <= seg.reserved);
+    REQUIRE(seg.committed <= seg.range_end);
     REQUIRE(cell_segment_holds(&seg, seg.base) && cell_segment_holds(&seg, seg.base + seg.committed - 1));
     REQUIRE(!cell_segment_holds(&seg, seg.base + seg.committed) && !cell_segment_holds(&seg, seg.base - 1));
     REQUIRE_EQUAL(seg.slots, seg.committed / CELL_ALIGN);
     size_t committed = seg.committed;
     REQUIRE(!cell_segment_grow(&seg, SIZE_MAX / 2));
     REQUIRE_EQUAL(seg.committed, committed);
+    cell_segment_destroy(&seg);
+}
+
+/* Up to it, by less than the usual step, and beyond it once it is gone. */
+TEST(growth_spares_what_is_mapped_above)
+{
+    begin();
+    REQUIRE((seg.map == NULL) == (sizeof(size_t) > 4));
+    if (seg.map != NULL)                            /* what is reserved nobody else can have */
+        return;
+    while (seg.committed < (size_t)16 << 20)
+        REQUIRE(cell_segment_grow(&seg, CELL_PAGE));
+    size_t committed = seg.committed, mib = (size_t)1 << 20;
+    unsigned char *other = mmap(seg.base + committed + mib, 4096, PROT_READ | PROT_WRITE,
+                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    REQUIRE(other == (unsigned char *)seg.base + committed + mib);
+    *other = 42;
+    REQUIRE(cell_segment_grow(&seg, CELL_PAGE));
+    REQUIRE_EQUAL(seg.committed, committed + mib);
+    REQUIRE(!cell_segment_grow(&seg, CELL_PAGE));
+    REQUIRE(seg.committed == committed + mib && seg.slots == seg.committed / CELL_ALIGN && *other == 42);
+    REQUIRE(munmap(other, 4096) == 0);
+    REQUIRE(cell_segment_grow(&seg, CELL_PAGE));
+    REQUIRE(seg.committed > committed + 2 * mib);
     cell_segment_destroy(&seg);
 }
 
@@ -67,7 +91,7 @@ TEST(tables_share_a_page_and_grow)
     }
     uintptr_t os_page = (uintptr_t)sysconf(_SC_PAGESIZE);
     REQUIRE_EQUAL((uintptr_t)cell_segment_info(&seg, 0) / os_page, (uintptr_t)seg.kind / os_page);
-    REQUIRE((char *)cell_segment_info(&seg, pages - 1) >= seg.map && (char *)seg.kind + pages <= seg.base);
+    REQUIRE((char *)cell_segment_info(&seg, pages - 1) + seg.info_committed >= (char *)seg.kind && (char *)seg.kind + pages <= seg.base);
     cell_segment_destroy(&seg);
 }
 
@@ -253,7 +277,8 @@ TEST(lock_excludes)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(grow_commits_within_the_reservation), cmocka_unit_test(touch_and_purge_against_the_kernel),
+        cmocka_unit_test(grow_commits_within_the_range), cmocka_unit_test(growth_spares_what_is_mapped_above),
+        cmocka_unit_test(touch_and_purge_against_the_kernel),
         cmocka_unit_test(tables_share_a_page_and_grow),
         cmocka_unit_test(pool_gives_every_cell_once), cmocka_unit_test(cells_of_a_class_go_back_together),
         cmocka_unit_test(freed_stack_is_last_in_first_out_and_tagged),
