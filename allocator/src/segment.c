@@ -52,13 +52,14 @@ static CELL_AT_START size_t tables_bytes(size_t range)
     return round_up(pages_of(range) * sizeof(struct cell_page_info), page) + page + round_up(pages_of(range), page);
 }
 
-/* Infos downwards and kind[] upwards from the middle of a page, then the range itself; commits its first part. */
-static CELL_AT_START bool settle(struct cell_segment *seg, char *start, size_t range, size_t alignment)
+/* Infos downwards and kind[] upwards from the middle of a page, then the range itself from a huge page's boundary on, whose first part is
+ * committed. */
+static CELL_AT_START bool settle(struct cell_segment *seg, char *start, size_t range)
 {
     size_t page = cell_os_page_size();
 
     seg->kind = (uint8_t *)start + round_up(pages_of(range) * sizeof(struct cell_page_info), page) + page / 2;
-    seg->base = (char *)round_up((uintptr_t)start + tables_bytes(range), alignment);
+    seg->base = (char *)round_up((uintptr_t)start + tables_bytes(range), HUGE);
     seg->range_end = range;
     return cell_segment_grow(seg, CELL_PAGE);
 }
@@ -69,14 +70,14 @@ static CELL_AT_START bool settle_apart(struct cell_segment *seg, size_t range)
 {
     for (int attempt = 0; attempt < 4; attempt++) {
         uintptr_t within = (uintptr_t)(cell_os_random() >> (attempt * 8)) & (APART_SIZE - 1) & ~(uintptr_t)(HUGE - 1);
-        if (settle(seg, (char *)(APART_FROM + within), range, cell_max(CELL_PAGE, cell_os_page_size())))
+        if (settle(seg, (char *)(APART_FROM + within), range))
             return true;
         cell_segment_destroy(seg);
     }
     return false;
 }
 
-/* One reservation for tables and range, which starts on a huge page's boundary. */
+/* One reservation for tables and range. */
 __attribute__((cold, noinline))
 static bool settle_reserved(struct cell_segment *seg, size_t range)
 {
@@ -85,7 +86,7 @@ static bool settle_reserved(struct cell_segment *seg, size_t range)
     seg->map = cell_os_reserve(size);
     if (seg->map == NULL)
         return false;
-    bool settled = settle(seg, seg->map, range, HUGE);
+    bool settled = settle(seg, seg->map, range);
     cell_os_unmap(seg->base + range, (size_t)(seg->map + size - seg->base) - range);
     if (!settled)
         cell_segment_destroy(seg);
