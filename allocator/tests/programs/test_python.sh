@@ -6,6 +6,7 @@ python=/usr/bin/python3
 
 same "python3" $python '/usr/bin/python3 words.py'
 same "python3 without pools of its own" $python 'PYTHONMALLOC=malloc /usr/bin/python3 words.py'
+same "python3 under a limit that it sets itself" $python '/usr/bin/python3 limited.py'
 
 # The tests mind open descriptors, so the run that is traced is a short one.
 own() { # NAME MODULE...
