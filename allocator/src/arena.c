@@ -31,10 +31,10 @@ static bool divide(struct cell_segment *seg)
 {
     size_t unit = seg->range_end / UNITS;
 
-    if (unit < UNIT_MIN || (unit & (unit - 1)) != 0 || seg->committed > UNITS_FIRST * unit)
+    if (unit < UNIT_MIN || (unit & (unit - 1)) != 0 || seg->committed > UNITS_FIRST * unit - cell_segment_gap())
         return false;
     arenas.unit_shift = (unsigned)__builtin_ctzll(unit);
-    seg->range_end = unit_bytes(UNITS_FIRST);
+    seg->range_end = unit_bytes(UNITS_FIRST) - cell_segment_gap();
     return true;
 }
 
@@ -44,7 +44,7 @@ static struct cell_heap *make(unsigned arena)
     struct cell_heap *heap = cell_os_map(bytes);
     unsigned unit = UNITS_FIRST + arena - 1;
 
-    if (heap == NULL || cell_heap_init_part(heap, &cell_heap_main, unit_bytes(unit), unit_bytes(unit + 1)))
+    if (heap == NULL || cell_heap_init_part(heap, &cell_heap_main, unit_bytes(unit), unit_bytes(unit + 1) - cell_segment_gap()))
         return heap;
     cell_os_unmap(heap, bytes);
     return NULL;

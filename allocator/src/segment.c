@@ -38,10 +38,12 @@ static size_t pages_of(size_t bytes)
 
 #if SIZE_MAX > UINT32_MAX
 #define APART_FROM        ((uintptr_t)66 << 40)     /* above what V8 chooses at random, up to 64 TiB, and */
-#define APART_SIZE        ((uintptr_t)8 << 40)      /* below position-independent programs, from 85 TiB on */
+#define APART_SIZE        ((uintptr_t)8 << 40)      /* below position-independent programs, from 85 TiB on; */
+#define APART_OTHERS      ((uintptr_t)76 << 40)     /* of heaps but the first, whose range ends before */
 #else
 #define APART_FROM        ((uintptr_t)6 << 28)      /* between programs with their brk area */
 #define APART_SIZE        ((uintptr_t)1 << 28)      /* and the system's mappings */
+#define APART_OTHERS      APART_FROM
 #endif
 
 /* Bytes of infos, the page that they share with kind[], and kind[]. */
@@ -66,11 +68,11 @@ static CELL_AT_START bool settle(struct cell_segment *seg, char *start, size_t r
 
 /* A place with nothing above it, in which the range grows. Only what is committed is mapped, so that a limit of the address space counts
  * it alone whenever it comes, and mlockall() locks no more. */
-static CELL_AT_START bool settle_apart(struct cell_segment *seg, size_t range)
+static CELL_AT_START bool settle_apart(struct cell_segment *seg, uintptr_t from, size_t range)
 {
     for (int attempt = 0; attempt < 4; attempt++) {
         uintptr_t within = (uintptr_t)(cell_os_random() >> (attempt * 8)) & (APART_SIZE - 1) & ~(uintptr_t)(HUGE - 1);
-        if (settle(seg, (char *)(APART_FROM + within), range))
+        if (settle(seg, (char *)(from + within), range))
             return true;
         cell_segment_destroy(seg);
     }
@@ -101,7 +103,7 @@ bool cell_segment_init(struct cell_segment *seg, size_t range)
     seg->whole = seg;
     seg->huge_from = SIZE_MAX;
     range = range == 0 ? RANGE_DEFAULT : round_up(range, HUGE);
-    if ((first || cell_os_address_limit() != SIZE_MAX) && settle_apart(seg, range))
+    if ((first || cell_os_address_limit() != SIZE_MAX) && settle_apart(seg, first ? APART_FROM : APART_OTHERS, range))
         return true;
     while (!settle_reserved(seg, range)) {
         if (range == HUGE)
@@ -109,6 +111,11 @@ bool cell_segment_init(struct cell_segment *seg, size_t range)
         range = cell_max((range / 4) & ~(HUGE - 1), HUGE);
     }
     return true;
+}
+
+size_t cell_segment_gap(void)
+{
+    return cell_os_page_size() / 2 * CELL_PAGE;
 }
 
 bool cell_segment_init_part(struct cell_segment *part, struct cell_segment *whole, size_t from, size_t to)
@@ -143,7 +150,7 @@ static size_t table_size(size_t committed, size_t need, size_t maximum)
     if (need <= committed)
         return committed;
     size_t size = round_up(cell_max(need, committed + committed / 4) - page / 2, 4 * page);
-    return page / 2 + cell_min(size, round_up(maximum, page));
+    return page / 2 + cell_min(size, round_up(cell_max(maximum, page / 2) - page / 2, page));
 }
 
 /* Commits the parts of the tables that describe the range from its start to `end`. They begin in the middle of a page: that of the

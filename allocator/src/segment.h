@@ -76,6 +76,8 @@ struct cell_zero_run {
 /* A range of so many bytes, whose first part is committed; 0: as much as is sensible, for a program's first heap. False: not even a small
  * one was to be had. */
 bool cell_segment_init(struct cell_segment *seg, size_t range) CELL_AT_START;
+/* Bytes that the range, or a part of it, leaves unused before the next part: what describes them shares a page with what describes that. */
+size_t cell_segment_gap(void) __attribute__((cold));
 /* `part` is to be [from, to) of the range of `whole`, of which nothing there is committed, and grows in it, its first part committed; bytes
  * from base, multiples of a huge page. False: no memory. */
 bool cell_segment_init_part(struct cell_segment *part, struct cell_segment *whole, size_t from, size_t to);

@@ -70,6 +70,32 @@ TEST(growth_spares_what_is_mapped_above)
     cell_segment_destroy(&seg);
 }
 
+/* The range and two parts of it, each to its end: their tables meet. */
+TEST(parts_grow_to_their_ends)
+{
+    static struct cell_segment part[2];
+    const size_t unit = (size_t)1 << 30;
+    struct cell_segment *all[] = { &seg, &part[0], &part[1] };
+
+    REQUIRE(cell_segment_init(&seg, 0));
+    if (seg.range_end < 3 * unit)                   /* 32 bits: there are none */
+        return;
+    seg.range_end = unit - cell_segment_gap();
+    for (size_t i = 0; i < 2; i++)
+        REQUIRE(cell_segment_init_part(&part[i], &seg, (i + 1) * unit, (i + 2) * unit - cell_segment_gap()));
+    for (size_t i = COUNT_OF(all); i-- > 0;) {
+        while (!cell_segment_is_full(all[i]))
+            REQUIRE(cell_segment_grow(all[i], CELL_PAGE));
+        size_t last = cell_segment_page_of(&seg, seg.base + all[i]->committed - 1);
+        cell_segment_info(&seg, last)->next = (uint32_t)last;
+        REQUIRE(seg.kind[last] == CELL_PAGE_ABSENT);
+    }
+    for (size_t i = 0; i < COUNT_OF(all); i++) {
+        size_t last = all[i]->committed / CELL_PAGE - 1;
+        REQUIRE_EQUAL(cell_segment_info(&seg, last)->next, last);
+    }
+}
+
 /* Tables grow to both sides of a page: what was written stays, what is new is there, and neither meets the other. */
 TEST(tables_share_a_page_and_grow)
 {
@@ -277,7 +303,7 @@ TEST(lock_excludes)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(grow_commits_within_the_range), cmocka_unit_test(growth_spares_what_is_mapped_above),
+        cmocka_unit_test(grow_commits_within_the_range), cmocka_unit_test(growth_spares_what_is_mapped_above), cmocka_unit_test(parts_grow_to_their_ends),
         cmocka_unit_test(touch_and_purge_against_the_kernel),
         cmocka_unit_test(tables_share_a_page_and_grow),
         cmocka_unit_test(pool_gives_every_cell_once), cmocka_unit_test(cells_of_a_class_go_back_together),
