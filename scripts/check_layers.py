@@ -36,6 +36,7 @@ ALLOCATOR = {
     "deferred": {"bins", "chunk", "freed"},             # chunks in use that wait to coalesce
     "pool": {"chunk", "sizeclass", "segment", "freed"},          # its descriptors are the segment's page table
     "segment": {"os", "chunk"},
+    "segment_range": {"os", "segment"},                 # where it lies
     "heap": {"pool", "bins", "fit", "deferred", "mapcache", "chunk", "sizeclass", "segment", "lock", "os", "check", "mapped",
              "freed", "index", "space", "footprint", "pool_pages"},
     "pool_pages": {"heap", "pool", "space", "chunk", "segment", "freed"},       # the heap's chunks that are pools

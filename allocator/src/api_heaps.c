@@ -43,7 +43,7 @@ struct cell_heap *cell_heap_create(size_t capacity)
 
     if (made == NULL)
         return cell_api_or_enomem(NULL);
-    if (!cell_heap_init(&made->heap, capacity == 0 ? RANGE   : capacity)) {
+    if (!cell_heap_init(&made->heap, capacity == 0 ? RANGE : capacity)) {
         cell_os_unmap(made, instance_bytes());
         return cell_api_or_enomem(NULL);
     }

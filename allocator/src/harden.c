@@ -4,6 +4,7 @@
 
 #include "arena.h"
 #include "mapped.h"
+#include "minmax.h"
 #include "os.h"
 #include "quarantine.h"
 #include "sizeclass.h"
@@ -149,24 +150,19 @@ bool cell_harden_is_freed(const void *block, size_t usable)
 
 /* ---- allocation ---------------------------------------------------------------------------------------------------- */
 
-static size_t round_up(size_t size, size_t alignment)
-{
-    return (size + alignment - 1) & ~(alignment - 1);
-}
-
 /* Puts the block's end against the page at the end of the mapping, which loses access. An alignment beyond a page decides
  * where the block begins instead; what the mapping then has too much is given back. */
 static void *alloc_guarded(size_t size, size_t alignment)
 {
     size_t page = cell_os_page_size();
     bool wide = alignment > page;
-    size_t room = round_up(size == 0 ? 1 : size, wide ? page : alignment);
-    size_t bytes = round_up(FRONT + room, page) + (wide ? alignment : 0);
+    size_t room = cell_round_up(size == 0 ? 1 : size, wide ? page : alignment);
+    size_t bytes = cell_round_up(FRONT + room, page) + (wide ? alignment : 0);
     char *start = cell_os_map(bytes + page), *mapping = start;
 
     if (start == NULL)
         return NULL;
-    char *block = wide ? (char *)round_up((uintptr_t)start + FRONT, alignment) : start + bytes - room;
+    char *block = wide ? (char *)cell_round_up((uintptr_t)start + FRONT, alignment) : start + bytes - room;
     char *end = block + room;
     if (wide) {
         start = (char *)((uintptr_t)(block - FRONT) & ~(page - 1));

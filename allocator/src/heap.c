@@ -27,7 +27,7 @@ static void make_secrets(void)
 {
     if (cell_freed_secret[1] != 0)
         return;
-    cell_chunk_secret = cell_os_random();
+    cell_chunk_secret = cell_os_random(CELL_OS_RANDOM_SECRET);
     cell_freed_secret[0] = (uintptr_t)(cell_chunk_secret * UINT64_C(0xD1342543DE82EF95));
     cell_freed_secret[1] = (uintptr_t)(cell_chunk_secret * UINT64_C(0xAF251AF3B0F025B5)) | 1;
 }

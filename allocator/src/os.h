@@ -41,8 +41,10 @@ bool  cell_os_huge_available(void);
 
 /* Limit of the address space in bytes (RLIMIT_AS), SIZE_MAX when there is none. */
 size_t cell_os_address_limit(void);
-/* Bytes that an attacker cannot guess; falls back to addresses and clocks before the kernel has entropy. */
-uint64_t cell_os_random(void) CELL_AT_START;
+/* Bytes that an attacker cannot guess, the same in every call; falls back to addresses and clocks before the kernel has entropy. What
+ * shows of one use tells nothing of the other. */
+enum cell_os_random_use { CELL_OS_RANDOM_SECRET, CELL_OS_RANDOM_PLACE };
+uint64_t cell_os_random(enum cell_os_random_use use) CELL_AT_START;
 /* A coarse clock; no system call where the kernel offers it without. */
 uint64_t cell_os_now_ms(void);
 bool  cell_os_is_setuid(void);

@@ -202,16 +202,17 @@ unsigned cell_os_processor(void)
     return number < 0 ? 0 : (unsigned)number;
 }
 
-uint64_t cell_os_random(void)
+uint64_t cell_os_random(enum cell_os_random_use use)
 {
     const unsigned char *seed = (const unsigned char *)(uintptr_t)getauxval(AT_RANDOM);
     uint64_t value = 0;
 
-    /* AT_RANDOM holds 16 random bytes; libc takes its stack guard from the first eight, so mix both halves. */
+    /* AT_RANDOM holds 16 random bytes; libc takes its stack guard from the first eight, so mix both halves, for each use in another way. */
     if (seed != NULL) {
         uint64_t half[2];
         memcpy(half, seed, sizeof half);
-        value = (half[0] * UINT64_C(0x9E3779B97F4A7C15)) ^ (half[1] << 17 | half[1] >> 47);
+        uint64_t a = half[use == CELL_OS_RANDOM_SECRET ? 0 : 1], b = half[use == CELL_OS_RANDOM_SECRET ? 1 : 0];
+        value = (a * UINT64_C(0x9E3779B97F4A7C15)) ^ (b << 17 | b >> 47);
     }
     struct timespec now;
     if (value == 0 && clock_gettime(CLOCK_MONOTONIC, &now) == 0)

@@ -7,24 +7,12 @@
 #include "tunables.h"
 
 #define MIB               ((size_t)1 << 20)
-#define HUGE              (2 * MIB)
-#define HUGE_PAGES        (HUGE >> CELL_PAGE_SHIFT)
+#define HUGE_PAGES        (CELL_HUGE_PAGE >> CELL_PAGE_SHIFT)
 #define COMMIT_MIN        MIB
 #define COMMIT_MAX        (64 * MIB)
 #define BATCH_MAX         ((size_t)64)          /* pages brought in beyond need */
 #define CALL_MAX          ((size_t)512)         /* pages brought in by one call */
 #define LARGE_USE_MAX     4                     /* bounds of what is learnt about large blocks */
-
-#if SIZE_MAX > UINT32_MAX
-#define RANGE_DEFAULT     ((size_t)1 << 40)     /* 1 TiB: address space alone */
-#else
-#define RANGE_DEFAULT     ((size_t)1 << 30)
-#endif
-
-static size_t round_up(size_t size, size_t unit)
-{
-    return (size + unit - 1) & ~(unit - 1);
-}
 
 static int max_int(int a, int b)
 {
@@ -34,107 +22,6 @@ static int max_int(int a, int b)
 static size_t pages_of(size_t bytes)
 {
     return bytes >> CELL_PAGE_SHIFT;
-}
-
-#if SIZE_MAX > UINT32_MAX
-#define APART_FROM        ((uintptr_t)66 << 40)     /* above what V8 chooses at random, up to 64 TiB, and */
-#define APART_SIZE        ((uintptr_t)8 << 40)      /* below position-independent programs, from 85 TiB on; */
-#define APART_OTHERS      ((uintptr_t)76 << 40)     /* of heaps but the first, whose range ends before */
-#else
-#define APART_FROM        ((uintptr_t)6 << 28)      /* between programs with their brk area */
-#define APART_SIZE        ((uintptr_t)1 << 28)      /* and the system's mappings */
-#define APART_OTHERS      APART_FROM
-#endif
-
-/* Bytes of infos, the page that they share with kind[], and kind[]. */
-static CELL_AT_START size_t tables_bytes(size_t range)
-{
-    size_t page = cell_os_page_size();
-
-    return round_up(pages_of(range) * sizeof(struct cell_page_info), page) + page + round_up(pages_of(range), page);
-}
-
-/* Infos downwards and kind[] upwards from the middle of a page, then the range itself from a huge page's boundary on, whose first part is
- * committed. */
-static CELL_AT_START bool settle(struct cell_segment *seg, char *start, size_t range)
-{
-    size_t page = cell_os_page_size();
-
-    seg->kind = (uint8_t *)start + round_up(pages_of(range) * sizeof(struct cell_page_info), page) + page / 2;
-    seg->base = (char *)round_up((uintptr_t)start + tables_bytes(range), HUGE);
-    seg->range_end = range;
-    return cell_segment_grow(seg, CELL_PAGE);
-}
-
-/* A place with nothing above it, in which the range grows. Only what is committed is mapped, so that a limit of the address space counts
- * it alone whenever it comes, and mlockall() locks no more. */
-static CELL_AT_START bool settle_apart(struct cell_segment *seg, uintptr_t from, size_t range)
-{
-    for (int attempt = 0; attempt < 4; attempt++) {
-        uintptr_t within = (uintptr_t)(cell_os_random() >> (attempt * 8)) & (APART_SIZE - 1) & ~(uintptr_t)(HUGE - 1);
-        if (settle(seg, (char *)(from + within), range))
-            return true;
-        cell_segment_destroy(seg);
-    }
-    return false;
-}
-
-/* One reservation for tables and range. */
-__attribute__((cold, noinline))
-static bool settle_reserved(struct cell_segment *seg, size_t range)
-{
-    size_t size = tables_bytes(range) + HUGE - cell_os_page_size() + range;
-
-    seg->map = cell_os_reserve(size);
-    if (seg->map == NULL)
-        return false;
-    bool settled = settle(seg, seg->map, range);
-    cell_os_unmap(seg->base + range, (size_t)(seg->map + size - seg->base) - range);
-    if (!settled)
-        cell_segment_destroy(seg);
-    return settled;
-}
-
-bool cell_segment_init(struct cell_segment *seg, size_t range)
-{
-    bool first = range == 0 && SIZE_MAX > UINT32_MAX;
-
-    memset(seg, 0, sizeof *seg);
-    seg->whole = seg;
-    seg->huge_from = SIZE_MAX;
-    range = range == 0 ? RANGE_DEFAULT : round_up(range, HUGE);
-    if ((first || cell_os_address_limit() != SIZE_MAX) && settle_apart(seg, first ? APART_FROM : APART_OTHERS, range))
-        return true;
-    while (!settle_reserved(seg, range)) {
-        if (range == HUGE)
-            return false;
-        range = cell_max((range / 4) & ~(HUGE - 1), HUGE);
-    }
-    return true;
-}
-
-size_t cell_segment_gap(void)
-{
-    return cell_os_page_size() / 2 * CELL_PAGE;
-}
-
-bool cell_segment_init_part(struct cell_segment *part, struct cell_segment *whole, size_t from, size_t to)
-{
-    *part = (struct cell_segment){ .base = whole->base, .kind = whole->kind, .whole = whole, .start = from, .committed = from,
-                                   .range_end = to, .huge_from = SIZE_MAX };
-    return cell_segment_grow(part, CELL_PAGE);
-}
-
-void cell_segment_destroy(struct cell_segment *seg)
-{
-    if (seg->map != NULL) {
-        cell_os_unmap(seg->map, (size_t)(seg->base - seg->map) + seg->range_end);
-        seg->map = NULL;
-    } else if (seg->kind_committed != 0) {
-        cell_os_unmap((char *)seg->kind - seg->info_committed, seg->info_committed + seg->kind_committed);
-        cell_os_unmap(seg->base, seg->committed);
-    }
-    seg->kind_committed = seg->info_committed = seg->committed = 0;
 }
 
 static bool commit(const struct cell_segment *seg, char *start, size_t size)
@@ -149,8 +36,8 @@ static size_t table_size(size_t committed, size_t need, size_t maximum)
 
     if (need <= committed)
         return committed;
-    size_t size = round_up(cell_max(need, committed + committed / 4) - page / 2, 4 * page);
-    return page / 2 + cell_min(size, round_up(cell_max(maximum, page / 2) - page / 2, page));
+    size_t size = cell_round_up(cell_max(need, committed + committed / 4) - page / 2, 4 * page);
+    return page / 2 + cell_min(size, cell_round_up(cell_max(maximum, page / 2) - page / 2, page));
 }
 
 /* Commits the parts of the tables that describe the range from its start to `end`. They begin in the middle of a page: that of the
@@ -197,15 +84,15 @@ bool cell_segment_may_use_huge(struct cell_segment *seg)
  * can be none. */
 static void choose_page_size(struct cell_segment *seg, size_t from, size_t to)
 {
-    size_t start = seg->start, huge_min = start + round_up(cell_option.huge_min, HUGE);
+    size_t start = seg->start, huge_min = start + cell_round_up(cell_option.huge_min, CELL_HUGE_PAGE);
 
     if (seg->huge_from == SIZE_MAX) {
-        size_t small = from - start < HUGE ? start : from;
-        if (small < huge_min && to - start >= HUGE)
+        size_t small = from - start < CELL_HUGE_PAGE ? start : from;
+        if (small < huge_min && to - start >= CELL_HUGE_PAGE)
             cell_os_no_huge(seg->base + small, cell_min(to, huge_min) - small);
         if (to < start + cell_option.huge_min || !cell_segment_may_use_huge(seg))
             return;
-        seg->huge_from = round_up(cell_max(from, start + cell_option.huge_min), HUGE);
+        seg->huge_from = cell_round_up(cell_max(from, start + cell_option.huge_min), CELL_HUGE_PAGE);
     }
     from = cell_max(from, seg->huge_from);
     if (from < to)
@@ -235,13 +122,13 @@ static bool grow_to(struct cell_segment *seg, size_t target)
 
 bool cell_segment_grow(struct cell_segment *seg, size_t bytes)
 {
-    size_t size = seg->committed - seg->start, unit = size >= cell_option.huge_min ? HUGE : COMMIT_MIN;
+    size_t size = seg->committed - seg->start, unit = size >= cell_option.huge_min ? CELL_HUGE_PAGE : COMMIT_MIN;
     size_t step = cell_min(cell_max(size / 4, COMMIT_MIN), COMMIT_MAX);
 
     if (bytes > seg->range_end - seg->committed)
         return false;
-    size_t least = cell_min(round_up(seg->committed + bytes, unit), seg->range_end);
-    size_t target = cell_min(round_up(seg->committed + cell_max(bytes, step), unit), seg->range_end);
+    size_t least = cell_min(cell_round_up(seg->committed + bytes, unit), seg->range_end);
+    size_t target = cell_min(cell_round_up(seg->committed + cell_max(bytes, step), unit), seg->range_end);
 
     return grow_to(seg, target) || (least < target && grow_to(seg, least));
 }
@@ -408,7 +295,7 @@ struct cell_zero_run cell_segment_touch_slow(struct cell_segment *seg, void *fro
 size_t cell_segment_absent(const struct cell_segment *seg, const void *from, size_t size)
 {
     size_t first = cell_segment_page_of(seg, from), committed = pages_of(seg->committed);
-    size_t end = first + pages_of(round_up(size, CELL_PAGE)) + 1;
+    size_t end = first + pages_of(cell_round_up(size, CELL_PAGE)) + 1;
     size_t within = end < committed ? end : committed, absent = end - within;
 
     for (size_t page = first; page < within; page++)
@@ -431,7 +318,7 @@ static size_t purge_run(struct cell_segment *seg, size_t page, size_t end)
 size_t cell_segment_purge(struct cell_segment *seg, void *from, void *to)
 {
     size_t os_page = cell_max(cell_os_page_size(), CELL_PAGE);
-    size_t page = pages_of(round_up((size_t)((char *)from - seg->base), os_page));
+    size_t page = pages_of(cell_round_up((size_t)((char *)from - seg->base), os_page));
     size_t end = pages_of(((size_t)((char *)to - seg->base)) & ~(os_page - 1));
     size_t purged = 0;
 

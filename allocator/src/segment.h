@@ -9,8 +9,8 @@
  * The range of an arena (arena.h) is a part of the first heap's, whose base and tables it shares: a page has one number for all.
  *
  * Called by heap.c under its lock. Memory comes in two steps: committed (mapped, writable), populated (pages present; by one call for
- * several of them, since a fault costs ten times as much). The range of the first heap grows in a place where nothing else is mapped; that
- * of others, and of all on 32 bits, is reserved beforehand (address space without access), unless that is limited.
+ * several of them, since a fault costs ten times as much). Where the range lies, and whether it is reserved beforehand, is in
+ * segment_range.c.
  *
  * Invariants
  *   S1  base + start <= committed end <= end of the range; kind[] and the infos cover all that is committed.
@@ -22,6 +22,8 @@
 
 #include "chunk.h"
 #include "place.h"
+
+#define CELL_HUGE_PAGE      ((size_t)2 << 20)
 
 enum cell_page_kind {
     CELL_PAGE_CHUNK = 0,        /* written to, or about to be */
@@ -49,6 +51,7 @@ struct cell_segment {
     struct cell_segment *whole;                 /* that this is a part of, or itself */
     /* What changes under the heap's lock. */
     char *map;                                  /* what is reserved: infos, kind[], range; NULL: nothing, or a part of another's */
+    unsigned place;                             /* number of its own place, from 1; 0: none */
     size_t kind_committed, info_committed;      /* bytes */
     size_t resident;                            /* pages */
     size_t huge_from;                           /* offset from which huge pages were asked for; SIZE_MAX: nowhere */
@@ -81,7 +84,7 @@ size_t cell_segment_gap(void) __attribute__((cold));
 /* `part` is to be [from, to) of the range of `whole`, of which nothing there is committed, and grows in it, its first part committed; bytes
  * from base, multiples of a huge page. False: no memory. */
 bool cell_segment_init_part(struct cell_segment *part, struct cell_segment *whole, size_t from, size_t to);
-void cell_segment_destroy(struct cell_segment *seg);
+void cell_segment_destroy(struct cell_segment *seg) __attribute__((cold));
 /* Commits at least `bytes` more. False: the range or the system's memory is used up. */
 bool cell_segment_grow(struct cell_segment *seg, size_t bytes);
 /* Must precede any write to [from, to): brings absent pages in, a batch at a time, and takes their zero mark away. Where `postponed` is

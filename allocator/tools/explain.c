@@ -138,7 +138,7 @@ static void explain_heap(const struct moment *before, const struct moment *after
 static void explain_pages(const struct moment *before, const struct moment *after)
 {
     if (after->committed != before->committed)
-        say("segment", "%zu more of the reserved range may be used from here on: system call", after->committed - before->committed);
+        say("segment", "%zu more of the range may be used from here on: system call", after->committed - before->committed);
     size_t pages = after->resident - before->resident, at_once = (size_t)(after->populated - before->populated);
     if (pages == 0)
         say("segment", "its pages have memory: no system call");

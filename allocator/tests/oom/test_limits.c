@@ -56,14 +56,20 @@ static void exhaust_all(size_t at_least)
         }
 }
 
-static void set_address_space(size_t more)
+static size_t mapped_bytes(void)
 {
     unsigned long pages = 0;
     FILE *statm = fopen("/proc/self/statm", "r");
 
     REQUIRE(statm != NULL && fscanf(statm, "%lu", &pages) == 1);
     fclose(statm);
-    struct rlimit limit = { pages * 4096 + more, pages * 4096 + more };
+    return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static void set_address_space(size_t more)
+{
+    struct rlimit limit = { mapped_bytes() + more, mapped_bytes() + more };
+
     REQUIRE(setrlimit(RLIMIT_AS, &limit) == 0);
 }
 
@@ -79,16 +85,42 @@ TEST(address_space_of_8_mib)
     exhaust_all(1 * MIB);
 }
 
-/* The limit comes when the heap has its range already: what it has not grown to does not count, and others find room. */
+enum { HEAPS = 8 };
+
+static void make_heaps(void)
+{
+    for (int i = 0; i < HEAPS; i++) {
+        struct cell_heap *heap = cell_heap_create(0);
+        REQUIRE(heap != NULL);
+        REQUIRE(cell_heap_malloc(heap, 1000) != NULL);
+    }
+}
+
+/* The limit comes when the heaps have their ranges already: what they have not grown to does not count, and others find room. */
 TEST(address_space_limited_later)
 {
+    size_t before = mapped_bytes();
+
     REQUIRE(cell_malloc(100) != NULL);
+    make_heaps();
+    if (sizeof(size_t) > 4)                         /* with 32 bits their ranges are reserved */
+        REQUIRE(mapped_bytes() - before <= (1 + HEAPS) * 4 * MIB);
     set_address_space(64 * MIB);
     start_and_end_a_thread();
     void *mapped = mmap(NULL, 16 * MIB, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     REQUIRE(mapped != MAP_FAILED);
     exhaust_all(20 * MIB);
     munmap(mapped, 16 * MIB);
+}
+
+/* They leave most of it to others. */
+TEST(separate_heaps_in_an_address_space_of_128_mib)
+{
+    set_address_space(128 * MIB);
+    size_t before = mapped_bytes();
+    make_heaps();
+    REQUIRE(mapped_bytes() - before <= (sizeof(size_t) > 4 ? 0 : 64 * MIB) + HEAPS * 4 * MIB);
+    exhaust_all(20 * MIB);
 }
 
 TEST(hardly_any_address_space)
@@ -373,7 +405,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #if !UNDER_SANITIZER
         cmocka_unit_test(address_space_of_64_mib), cmocka_unit_test(address_space_of_8_mib),
-        cmocka_unit_test(address_space_limited_later), cmocka_unit_test(hardly_any_address_space),
+        cmocka_unit_test(address_space_limited_later), cmocka_unit_test(separate_heaps_in_an_address_space_of_128_mib),
+        cmocka_unit_test(hardly_any_address_space),
         cmocka_unit_test(overcommit_forbidden),
 #endif
         cmocka_unit_test(footprint_limit), cmocka_unit_test(a_block_shrinks_under_a_limit), cmocka_unit_test(kept_mappings_make_way_under_a_limit),

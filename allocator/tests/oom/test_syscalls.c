@@ -86,11 +86,11 @@ static void step(uint64_t *state)
     }
 }
 
-/* A separate heap comes and goes. */
-static void use_heap(void)
+/* A separate heap comes and goes, of a capacity for which a range is reserved, or another. */
+static void use_heap(int reserved)
 {
     errno = 0;
-    struct cell_heap *heap = cell_heap_create(0);
+    struct cell_heap *heap = cell_heap_create(reserved && SIZE_MAX > UINT32_MAX ? (size_t)(UINT64_C(1) << 36) : 0);
     if (heap == NULL) {
         REQUIRE_EQUAL(errno, ENOMEM);
         return;
@@ -116,7 +116,7 @@ static void work(int hardened)
     for (int i = 0; i < steps; i++) {
         step(&state);
         if (i % 100 == 99)
-            use_heap();
+            use_heap(i / 100 % 2 == 0);
         if (i % 60 == 59)
             cell_trim(0);
     }

@@ -71,7 +71,7 @@ static void *grow(void *heap)
     void *block = NULL;
 
     cell_free(must_malloc(100));
-    awaited = heap == NULL && sizeof(size_t) > 4 ? MMAP : MPROTECT;     /* what is reserved grows by mprotect */
+    awaited = sizeof(size_t) > 4 ? MMAP : MPROTECT;     /* what is reserved grows by mprotect */
     while (awaited != NONE)
         REQUIRE((block = heap == NULL ? cell_malloc(100000) : cell_heap_malloc(heap, 100000)) != NULL);
     return block;

@@ -96,6 +96,70 @@ TEST(parts_grow_to_their_ends)
     }
 }
 
+static bool is_mapped(const void *address)
+{
+    unsigned char present;
+
+    return mincore((void *)((uintptr_t)address & ~((uintptr_t)sysconf(_SC_PAGESIZE) - 1)), 1, &present) == 0;
+}
+
+/* Bytes of a range for which a place is found, and of one that is reserved; 0: of the first. */
+static const size_t ranges[] = { 0, (size_t)1 << 28, SIZE_MAX > UINT32_MAX ? (size_t)(UINT64_C(1) << 36) : (size_t)1 << 28 };
+
+TEST(destroyed_it_leaves_nothing_mapped)
+{
+    for (size_t i = 0; i < COUNT_OF(ranges); i++) {
+        REQUIRE(cell_segment_init(&seg, ranges[i]));
+        REQUIRE((seg.map == NULL) == (sizeof(size_t) > 4 && i != 2));
+        while (seg.committed < (size_t)128 << 20)
+            REQUIRE(cell_segment_grow(&seg, CELL_PAGE));
+        const char *ends[] = { (char *)seg.kind - seg.info_committed, (char *)seg.kind + seg.kind_committed - 1,
+                               seg.base, seg.base + seg.committed - 1 };
+        const char *last = seg.base + seg.range_end - 1;
+        REQUIRE(is_mapped(last) == (seg.map != NULL));
+        for (size_t j = 0; j < COUNT_OF(ends); j++)
+            REQUIRE(is_mapped(ends[j]));
+        cell_segment_destroy(&seg);
+        for (size_t j = 0; j < COUNT_OF(ends); j++)
+            REQUIRE(!is_mapped(ends[j]));
+        REQUIRE(!is_mapped(last));
+    }
+}
+
+/* From the tables' first byte to the range's last. */
+static bool are_apart(const struct cell_segment *a, const struct cell_segment *b)
+{
+    size_t unit = sizeof(struct cell_page_info);
+
+    return a->base + a->range_end <= (char *)b->kind - b->range_end / CELL_PAGE * unit ||
+           b->base + b->range_end <= (char *)a->kind - a->range_end / CELL_PAGE * unit;
+}
+
+/* As many as there are places for: each has one of its own, which the next one gets when it is gone. */
+TEST(each_grows_in_a_place_of_its_own)
+{
+    static struct cell_segment all[400];
+    size_t count = 0;
+
+    REQUIRE(cell_segment_init(&seg, 0));
+    if (seg.map != NULL)                            /* 32 bits: all are reserved */
+        return;
+    do {
+        REQUIRE(count < COUNT_OF(all));
+        REQUIRE(cell_segment_init(&all[count], (size_t)1 << (count % 2 == 0 ? 28 : 34)));
+    } while (all[count++].map == NULL);
+    REQUIRE(count >= 200);
+    for (size_t i = 0; i < count; i++) {
+        REQUIRE(are_apart(&all[i], &seg));
+        for (size_t j = 0; j < i; j++)
+            REQUIRE(are_apart(&all[i], &all[j]));
+    }
+    char *base = all[7].base;
+    cell_segment_destroy(&all[7]);
+    REQUIRE(cell_segment_init(&all[7], all[7].range_end));
+    REQUIRE(all[7].base == base);
+}
+
 /* Tables grow to both sides of a page: what was written stays, what is new is there, and neither meets the other. */
 TEST(tables_share_a_page_and_grow)
 {
@@ -304,6 +368,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(grow_commits_within_the_range), cmocka_unit_test(growth_spares_what_is_mapped_above), cmocka_unit_test(parts_grow_to_their_ends),
+        cmocka_unit_test(destroyed_it_leaves_nothing_mapped), cmocka_unit_test(each_grows_in_a_place_of_its_own),
         cmocka_unit_test(touch_and_purge_against_the_kernel),
         cmocka_unit_test(tables_share_a_page_and_grow),
         cmocka_unit_test(pool_gives_every_cell_once), cmocka_unit_test(cells_of_a_class_go_back_together),
