@@ -1,5 +1,6 @@
 /* test_arenas.c - heaps for other processors: when one is opened, what is taken from it, and that nothing else can tell. */
 #include <stdatomic.h>
+#include <sys/mman.h>
 
 #include "depot.h"
 #include "other_processor.h"
@@ -63,6 +64,23 @@ TEST(what_is_large_comes_from_the_first)
     }
 }
 
+static void require_blocks_of_the_first(void)
+{
+    void *cell = NULL, *chunk = NULL;
+
+    for (int i = 0; i < 20000; i++) {
+        cell = must_malloc(64);
+        chunk = must_malloc(1000);
+    }
+    REQUIRE_EQUAL(cell_arena_of(cell), 0);
+    REQUIRE_EQUAL(cell_usable_size(cell), 64);                      /* of a pool still */
+    REQUIRE_EQUAL(cell_arena_of(chunk), 0);
+    REQUIRE_EQUAL(cell_arena_of(must_malloc(2000)), 0);
+    REQUIRE_EQUAL(cell_arena_of(cell_memalign(256, 2000)), 0);
+    REQUIRE_EQUAL(stats_now().mapped_blocks, 0);
+    REQUIRE(cell_check(NULL) == 0);
+}
+
 /* As if the arena had grown to the end of its range. */
 TEST(what_an_arena_has_no_room_for_comes_from_the_first)
 {
@@ -70,13 +88,18 @@ TEST(what_an_arena_has_no_room_for_comes_from_the_first)
         return;
     struct cell_segment *segment = &cell_arena_at(cell_arena_for(64))->segment;
     segment->range_end = segment->committed;
-    for (int i = 0; i < 20000; i++)
-        must_malloc(1000);
-    struct cell_stats stats;
-    cell_stats_get(&stats);
-    REQUIRE_EQUAL(stats.mapped_blocks, 0);
-    REQUIRE_EQUAL(cell_arena_of(must_malloc(2000)), 0);
-    REQUIRE(cell_check(NULL) == 0);
+    require_blocks_of_the_first();
+}
+
+/* Somebody has mapped a page right above it. */
+TEST(what_an_arena_is_refused_comes_from_the_first)
+{
+    if (!open_another() || cell_heap_main.segment.map != NULL)
+        return;
+    struct cell_segment *segment = &cell_arena_at(cell_arena_for(64))->segment;
+    void *above = segment->base + segment->committed;
+    REQUIRE(mmap(above, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == above);
+    require_blocks_of_the_first();
 }
 
 /* The first thread's cache is that of a program with one thread still, and hands no size above cache_limit on. */
@@ -359,7 +382,8 @@ int main(void)
         cmocka_unit_test(none_opens_when_there_may_be_one_only), cmocka_unit_test(none_opens_under_a_limit_of_the_footprint),
         cmocka_unit_test(what_is_large_comes_from_the_first),
         cmocka_unit_test(what_no_cache_keeps_goes_back_where_it_lies),
-        cmocka_unit_test(what_an_arena_has_no_room_for_comes_from_the_first), cmocka_unit_test(a_block_goes_back_to_the_arena_it_lies_in),
+        cmocka_unit_test(what_an_arena_has_no_room_for_comes_from_the_first),
+        cmocka_unit_test(what_an_arena_is_refused_comes_from_the_first), cmocka_unit_test(a_block_goes_back_to_the_arena_it_lies_in),
         cmocka_unit_test(statistics_and_the_walk_are_of_all), cmocka_unit_test(resizing_and_alignment),
         cmocka_unit_test(a_fork_has_them_too),
 #if !defined(__SANITIZE_THREAD__)       /* it takes the other thread for one that the child leaves behind */
