@@ -139,7 +139,9 @@ struct cell_extents cell_mapcache_shrink(struct cell_mapcache *cache, size_t kee
 {
     struct cell_extents dropped = { .count = 0 };
 
-    while (cache->bytes > keep)
+    while (cache->bytes > keep) {
+        cache->given_back += cache->entry[0].size;
         dropped.extent[dropped.count++] = remove_entry(cache, 0);
+    }
     return dropped;
 }

@@ -263,6 +263,17 @@ TEST(the_oldest_go_until_little_is_left)
     REQUIRE_EQUAL(cache.bytes, 128 * KIB);
 }
 
+/* As the heap grows, again and again, each time between a free and the next request. */
+TEST(what_has_made_room_and_is_wanted_back_is_kept_again)
+{
+    teach();
+    for (int i = 0; i < 20; i++) {
+        REQUIRE_EQUAL(put(mapping(256 * KIB), FAR).count, 0);
+        REQUIRE_EQUAL(cell_mapcache_shrink(&cache, 0).count, 1);
+        REQUIRE(take(256 * KIB).start == NULL);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +290,7 @@ int main(void)
         cmocka_unit_test(beyond_the_bound_the_oldest_goes),
         cmocka_unit_test(one_is_kept_whatever_its_size_and_none_without_a_bound),
         cmocka_unit_test(all_places_may_be_taken_and_emptied),
+        cmocka_unit_test(what_has_made_room_and_is_wanted_back_is_kept_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
