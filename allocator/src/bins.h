@@ -108,4 +108,14 @@ static inline struct cell_chunk *cell_bins_find(const struct cell_bins *bins, si
     return c;
 }
 
+/* The next younger of the same size, below CELL_FIT_MIN; NULL when there is none. */
+static inline struct cell_chunk *cell_bins_next(const struct cell_bins *bins, const struct cell_chunk *c, size_t size)
+{
+    if (c->link.next == &bins->list[size / CELL_ALIGN])
+        return NULL;
+    struct cell_chunk *next = cell_chunk_of_link(c->link.next);
+    CELL_CHECK(cell_chunk_is_sealed(next), CELL_FATAL_HEADER);
+    return next;
+}
+
 #endif

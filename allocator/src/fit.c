@@ -150,6 +150,14 @@ struct cell_chunk *cell_fit_find(const struct cell_fit *fit, size_t size)
     return &best->chunk;
 }
 
+struct cell_chunk *cell_fit_next(const struct cell_chunk *c)
+{
+    struct cell_chunk *next = cell_chunk_of_link(c->link.next);
+
+    CELL_CHECK(cell_chunk_is_sealed(next), CELL_FATAL_HEADER);
+    return node_of(next)->slot == NULL ? next : NULL;          /* round again */
+}
+
 /* Depth is bounded by the bits of a size, so recursion is too. */
 __attribute__((cold)) static bool trie_is_valid(struct cell_fit_node *const *slot, size_t bit, size_t prefix, size_t prefix_mask)
 {

@@ -46,6 +46,8 @@ void cell_fit_insert(struct cell_fit *fit, struct cell_chunk *c, size_t size);
 void cell_fit_remove(struct cell_fit *fit, struct cell_chunk *c);
 /* The oldest among the smallest chunks of at least `size` bytes, still in the index; NULL when there is none. */
 struct cell_chunk *cell_fit_find(const struct cell_fit *fit, size_t size);
+/* The next younger of the same size; NULL when there is none. */
+struct cell_chunk *cell_fit_next(const struct cell_chunk *c);
 bool cell_fit_is_valid(const struct cell_fit *fit) __attribute__((cold));
 
 #endif

@@ -7,6 +7,10 @@
 #include "os.h"
 #include "tunables.h"
 
+#define SIZES_TRIED  16u
+#define EQUALS_TRIED 16u
+#define PLACES_TRIED 64u
+
 /* Writes header and footer of a free chunk whose neighbours are in use, and indexes it. Its first page is written to. */
 static void insert_free(struct cell_heap *heap, struct cell_chunk *c, size_t size, size_t dirty_bytes)
 {
@@ -32,7 +36,7 @@ static size_t lead_for(const struct cell_chunk *c, size_t alignment)
 {
     size_t lead = -((uintptr_t)c + CELL_CHUNK_USER) & (alignment - 1);
 
-    while (lead != 0 && lead < CELL_CHUNK_MIN)
+    if (lead != 0 && lead < CELL_CHUNK_MIN)
         lead += alignment;
     return lead;
 }
@@ -54,13 +58,43 @@ static struct cell_chunk *find(const struct cell_heap *heap, size_t size)
     return c != NULL ? c : cell_fit_find(&heap->fit, size);
 }
 
+static bool holds(const struct cell_chunk *c, size_t size, size_t alignment)
+{
+    return lead_for(c, alignment) + size <= cell_chunk_size(c);
+}
+
+static struct cell_chunk *next_equal(const struct cell_heap *heap, struct cell_chunk *c, size_t size)
+{
+    return size < CELL_FIT_MIN ? cell_bins_next(&heap->bins, c, size) : cell_fit_next(c);
+}
+
+/* Whether a block at an alignment has room in a chunk depends on where that lies: the more it is larger, the likelier. So several sizes
+ * are looked at, and of each some chunks. */
+__attribute__((noinline))
+static struct cell_chunk *find_aligned(const struct cell_heap *heap, size_t size, size_t alignment)
+{
+    size_t step = cell_max(alignment / SIZES_TRIED, CELL_ALIGN), enough = size + alignment + CELL_CHUNK_MIN, found = size;
+    unsigned tries = PLACES_TRIED;
+
+    for (size_t least = size; least < enough && tries != 0; least = cell_max(least, found) + step) {
+        struct cell_chunk *c = cell_space_find(heap, least, CELL_ALIGN);
+        if (c == NULL)
+            return NULL;
+        found = cell_chunk_size(c);
+        for (unsigned equals = EQUALS_TRIED; c != NULL && equals != 0 && tries != 0; equals--, tries--) {
+            if (holds(c, size, alignment))
+                return c;
+            c = next_equal(heap, c, found);
+        }
+    }
+    return cell_space_find(heap, enough, CELL_ALIGN);
+}
+
 struct cell_chunk *cell_space_find(const struct cell_heap *heap, size_t size, size_t alignment)
 {
     struct cell_chunk *c = find(heap, size);
 
-    if (c == NULL || lead_for(c, alignment) + size <= cell_chunk_size(c))
-        return c;
-    return find(heap, size + alignment + CELL_CHUNK_MIN);
+    return c == NULL || holds(c, size, alignment) ? c : find_aligned(heap, size, alignment);
 }
 
 static void note_growth(struct cell_heap *heap)

@@ -206,12 +206,56 @@ TEST(pools_fill_the_smallest_place_first)
     REQUIRE_SOUND_HEAP();
 }
 
+/* Whether a pool has room in a free chunk whose user address and usable bytes these are. */
+static bool holds_a_page(const char *user, size_t usable)
+{
+    const char *page = (const char *)(((uintptr_t)user + CELL_PAGE - 1) & ~(uintptr_t)(CELL_PAGE - 1));
+
+    if (page != user && page - user < (ptrdiff_t)CELL_CHUNK_MIN)
+        page += CELL_PAGE;
+    return page + CELL_PAGE - CELL_WORD <= user + usable;
+}
+
+/* Of free chunks between one page and two in size, some hold a page, as they happen to lie. Returns the share, in percent, of these that
+ * have become pools when the heap grows. */
+static uint32_t share_filled(size_t least, size_t step)
+{
+    enum { PLACES = 60, SIZE = 128, CLASS = SIZE / 16 };
+    char *place[PLACES];
+    uint32_t hold = 0, *pages = &cell_heap_main.pools.pages[CLASS];
+
+    REQUIRE(cell_option_set("recurring_limit", 0) == 0);
+    for (size_t i = 0; i < PLACES; i++) {
+        place[i] = must_malloc(least + i * step);
+        must_malloc(600);
+    }
+    while (*pages == 0 || cell_heap_main.pools.free_bytes >= SIZE)
+        must_malloc(SIZE);
+    for (size_t i = 0; i < PLACES; i++) {
+        hold += holds_a_page(place[i], cell_usable_size(place[i]));
+        cell_free(place[i]);
+    }
+    REQUIRE(hold > PLACES / 8 && hold < PLACES);                /* the test means something */
+    const void *top = cell_heap_main.top;
+    uint32_t before = *pages, filled = 0;
+    for (; cell_heap_main.top == top; filled = *pages - before)
+        must_malloc(SIZE);
+    REQUIRE_SOUND_HEAP();
+    return 100 * filled / hold;
+}
+
+TEST(pools_find_the_equal_places_that_hold_a_page)  { REQUIRE(share_filled(7912, 0) >= 100); }
+TEST(pools_find_some_of_many_small_places)           { REQUIRE(share_filled(5000, 0) >= 20); }
+TEST(pools_find_most_places_that_hold_a_page)       { REQUIRE(share_filled(4200, 64) >= 50); }
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hidden_header_word), cmocka_unit_test(every_block_has_a_header_without_small_limit),
         cmocka_unit_test(no_header_below_small_limit), cmocka_unit_test(no_header_there_without_caches_either), cmocka_unit_test(alignment_of_every_size),
         cmocka_unit_test(pools_fill_the_smallest_place_first),
+        cmocka_unit_test(pools_find_the_equal_places_that_hold_a_page), cmocka_unit_test(pools_find_most_places_that_hold_a_page),
+        cmocka_unit_test(pools_find_some_of_many_small_places),
         cmocka_unit_test(alignment_of_every_alignment), cmocka_unit_test(aligned_request_splits_head_and_tail),
         cmocka_unit_test(circular_lists_of_bins), cmocka_unit_test(circular_lists_of_fit),
     };
