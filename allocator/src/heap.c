@@ -216,28 +216,21 @@ static void *alloc_chunk(struct cell_heap *heap, size_t request, size_t alignmen
     return c == NULL ? NULL : handed_out(c);
 }
 
-/* What a range that is used up, or that the system refuses more memory for, does not have: the first heap may, or the system elsewhere. */
-__attribute__((cold, noinline))
-static void *alloc_elsewhere(struct cell_heap *heap, size_t request, size_t alignment, struct cell_zero_run *zero)
-{
-    struct cell_heap *whole = cell_heap_whole(heap);
-    void *block = heap == whole ? NULL : alloc_chunk(whole, request, alignment, CELL_GROW, zero);
-
-    return block != NULL ? block : cell_mapped_alloc(whole, request, alignment, zero);
-}
-
 void *cell_heap_alloc(struct cell_heap *heap, size_t request, size_t alignment, enum cell_growth growth, struct cell_zero_run *zero)
 {
     struct cell_zero_run unused;
+    bool map = request >= cell_mapped_threshold(cell_heap_whole(heap)) && cell_option.mmap_max != 0;
 
     zero = zero == NULL ? &unused : zero;
-    if (request >= cell_mapped_threshold(cell_heap_whole(heap)) && cell_option.mmap_max != 0) {
+    if (map) {
         void *block = cell_mapped_alloc(cell_heap_whole(heap), request, alignment, zero);
         if (block != NULL)
             return block;
     }
     void *block = alloc_chunk(heap, request, alignment, growth, zero);
-    return block != NULL || growth != CELL_GROW ? block : alloc_elsewhere(heap, request, alignment, zero);
+    if (block == NULL && growth == CELL_GROW && !map)        /* the range is used up: the system may still have room */
+        block = cell_mapped_alloc(cell_heap_whole(heap), request, alignment, zero);
+    return block;
 }
 
 void cell_heap_reject(const struct cell_chunk *c)

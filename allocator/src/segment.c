@@ -130,7 +130,10 @@ bool cell_segment_grow(struct cell_segment *seg, size_t bytes)
     size_t least = cell_min(cell_round_up(seg->committed + bytes, unit), seg->range_end);
     size_t target = cell_min(cell_round_up(seg->committed + cell_max(bytes, step), unit), seg->range_end);
 
-    return grow_to(seg, target) || (least < target && grow_to(seg, least));
+    bool grown = grow_to(seg, target) || (least < target && grow_to(seg, least));
+    if (!grown)
+        __atomic_store_n(&seg->refused, true, __ATOMIC_RELAXED);
+    return grown;
 }
 
 static void add_resident(struct cell_segment *seg, size_t pages)

@@ -7,8 +7,9 @@
  *      66 .. 75 TiB   the first heap, somewhere          |   76 .. 85 TiB   separate heaps, a place of 32 GiB for each
  *
  * That is above what V8 chooses at random (up to 64 TiB) and below position-independent programs (from 85 TiB on); mappings that the
- * system places begin below 60 TiB or come down from 128 TiB. On arm64, where they may begin at 64 to 96 TiB and programs from 170
- * TiB on, all lies 44 TiB higher.
+ * system places begin below 60 TiB or come down from 128 TiB. On arm64, where they may begin at 64 to 96 TiB, all lies 36 TiB higher: below
+ * programs (from 170 TiB on), or with 47 bits of address above them (85 to 101 TiB) and, the first heap, below what comes down from 112 to 128.
+ * With 39 bits the first heap has a place at 128 to 192 GiB, and ends below programs (from 341 GiB on); separate heaps have none.
  */
 #include <string.h>
 
@@ -18,19 +19,20 @@
 
 #if SIZE_MAX > UINT32_MAX
 #define RANGE_DEFAULT     ((size_t)1 << 40)     /* address space alone */
-#define LOW_FROM          ((uintptr_t)1 << 37)  /* where there are but 39 bits of address, far from what programs and the system map */
+#define LOW_FROM          ((uintptr_t)1 << 37)
 #define LOW_SPREAD        ((uintptr_t)1 << 36)
-#define LOW_RANGE         ((size_t)1 << 38)
+#define LOW_RANGE         ((size_t)1 << 37)
 #ifndef __aarch64__
 #define FIRST_FROM        ((uintptr_t)66 << 40)
 #else
-#define FIRST_FROM        ((uintptr_t)110 << 40)
+#define FIRST_FROM        ((uintptr_t)102 << 40)
 #endif
 #define FIRST_SPREAD      ((uintptr_t)8 << 40)
 #define OTHERS_FROM       (FIRST_FROM + ((uintptr_t)10 << 40))
 #define OTHERS_SPREAD     ((uintptr_t)1 << 40)
 #define PLACE_BYTES       ((size_t)1 << 35)
 #define PLACES            256u
+#define ATTEMPTS_MAX      8u
 #else
 #define RANGE_DEFAULT     ((size_t)1 << 30)
 #define LOW_FROM          ((uintptr_t)6 << 28)  /* between programs with their brk area and the system's mappings */
@@ -38,7 +40,9 @@
 #define LOW_RANGE         RANGE_DEFAULT
 #endif
 
-#define RESERVED_SHARE    16u                   /* of a limit of the address space that a reservation may take */
+/* Of a limit of the address space that a reservation may take. */
+#define FIRST_SHARE       2u
+#define OTHER_SHARE       16u
 
 /* Bytes of infos, the page that they share with kind[], and kind[]. */
 static CELL_AT_START size_t tables_bytes(size_t range)
@@ -61,16 +65,16 @@ static CELL_AT_START bool settle(struct cell_segment *seg, char *start, size_t r
 }
 
 /* A number that does not tell what headers and links are protected by. */
-static CELL_AT_START uintptr_t random_offset(uintptr_t spread, unsigned attempt)
+static CELL_AT_START uintptr_t random_offset(uintptr_t spread, unsigned shift)
 {
-    return (uintptr_t)(cell_os_random(CELL_OS_RANDOM_PLACE) >> (attempt * 8)) & (spread - 1) & ~(uintptr_t)(CELL_HUGE_PAGE - 1);
+    return (uintptr_t)(cell_os_random(CELL_OS_RANDOM_PLACE) >> shift) & (spread - 1) & ~(uintptr_t)(CELL_HUGE_PAGE - 1);
 }
 
 /* Somewhere in a part of the address space; a few times, if something is there. */
 static CELL_AT_START bool settle_within(struct cell_segment *seg, uintptr_t from, uintptr_t spread, size_t range)
 {
     for (unsigned attempt = 0; attempt < 2; attempt++) {
-        if (settle(seg, (char *)(from + random_offset(spread, attempt)), range))
+        if (settle(seg, (char *)(from + random_offset(spread, attempt * 8)), range))
             return true;
         cell_segment_destroy(seg);
     }
@@ -101,18 +105,22 @@ static void leave_place(const struct cell_segment *seg)
         __atomic_fetch_and(&places[place / 64], ~((uint64_t)1 << (place % 64)), __ATOMIC_RELAXED);
 }
 
-/* The first place that nobody has; the next one, too, should something be mapped there. */
+/* The first place that nobody has, or one of the next, should something be mapped there: the places of another copy of the library, which
+ * counts its own, or it begins elsewhere. */
 __attribute__((cold, noinline))
 static bool settle_other(struct cell_segment *seg, size_t range)
 {
     if (range > PLACE_BYTES / 2)                /* the rest is for its tables */
         return false;
-    for (unsigned place = 0, attempts = 0; place < PLACES && attempts < 2; place++) {
+    unsigned from = (unsigned)((uintptr_t)places / sizeof places % PLACES), attempts = 0;
+    char *first = (char *)(OTHERS_FROM + random_offset(OTHERS_SPREAD, 24));     /* of bits that do not place the first heap */
+    for (unsigned i = 0; i < PLACES && attempts < ATTEMPTS_MAX; i++) {
+        unsigned place = (from + i) % PLACES;
         if (!take_place(place))
             continue;
         attempts++;
         seg->place = place + 1;
-        if (settle(seg, (char *)(OTHERS_FROM + random_offset(OTHERS_SPREAD, 0) + place * PLACE_BYTES), range))
+        if (settle(seg, first + place * PLACE_BYTES, range))
             return true;
         cell_segment_destroy(seg);
     }
@@ -155,14 +163,14 @@ static bool reserve(struct cell_segment *seg, size_t range)
     return settled;
 }
 
-/* As much as can be had, but leaves most of a limit to others. */
+/* As much as can be had; of a limit, at most a share. */
 __attribute__((cold, noinline))
-static bool settle_reserved(struct cell_segment *seg, size_t range)
+static bool settle_reserved(struct cell_segment *seg, size_t range, size_t share)
 {
     size_t limit = cell_os_address_limit();
 
     if (limit != SIZE_MAX)
-        range = cell_max(cell_min(range, limit / RESERVED_SHARE) & ~(CELL_HUGE_PAGE - 1), CELL_HUGE_PAGE);
+        range = cell_max(cell_min(range, limit / share) & ~(CELL_HUGE_PAGE - 1), CELL_HUGE_PAGE);
     while (!reserve(seg, range)) {
         if (range == CELL_HUGE_PAGE)
             return false;
@@ -177,9 +185,9 @@ bool cell_segment_init(struct cell_segment *seg, size_t range)
     seg->whole = seg;
     seg->huge_from = SIZE_MAX;
     if (range == 0)
-        return settle_first(seg) || settle_reserved(seg, RANGE_DEFAULT);
+        return settle_first(seg) || settle_reserved(seg, RANGE_DEFAULT, FIRST_SHARE);
     range = cell_round_up(range, CELL_HUGE_PAGE);
-    return settle_other(seg, range) || settle_reserved(seg, range);
+    return settle_other(seg, range) || settle_reserved(seg, range, OTHER_SHARE);
 }
 
 size_t cell_segment_gap(void)

@@ -233,8 +233,10 @@ void cell_tcache_start_sharing(struct cell_tcache *cache)
     cache->spare = cell_tcache_spare_main;
 }
 
-static size_t fetch_from(struct cell_tcache *cache, struct cell_heap *heap, size_t row, size_t wanted, struct cell_freed **stack)
+static size_t fetch(struct cell_tcache *cache, unsigned arena, size_t row, size_t wanted, struct cell_freed **stack)
 {
+    struct cell_heap *heap = cell_arena_at(arena);
+
     if (cell_tcache_is_cell_row(row))
         return cell_heap_take_cells(heap, (unsigned)row, wanted, stack);
 
@@ -245,20 +247,6 @@ static size_t fetch_from(struct cell_tcache *cache, struct cell_heap *heap, size
     if (taken == 0)
         taken = cell_heap_take_chunks(heap, size, wanted, stack);
     return taken;
-}
-
-/* An arena may be refused more memory while the first heap has some. */
-__attribute__((cold, noinline))
-static size_t fetch_from_first(struct cell_tcache *cache, size_t row, size_t wanted, struct cell_freed **stack)
-{
-    return fetch_from(cache, &cell_heap_main, row, wanted, stack);
-}
-
-static size_t fetch(struct cell_tcache *cache, unsigned arena, size_t row, size_t wanted, struct cell_freed **stack)
-{
-    size_t taken = fetch_from(cache, cell_arena_at(arena), row, wanted, stack);
-
-    return taken != 0 || arena == 0 ? taken : fetch_from_first(cache, row, wanted, stack);
 }
 
 /* A batch that waits in the depot: of the arena, or, for a thread that takes far more than it gives and so passes its blocks on to other

@@ -100,6 +100,7 @@ TEST(what_an_arena_is_refused_comes_from_the_first)
     void *above = segment->base + segment->committed;
     REQUIRE(mmap(above, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == above);
     require_blocks_of_the_first();
+    REQUIRE_EQUAL(cell_arena_for(64), 0);                           /* it is not asked again and again */
 }
 
 /* The first thread's cache is that of a program with one thread still, and hands no size above cache_limit on. */
