@@ -2,11 +2,11 @@
 
 #include "footprint.h"
 #include "index.h"
+#include "minmax.h"
 #include "os.h"
 #include "sizeclass.h"
 
-#define HUGE          ((size_t)2 << 20)     /* bytes of a huge page */
-#define HUGE_ANYHOW   (16 * HUGE)           /* of a block this large, one huge page is slack that does not weigh */
+#define HUGE_ANYHOW   (16 * CELL_HUGE_PAGE)     /* of a block this large, one huge page is slack that does not weigh */
 #define DYNAMIC_MAX   ((size_t)32 << 20)    /* largest value that the dynamic threshold takes */
 #define DYNAMIC_SHARE 16                    /* it follows blocks up to this share of the heap */
 
@@ -28,9 +28,7 @@ static struct cell_mapped *checked_mapped_of(const void *block)
 
 static size_t round_to_page(size_t size)
 {
-    size_t mask = cell_os_page_size() - 1;
-
-    return (size + mask) & ~mask;
+    return cell_round_up(size, cell_os_page_size());
 }
 
 size_t cell_mapped_threshold(const struct cell_heap *heap)
@@ -103,8 +101,8 @@ static void abandon(struct cell_heap *heap, struct cell_mapped *m)
 static void choose_page_size(struct cell_heap *heap, char *start, size_t size, size_t ahead)
 {
     size_t vouched = size >= HUGE_ANYHOW && cell_segment_large_are_used(&heap->segment) ? size : ahead;
-    char *from = (char *)(((uintptr_t)start + HUGE - 1) & ~(uintptr_t)(HUGE - 1));
-    char *to = (char *)((uintptr_t)(start + vouched) & ~(uintptr_t)(HUGE - 1));
+    char *from = (char *)(((uintptr_t)start + CELL_HUGE_PAGE - 1) & ~(uintptr_t)(CELL_HUGE_PAGE - 1));
+    char *to = (char *)((uintptr_t)(start + vouched) & ~(uintptr_t)(CELL_HUGE_PAGE - 1));
 
     if (from < to && cell_segment_may_use_huge(&heap->segment))
         cell_os_huge(from, (size_t)(to - from));

@@ -131,8 +131,7 @@ bool cell_segment_grow(struct cell_segment *seg, size_t bytes)
     size_t target = cell_min(cell_round_up(seg->committed + cell_max(bytes, step), unit), seg->range_end);
 
     bool grown = grow_to(seg, target) || (least < target && grow_to(seg, least));
-    if (!grown)
-        __atomic_store_n(&seg->refused, true, __ATOMIC_RELAXED);
+    __atomic_store_n(&seg->refused, !grown, __ATOMIC_RELAXED);
     return grown;
 }
 

@@ -56,7 +56,7 @@ struct cell_segment {
     size_t resident;                            /* pages */
     size_t huge_from;                           /* offset from which huge pages were asked for; SIZE_MAX: nowhere */
     bool huge_known, huge_available;
-    bool refused;                               /* growth, once, by the system */
+    bool refused;                               /* growth, the last time, by the system */
     int large_use;                              /* > 0: large blocks have turned out to be used to their ends */
     size_t large_used;                          /* bytes of the largest of them */
     _Alignas(8) uint64_t brought_in;            /* pages, ever, by calls and by faults */
@@ -131,7 +131,7 @@ static inline size_t cell_segment_page_of(const struct cell_segment *seg, const 
     return (size_t)((const char *)p - seg->base) >> CELL_PAGE_SHIFT;
 }
 
-/* Whether all of its range is committed, or the system has refused more once. Callable without the heap's lock. */
+/* Whether all of its range is committed, or the system refused more the last time. Callable without the heap's lock. */
 static inline bool cell_segment_is_full(const struct cell_segment *seg)
 {
     return __atomic_load_n(&seg->committed, __ATOMIC_RELAXED) == seg->range_end || __atomic_load_n(&seg->refused, __ATOMIC_RELAXED);

@@ -244,9 +244,9 @@ static uint32_t share_filled(size_t least, size_t step)
     return 100 * filled / hold;
 }
 
-TEST(pools_find_the_equal_places_that_hold_a_page)  { REQUIRE(share_filled(7912, 0) >= 100); }
-TEST(pools_find_some_of_many_small_places)           { REQUIRE(share_filled(5000, 0) >= 20); }
-TEST(pools_find_most_places_that_hold_a_page)       { REQUIRE(share_filled(4200, 64) >= 50); }
+TEST(pools_find_the_equal_places_that_hold_a_page) { REQUIRE(share_filled(7912, 0) >= 100); }
+TEST(pools_find_some_of_many_small_places)         { REQUIRE(share_filled(5000, 0) >= 20); }
+TEST(pools_find_most_places_that_hold_a_page)      { REQUIRE(share_filled(4200, 64) >= 50); }
 
 int main(void)
 {
