@@ -105,13 +105,14 @@ static void *malloc_unbinned(size_t size)
 __attribute__((always_inline)) static inline void *pop_large(size_t size)
 {
     struct cell_tcache *cache = cell_tcache_mine;
-    void *block = NULL;
-
-    if (size <= CELL_CLASS_MAX - CELL_WORD)
-        block = cell_tcache_pop(&cache->slot[cell_tcache_row_of_large_class(cell_size_class_for(size))].bin);
-    if (CELL_LIKELY(block != NULL) || cache->watch == NULL || size > cell_option.recurring_limit)
-        return block;
     size_t chunk = cell_size_of_large_chunk(size);
+
+    if (size <= CELL_CLASS_MAX - CELL_WORD) {
+        struct cell_recurring *slot = cell_tcache_named_slot(cache, chunk);
+        return cell_tcache_pop(slot != NULL ? &slot->bin : &cache->slot[cell_tcache_row_of_large_class(cell_size_class_for(size))].bin);
+    }
+    if (cache->watch == NULL || size > cell_option.recurring_limit)
+        return NULL;
     return pop_slot(cell_recurring_find(cache->watch->slot, chunk), chunk);
 }
 
@@ -130,21 +131,23 @@ void *cell_malloc(size_t size)
 }
 
 /* `said` is the size that the caller of a sized delete gives: a plain one costs nothing for it. */
-static void free_slow(struct cell_tcache *cache, size_t row, void *block, size_t said) __attribute__((noinline));
-static void free_slow(struct cell_tcache *cache, size_t row, void *block, size_t said)
+static void free_slow(struct cell_tcache *cache, const struct cell_bin *bin, void *block, size_t said) __attribute__((noinline));
+static void free_slow(struct cell_tcache *cache, const struct cell_bin *bin, void *block, size_t said)
 {
     if (cell_harden_is_on()) {
         cell_harden_free(block, said);
         return;
     }
     perturb_freed(block);
-    cell_tcache_free_slow(cache, row, block);
+    cell_tcache_free_slow(cache, cell_tcache_row_of_bin(cache, bin), block);
 }
 
-/* A chunk that no bin is for. */
+/* A chunk that neither its size nor its class has a row for. */
 static void free_unbinned(void *block, struct cell_tcache *cache, size_t size, size_t said) __attribute__((noinline));
 static void free_unbinned(void *block, struct cell_tcache *cache, size_t size, size_t said)
 {
+    if (cell_tcache_free_recurring(cache, block, size))
+        return;
     cell_tcache_note_class(cache, size);
     if (cell_harden_is_on()) {
         cell_harden_free(block, said);
@@ -152,17 +155,6 @@ static void free_unbinned(void *block, struct cell_tcache *cache, size_t size, s
     }
     perturb_freed(block);
     cell_tcache_free_large(block, size);
-}
-
-/* A chunk that neither its size nor its class has a row for: to the bin of its size, if that recurs. */
-static void free_large(void *block, struct cell_tcache *cache, size_t size, size_t said) __attribute__((noinline));
-static void free_large(void *block, struct cell_tcache *cache, size_t size, size_t said)
-{
-    struct cell_recurring *slot = cell_tcache_recurring(cache, size);
-    if (slot == NULL || !cell_recurring_free(slot, size))
-        free_unbinned(block, cache, size, said);
-    else if (CELL_UNLIKELY(!cell_tcache_push(&slot->bin, block)))
-        cell_tcache_free_recurring_slow(slot, block);
 }
 
 static void free_elsewhere(void *block, size_t said) __attribute__((noinline));
@@ -196,16 +188,16 @@ __attribute__((always_inline)) static inline void free_block(void *block, size_t
         free_elsewhere(block, said);
         return;
     }
-    size_t offset = cell_segment_kind_of_slot(seg, slot);       /* of a cell's bin */
-    if (offset <= CELL_PAGE_RESERVED_KIND) {
-        size_t size;
+    size_t size = cell_segment_kind_of_slot(seg, slot);         /* of a cell, and the offset of its bin */
+    struct cell_bin *bin = cell_tcache_bin(cache, size);
+    if (size <= CELL_PAGE_RESERVED_KIND) {
         if (CELL_UNLIKELY(!cell_heap_is_inuse(cell_chunk_of_user(block), &size)))
             goto misuse;
-        offset = size;
+        bin = cell_tcache_bin(cache, size);
         if (CELL_UNLIKELY(size > __atomic_load_n(&cell_option.binned_size, __ATOMIC_RELAXED))) {
-            offset = cell_tcache_row_for_freed(size) * CELL_ALIGN;
-            if (CELL_UNLIKELY(offset == 0)) {
-                free_large(block, cache, size, said);
+            bin = cell_tcache_bin_for_freed(cache, size);
+            if (CELL_UNLIKELY(bin == NULL)) {
+                free_unbinned(block, cache, size, said);
                 return;
             }
         }
@@ -213,8 +205,8 @@ __attribute__((always_inline)) static inline void free_block(void *block, size_t
     uintptr_t mark = cell_freed_mark(block);
     if (CELL_MISUSED(cell_freed_has_mark(block, mark)))
         goto misuse;
-    if (CELL_UNLIKELY(!cell_tcache_push_marked(cell_tcache_bin(cache, offset), block, mark)))
-        free_slow(cache, offset / CELL_ALIGN, block, said);
+    if (CELL_UNLIKELY(!cell_tcache_push_marked(bin, block, mark)))
+        free_slow(cache, bin, block, said);
     return;
 misuse:
     reject_free(block);

@@ -186,7 +186,7 @@ int cell_check(const char **why)
         for (unsigned arena = 0; arena < cell_arena_count() && defect == NULL; arena++)
             defect = cell_heap_defect(cell_arena_at(arena));
         if (defect == NULL && !cell_tcache_is_valid(cell_tcache_mine))
-            defect = "the thread's cache is not sound";                         /* T1, T2, T3, T5, T7 */
+            defect = "the thread's cache is not sound";                         /* T1, T2, T3, T5, T7, T8 */
         if (defect == NULL && !cell_quarantine_is_intact())
             defect = "a freed block in quarantine was written to";
         if (defect == NULL && !cell_check_canaries())

@@ -1,6 +1,6 @@
 #include "recurring.h"
 
-_Static_assert(CELL_RECURRING_SLOTS == 2u << (32 - 26), "the hash has as many values as there are pairs");
+_Static_assert(CELL_RECURRING_SLOTS == 2u << (32 - 27), "the hash has as many values as there are pairs");
 
 /* One whose blocks still come back is spared. */
 static void vote_against(struct cell_demand *demand)

@@ -21,7 +21,7 @@
 #include "chunk.h"
 #include "freed.h"
 
-#define CELL_RECURRING_SLOTS  128u
+#define CELL_RECURRING_SLOTS  64u
 #define CELL_RECURS           64u       /* so often, and a size has proved to come back */
 #define CELL_CLASS_RECURS     1024u     /* the same for a class, whose requests are rounded up from then on */
 #define CELL_CLASS_FREED_MAX  255u      /* as many frees in a row count for the requests to come; of a single size, one does */
@@ -69,7 +69,7 @@ static inline bool cell_demand_free(struct cell_demand *demand, unsigned freed_m
 /* By a multiplication (Knuth, The Art of Computer Programming 3, 6.4), since sizes cluster and are multiples of powers of two. */
 static inline unsigned cell_recurring_pair(size_t size)
 {
-    return (uint32_t)(size / CELL_ALIGN) * UINT32_C(0x9E3779B1) >> 26 << 1;
+    return (uint32_t)(size / CELL_ALIGN) * UINT32_C(0x9E3779B1) >> 27 << 1;
 }
 
 /* The slot that watches `size`, else the first of its pair. */

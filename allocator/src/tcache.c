@@ -405,6 +405,20 @@ void cell_tcache_free_slow(struct cell_tcache *cache, size_t row, void *block)
 
 /* ---- sizes that recur ---------------------------------------------------------------------------------------------- */
 
+static void name_slot(struct cell_watch *watch, size_t size, size_t number)
+{
+    if (size > CELL_BINNED_MAX && size <= CELL_CLASS_MAX)
+        __atomic_store_n(cell_tcache_slot_of(watch, size), (uint8_t)number, __ATOMIC_RELAXED);
+}
+
+static void watch(struct cell_tcache *cache, struct cell_recurring *slot, size_t size)
+{
+    name_slot(cache->watch, slot->size, 0);
+    if (slot->bin.limit != 0)
+        cell_tcache_close_bin(cache, cell_tcache_row_of_slot(cache, slot));
+    cell_recurring_watch(slot, size);
+}
+
 /* A slot for the size alone, if it has proved to recur; a new one, if it outweighs another. */
 static struct cell_recurring *ask_slot(struct cell_tcache *cache, size_t size)
 {
@@ -413,23 +427,17 @@ static struct cell_recurring *ask_slot(struct cell_tcache *cache, size_t size)
     if (slot->size == size)
         return cell_demand_ask(&slot->demand, CELL_RECURS) ? slot : NULL;
     struct cell_recurring *loser = cell_recurring_vote(slot);
-    if (loser != NULL) {
-        if (loser->bin.limit != 0)
-            cell_tcache_close_bin(cache, cell_tcache_row_of_slot(cache, loser));
-        cell_recurring_watch(loser, size);
-    }
+    if (loser != NULL)
+        watch(cache, loser, size);
     return NULL;
 }
 
 /* The blocks of many sizes lie better in one bin. */
 static void close_slots_of_class(struct cell_tcache *cache, size_t row)
 {
-    for (struct cell_recurring *slot = cache->watch->slot; slot < cache->watch->slot + CELL_RECURRING_SLOTS; slot++) {
-        if (slot->size == 0 || cell_tcache_row_for_chunk(slot->size) != row)
-            continue;
-        cell_tcache_close_bin(cache, cell_tcache_row_of_slot(cache, slot));
-        cell_recurring_watch(slot, 0);
-    }
+    for (struct cell_recurring *slot = cache->watch->slot; slot < cache->watch->slot + CELL_RECURRING_SLOTS; slot++)
+        if (slot->size != 0 && cell_tcache_row_for_chunk(slot->size) == row)
+            watch(cache, slot, 0);
 }
 
 size_t cell_tcache_ask(struct cell_tcache *cache, size_t size)
@@ -466,7 +474,14 @@ void *cell_tcache_ask_recurring(size_t size)
     return row == 0 ? NULL : refill(cache, row);
 }
 
-void cell_tcache_free_recurring_slow(struct cell_recurring *slot, void *block)
+bool cell_tcache_free_recurring(struct cell_tcache *cache, void *block, size_t size)
 {
-    cell_tcache_free_slow(cell_tcache_mine, cell_tcache_row_of_slot(cell_tcache_mine, slot), block);
+    struct cell_recurring *slot = cell_tcache_recurring(cache, size);
+
+    if (slot == NULL || !cell_recurring_free(slot, size))
+        return false;
+    name_slot(cache->watch, size, (size_t)(slot - cache->watch->slot) + 1);
+    if (!cell_tcache_push(&slot->bin, block))
+        cell_tcache_free_slow(cache, cell_tcache_row_of_slot(cache, slot), block);
+    return true;
 }

@@ -22,7 +22,8 @@
  *       emptying, started anew; `limit` of them.
  *   T6  The bin of a size that recurs holds chunks of that size, and with such a remainder; bins of rows and slots count alike
  *       in T2 and T3.
- *   T7  A block among the large ones is a freed chunk of the size that its entry says; they do not count in T3.
+ *   T7  A slot that `slot_of` names for a size watches that size, which has proved to recur.
+ *   T8  A block among the large ones is a freed chunk of the size that its entry says; they do not count in T3.
  */
 #ifndef CELL_TCACHE_H
 #define CELL_TCACHE_H
@@ -53,11 +54,15 @@ struct cell_spare {
     uint32_t count, limit;          /* blocks; limit 0: the bin is not wide enough, and gives half of its blocks up when it is full */
 };
 
-/* What proves that sizes above cache_limit come back while there is one thread: for each row, and for single sizes beyond. */
+/* What proves that sizes above cache_limit come back while there is one thread: for each row, and for single sizes beyond. Up to
+ * CELL_CLASS_MAX, `slot_of` spares the fast paths the search for the slot of a size that has: its number, from 1, else 0. */
 struct cell_watch {
     struct cell_demand row[CELL_TCACHE_BINS];
     struct cell_recurring slot[CELL_RECURRING_SLOTS];
+    uint8_t slot_of[(CELL_CLASS_MAX - CELL_BINNED_MAX) / CELL_ALIGN];
 };
+
+_Static_assert(sizeof(struct cell_watch) <= CELL_PAGE, "small processes write to its one page");
 
 struct cell_tcache {
     union {
@@ -145,6 +150,20 @@ static inline bool cell_tcache_is_cell_row(size_t row)
     return row <= cell_option.small_limit / CELL_ALIGN;
 }
 
+static inline size_t cell_tcache_row_of_slot(const struct cell_tcache *cache, const struct cell_recurring *slot)
+{
+    return CELL_TCACHE_BINS + (size_t)(slot - cache->watch->slot);
+}
+
+static inline size_t cell_tcache_row_of_bin(const struct cell_tcache *cache, const struct cell_bin *bin)
+{
+    size_t offset = (size_t)((const char *)bin - (const char *)cache);
+
+    if (offset < sizeof cache->slot)
+        return offset / CELL_ALIGN;
+    return cell_tcache_row_of_slot(cache, (const struct cell_recurring *)bin);
+}
+
 /* Bytes of a block in the bin of `row`, at least. */
 static inline size_t cell_tcache_size_of_row(const struct cell_tcache *cache, size_t row)
 {
@@ -172,17 +191,27 @@ static inline bool cell_tcache_may_recur(size_t size)
     return size <= cell_option.recurring_limit + CELL_WORD + CELL_ALIGN - 1;
 }
 
-static inline size_t cell_tcache_row_of_slot(const struct cell_tcache *cache, const struct cell_recurring *slot)
-{
-    return CELL_TCACHE_BINS + (size_t)(slot - cache->watch->slot);
-}
-
 /* The slot for chunks of `size` bytes above CELL_BINNED_MAX, if it watches that size. NULL: none recurs. */
 static inline struct cell_recurring *cell_tcache_recurring(const struct cell_tcache *cache, size_t size)
 {
     if (CELL_UNLIKELY(cache->watch == NULL) || !cell_tcache_may_recur(size))
         return NULL;
     return cell_recurring_find(cache->watch->slot, size);
+}
+
+/* What names the slot of chunks of `size` bytes, above CELL_BINNED_MAX, up to CELL_CLASS_MAX. */
+static inline uint8_t *cell_tcache_slot_of(struct cell_watch *watch, size_t size)
+{
+    return &watch->slot_of[size / CELL_ALIGN - CELL_BINNED_MAX / CELL_ALIGN - 1];
+}
+
+/* The slot that is named for a size. NULL: none is. */
+static inline struct cell_recurring *cell_tcache_named_slot(const struct cell_tcache *cache, size_t size)
+{
+    if (cache->watch == NULL)
+        return NULL;
+    size_t number = __atomic_load_n(cell_tcache_slot_of(cache->watch, size), __ATOMIC_RELAXED);
+    return number == 0 ? NULL : cache->watch->slot + number - 1;
 }
 
 /* With one thread: a chunk of `size` bytes is freed that no bin takes. It counts for the class that a request for as much would be
@@ -243,6 +272,21 @@ static inline size_t cell_tcache_row_for_freed(size_t size)
     return __atomic_load_n(&cell_tcache_row_of_freed[size / CELL_CLASS_STEP], __ATOMIC_RELAXED);
 }
 
+/* The bin that takes a freed chunk of a size that has none for itself alone: that of its slot or class. NULL: none does, or the slot is not
+ * named. */
+__attribute__((always_inline)) static inline struct cell_bin *cell_tcache_bin_for_freed(struct cell_tcache *cache, size_t size)
+{
+    if (CELL_UNLIKELY(size - CELL_BINNED_MAX - 1 >= CELL_CLASS_MAX - CELL_BINNED_MAX))      /* cache_limit may be small */
+        return NULL;
+    struct cell_recurring *slot = cell_tcache_named_slot(cache, size);
+    if (slot != NULL) {
+        slot->demand.freed = 1;
+        return &slot->bin;
+    }
+    size_t row = cell_tcache_row_for_freed(size);
+    return row == 0 ? NULL : cell_tcache_bin(cache, row * CELL_ALIGN);
+}
+
 /* The fast path of malloc. NULL: the bin for the request is empty, or there is none. */
 __attribute__((always_inline)) static inline void *cell_tcache_alloc(size_t request)
 {
@@ -273,8 +317,8 @@ void *cell_tcache_ask_recurring(size_t size);
 size_t cell_tcache_ask(struct cell_tcache *cache, size_t size);
 /* Has bins by size class take over, for cell_tcache_share_bins(). */
 void cell_tcache_start_sharing(struct cell_tcache *cache) __attribute__((noinline, cold));
-/* A chunk of a size that recurs is freed, and its slot's bin is full. */
-void cell_tcache_free_recurring_slow(struct cell_recurring *slot, void *block);
+/* A chunk of `size` bytes is freed that no row is for. True: it goes into the bin of its size, which recurs. */
+bool cell_tcache_free_recurring(struct cell_tcache *cache, void *block, size_t size);
 /* Between threads, a chunk of exactly `size` bytes above all classes that has just been freed; NULL: there is none. */
 void *cell_tcache_take_large(size_t size, size_t alignment);
 /* Frees a chunk in use of `size` bytes that no bin serves. */

@@ -38,6 +38,17 @@ static size_t count_valid(const struct cell_tcache *cache, size_t row, const str
 }
 
 /* T7 */
+static bool names_are_valid(const struct cell_tcache *cache)
+{
+    for (size_t size = CELL_BINNED_MAX + CELL_ALIGN; size <= CELL_CLASS_MAX; size += CELL_ALIGN) {
+        const struct cell_recurring *slot = cell_tcache_named_slot(cache, size);
+        if (slot != NULL && (slot->size != size || !slot->demand.proven))
+            return false;
+    }
+    return true;
+}
+
+/* T8 */
 static bool large_are_valid(const struct cell_large *large)
 {
     for (unsigned at = 0; at < CELL_LARGE_ENTRIES; at++)
@@ -64,5 +75,5 @@ bool cell_tcache_is_valid(const struct cell_tcache *cache)
             return false;
         capacity += (bin->limit + most) * cell_tcache_size_of_row(cache, row);
     }
-    return capacity == cache->capacity && large_are_valid(&cache->large);       /* T3 */
+    return capacity == cache->capacity && names_are_valid(cache) && large_are_valid(&cache->large);     /* T3 */
 }

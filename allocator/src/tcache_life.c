@@ -16,7 +16,7 @@ static const struct cell_tcache exited CELL_LOOKS_ON = { .state = CELL_TCACHE_EX
 #define CACHE_EXITED  ((struct cell_tcache *)&exited)
 
 static struct cell_tcache cache_main CELL_FIRST;
-static struct cell_watch watch_main __attribute__((aligned(CELL_PAGE)));     /* small processes write to its one page */
+static struct cell_watch watch_main __attribute__((aligned(CELL_PAGE)));
 struct cell_spare cell_tcache_spare_main[CELL_TCACHE_BINS];
 
 size_t cell_tcache_class_limit_now CELL_FIRST;
@@ -121,10 +121,18 @@ static void map_freed(void)
     }
 }
 
+/* recurring_limit may have fallen. */
+static void unname_slots(void)
+{
+    for (size_t size = CELL_CLASS_MAX; size > CELL_BINNED_MAX && !cell_tcache_may_recur(size); size -= CELL_ALIGN)
+        __atomic_store_n(cell_tcache_slot_of(&watch_main, size), 0, __ATOMIC_RELAXED);
+}
+
 static void map_sizes(void)
 {
     map_requests();
     map_freed();
+    unname_slots();
 }
 
 void cell_tcache_map_sizes(void)

@@ -129,6 +129,7 @@ bool cell_tunables_get(const char *name, size_t *value)
     return true;
 }
 
+__attribute__((cold, noinline))
 static void warn(const char *variable, const char *setting, size_t length, enum cell_tunable_result why,
                  const struct row *row)
 {

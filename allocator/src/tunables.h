@@ -30,6 +30,6 @@ void cell_tunables_set_nearest(const char *name, size_t value, bool started);
 void cell_tunables_share(size_t limit);
 bool cell_tunables_get(const char *name, size_t *value);
 /* One line for each tunable, to stderr. */
-void cell_tunables_help(void);
+void cell_tunables_help(void) __attribute__((cold));
 
 #endif

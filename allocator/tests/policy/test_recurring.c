@@ -136,6 +136,28 @@ TEST(others_take_the_slot_over_when_they_outweigh_it)
     REQUIRE_SOUND_HEAP();
 }
 
+/* A slot that has proved itself is found at once; frees that go there count, too, so that requests for others do not outweigh them. */
+TEST(a_size_that_comes_back_keeps_its_slot)
+{
+    size_t other[2], found = 0;
+
+    for (size_t request = SIZE + 16; found < COUNT_OF(other); request += 16)
+        if (cell_recurring_pair(chunk_size(request)) == cell_recurring_pair(chunk_size(SIZE)))
+            other[found++] = request;
+    recur(SIZE, CELL_RECURS + 1);
+    recur(other[0], CELL_RECURS + 1);
+    REQUIRE(cell_tcache_named_slot(cell_tcache_mine, chunk_size(SIZE)) == slot_of(SIZE));
+    REQUIRE(cell_tcache_named_slot(cell_tcache_mine, chunk_size(other[1])) == NULL);
+    for (unsigned i = 0; i < 8 * CELL_RECURS; i++) {
+        cell_free(must_malloc(SIZE));
+        must_malloc(other[1]);
+        REQUIRE(slot_of(SIZE)->size == chunk_size(SIZE) && slot_of(SIZE)->demand.recurred >= CELL_RECURS);
+    }
+    REQUIRE(slot_of(other[0])->size != chunk_size(other[0]));
+    REQUIRE(cell_tcache_named_slot(cell_tcache_mine, chunk_size(SIZE)) == slot_of(SIZE));
+    REQUIRE_SOUND_HEAP();
+}
+
 /* Bursts of more blocks than the bin takes: what it lacks comes in batches, not block by block. */
 TEST(an_empty_bin_is_refilled_in_batches)
 {
@@ -305,6 +327,26 @@ TEST(classes_end_when_cache_limit_falls)
     a_limit_ends_classes("cache_limit", 300);
 }
 
+TEST(so_do_single_sizes_when_recurring_limit_falls)
+{
+    recur(9000, CELL_RECURS + 1);
+    REQUIRE(is_kept_when_freed());
+    REQUIRE(cell_option_set("recurring_limit", 8200) == 0);
+    REQUIRE(!is_kept_when_freed());
+    REQUIRE_SOUND_HEAP();
+}
+
+/* Sizes that had rows of their own have none when cache_limit falls, and no slots either. */
+TEST(sizes_above_a_low_cache_limit_find_no_slot)
+{
+    for (size_t i = 0; i < 4 * CELL_RECURRING_SLOTS; i++)           /* whichever slots these are for */
+        recur(33000 + i * 256, CELL_RECURS + 1);
+    REQUIRE(cell_option_set("cache_limit", 300) == 0);
+    for (size_t request = 320; request < CELL_BINNED_MAX; request += CELL_ALIGN)
+        cell_free(must_malloc(request));
+    REQUIRE_SOUND_HEAP();
+}
+
 /* Blocks of sizes that a small cache cannot even out. */
 static void miss(unsigned rounds)
 {
@@ -429,6 +471,8 @@ int main(void)
         cmocka_unit_test(no_class_recurs_beyond_the_limit),
         cmocka_unit_test(every_class_of_a_range_recurs), cmocka_unit_test(the_lowest_class_recurs_with_its_smallest_size),
         cmocka_unit_test(classes_end_when_recurring_limit_falls), cmocka_unit_test(classes_end_when_cache_limit_falls),
+        cmocka_unit_test(so_do_single_sizes_when_recurring_limit_falls), cmocka_unit_test(sizes_above_a_low_cache_limit_find_no_slot),
+        cmocka_unit_test(a_size_that_comes_back_keeps_its_slot),
         cmocka_unit_test(misses_in_a_steady_heap_widen_the_cache),
         cmocka_unit_test(many_requests_and_then_many_frees_do_not), cmocka_unit_test(what_is_kept_is_bounded),
         cmocka_unit_test(others_take_the_slot_over_when_they_outweigh_it),
