@@ -109,7 +109,7 @@ __attribute__((always_inline)) static inline void *pop_large(size_t size)
 
     if (size <= CELL_CLASS_MAX - CELL_WORD) {
         struct cell_recurring *slot = cell_tcache_named_slot(cache, chunk);
-        return cell_tcache_pop(slot != NULL ? &slot->bin : &cache->slot[cell_tcache_row_of_large_class(cell_size_class_for(size))].bin);
+        return cell_tcache_pop(slot != NULL ? &slot->bin : &cache->slot[cell_tcache_row_for_large(size)].bin);
     }
     if (cache->watch == NULL || size > cell_option.recurring_limit)
         return NULL;

@@ -261,6 +261,15 @@ static inline int cell_tcache_push(struct cell_bin *bin, void *block)
  * the first call, when no cache holds anything, 0. */
 extern uint8_t cell_tcache_row_of_words[CELL_BINNED_MAX / CELL_WORD];
 
+/* The same of requests beyond, up to CELL_CLASS_MAX - CELL_WORD, by the CELL_CLASS_STEP in which the last byte of their chunk's size lies: that of
+ * their class, whether or not it keeps any. */
+extern uint8_t cell_tcache_row_of_large[CELL_CLASS_MAX / CELL_CLASS_STEP];
+
+static inline size_t cell_tcache_row_for_large(size_t request)
+{
+    return __atomic_load_n(&cell_tcache_row_of_large[(request + CELL_WORD - 1) / CELL_CLASS_STEP], __ATOMIC_RELAXED);
+}
+
 /* The row of the bin that keeps freed chunks of a class from CELL_BINNED_MAX on, by their size in CELL_CLASS_STEP; 0: none does. */
 extern uint8_t cell_tcache_row_of_freed[CELL_CLASS_MAX / CELL_CLASS_STEP + 1];
 

@@ -21,6 +21,7 @@ struct cell_spare cell_tcache_spare_main[CELL_TCACHE_BINS];
 
 size_t cell_tcache_class_limit_now CELL_FIRST;
 uint8_t cell_tcache_row_of_words[CELL_BINNED_MAX / CELL_WORD] CELL_FIRST_ROWS __attribute__((aligned(64)));
+uint8_t cell_tcache_row_of_large[CELL_CLASS_MAX / CELL_CLASS_STEP] CELL_FIRST_ROWS;
 uint8_t cell_tcache_row_of_freed[CELL_CLASS_MAX / CELL_CLASS_STEP + 1] CELL_FIRST_ROWS;
 __thread struct cell_tcache *cell_tcache_mine __attribute__((tls_model("initial-exec"))) = CACHE_NONE;
 
@@ -96,6 +97,9 @@ static void map_requests(void)
             row = cell_tcache_row_of_class(cell_size_class_for(request));
         __atomic_store_n(&cell_tcache_row_of_words[words], (uint8_t)row, __ATOMIC_RELAXED);
     }
+    for (size_t step = CELL_BINNED_MAX / CELL_CLASS_STEP; step < CELL_CLASS_MAX / CELL_CLASS_STEP; step++)
+        __atomic_store_n(&cell_tcache_row_of_large[step], (uint8_t)cell_tcache_row_of_large_class(cell_size_class(step * CELL_CLASS_STEP) + 1),
+                         __ATOMIC_RELAXED);
 }
 
 /* Between threads, classes up to the limit have bins; with one thread those that have proved to recur. */

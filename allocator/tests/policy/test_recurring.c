@@ -263,6 +263,16 @@ TEST(every_class_of_a_range_recurs)
     REQUIRE_SOUND_HEAP();
 }
 
+TEST(every_request_finds_the_row_of_its_class)
+{
+    cell_free(must_malloc(1));
+    for (size_t request = CELL_BINNED_MAX - CELL_WORD + 1; request <= CELL_CLASS_MAX - CELL_WORD; request++) {
+        size_t row = cell_tcache_row_for_large(request), size = cell_tcache_size_of_row(cell_tcache_mine, row);
+        REQUIRE_EQUAL(row, cell_tcache_row_of_large_class(cell_size_class_for(request)));
+        REQUIRE(size >= request + CELL_WORD && size - size / 8 < request + CELL_WORD);
+    }
+}
+
 /* The bin of CELL_BINNED_MAX is a class's, too. */
 TEST(the_lowest_class_recurs_with_its_smallest_size)
 {
@@ -473,7 +483,7 @@ int main(void)
         cmocka_unit_test(classes_end_when_recurring_limit_falls), cmocka_unit_test(classes_end_when_cache_limit_falls),
         cmocka_unit_test(so_do_single_sizes_when_recurring_limit_falls), cmocka_unit_test(sizes_above_a_low_cache_limit_find_no_slot),
         cmocka_unit_test(a_size_that_comes_back_keeps_its_slot),
-        cmocka_unit_test(misses_in_a_steady_heap_widen_the_cache),
+        cmocka_unit_test(every_request_finds_the_row_of_its_class), cmocka_unit_test(misses_in_a_steady_heap_widen_the_cache),
         cmocka_unit_test(many_requests_and_then_many_frees_do_not), cmocka_unit_test(what_is_kept_is_bounded),
         cmocka_unit_test(others_take_the_slot_over_when_they_outweigh_it),
         cmocka_unit_test(an_empty_bin_is_refilled_in_batches), cmocka_unit_test(calloc_takes_from_the_bin_what_it_clears),
