@@ -478,7 +478,7 @@ bool cell_tcache_free_recurring(struct cell_tcache *cache, void *block, size_t s
 {
     struct cell_recurring *slot = cell_tcache_recurring(cache, size);
 
-    if (slot == NULL || !cell_recurring_free(slot, size) || slot->bin.limit == 0)       /* a request opens it, when there is room */
+    if (slot == NULL || !cell_recurring_free(slot, size))
         return false;
     name_slot(cache->watch, size, (size_t)(slot - cache->watch->slot) + 1);
     if (!cell_tcache_push(&slot->bin, block))
