@@ -405,12 +405,14 @@ void cell_tcache_free_slow(struct cell_tcache *cache, size_t row, void *block)
 
 /* ---- sizes that recur ---------------------------------------------------------------------------------------------- */
 
+/* Has `slot_of` name a slot, from 1, for a size; 0: none any more. */
 static void name_slot(struct cell_watch *watch, size_t size, size_t number)
 {
     if (size > CELL_BINNED_MAX && size <= CELL_CLASS_MAX)
         __atomic_store_n(cell_tcache_slot_of(watch, size), (uint8_t)number, __ATOMIC_RELAXED);
 }
 
+/* What the slot holds of the size that it has watched goes back to the heap. */
 static void watch(struct cell_tcache *cache, struct cell_recurring *slot, size_t size)
 {
     name_slot(cache->watch, slot->size, 0);
@@ -424,8 +426,12 @@ static struct cell_recurring *ask_slot(struct cell_tcache *cache, size_t size)
 {
     struct cell_recurring *slot = cell_recurring_find(cache->watch->slot, size);
 
-    if (slot->size == size)
-        return cell_demand_ask(&slot->demand, CELL_RECURS) ? slot : NULL;
+    if (slot->size == size) {
+        if (!cell_demand_ask(&slot->demand, CELL_RECURS))
+            return NULL;
+        name_slot(cache->watch, size, (size_t)(slot - cache->watch->slot) + 1);
+        return slot;
+    }
     struct cell_recurring *loser = cell_recurring_vote(slot);
     if (loser != NULL)
         watch(cache, loser, size);
@@ -480,7 +486,6 @@ bool cell_tcache_free_recurring(struct cell_tcache *cache, void *block, size_t s
 
     if (slot == NULL || !cell_recurring_free(slot, size))
         return false;
-    name_slot(cache->watch, size, (size_t)(slot - cache->watch->slot) + 1);
     if (!cell_tcache_push(&slot->bin, block))
         cell_tcache_free_slow(cache, cell_tcache_row_of_slot(cache, slot), block);
     return true;

@@ -155,6 +155,7 @@ static inline size_t cell_tcache_row_of_slot(const struct cell_tcache *cache, co
     return CELL_TCACHE_BINS + (size_t)(slot - cache->watch->slot);
 }
 
+/* Of a bin of this cache; a slot begins with its own. */
 static inline size_t cell_tcache_row_of_bin(const struct cell_tcache *cache, const struct cell_bin *bin)
 {
     size_t offset = (size_t)((const char *)bin - (const char *)cache);
@@ -205,7 +206,7 @@ static inline uint8_t *cell_tcache_slot_of(struct cell_watch *watch, size_t size
     return &watch->slot_of[size / CELL_ALIGN - CELL_BINNED_MAX / CELL_ALIGN - 1];
 }
 
-/* The slot that is named for a size. NULL: none is. */
+/* The slot that is named for such a size. NULL: none is. */
 static inline struct cell_recurring *cell_tcache_named_slot(const struct cell_tcache *cache, size_t size)
 {
     if (cache->watch == NULL)
