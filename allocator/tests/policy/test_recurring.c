@@ -1,27 +1,10 @@
 /* test_recurring.c - what caches keep beyond blocks of exactly one size up to cache_limit: sizes above it that a program frees and
  * asks for over and over have bins, and a bin that has more than it needs serves for a little less. */
+#include "recur.h"
 #include "second_thread.h"
-#include "tcache.h"
 
 #define SIZE  2000
 #define SHORT 600           /* up to CELL_BINNED_MAX a size that recurs has the row of its own that it has between threads */
-
-static size_t chunk_size(size_t request)
-{
-    return cell_size_of_chunk(request);
-}
-
-/* `rounds` frees of a block, each followed by a request for its size. */
-static void recur(size_t request, unsigned rounds)
-{
-    void *block = cell_malloc(request);
-
-    for (unsigned i = 0; i < rounds; i++) {
-        cell_free(block);
-        block = cell_malloc(request);
-    }
-    cell_free(block);
-}
 
 static const struct cell_recurring *slot_of(size_t request)
 {
@@ -209,134 +192,6 @@ TEST(a_large_request_gets_what_they_hold)
     REQUIRE_SOUND_HEAP();
 }
 
-static uint32_t some(uint32_t below)
-{
-    static uint32_t random = 1;
-
-    return (uint32_t)((uint64_t)(random = random * 1664525 + 1013904223) * below >> 32);
-}
-
-/* Blocks of so many sizes come and go that none of them recurs by itself. */
-static void vary(size_t from, size_t to, unsigned rounds)
-{
-    static void *block[32];
-
-    for (unsigned i = 0; i < rounds; i++) {
-        void **at = &block[some(COUNT_OF(block))];
-        cell_free(*at);
-        *at = must_malloc(from + some((uint32_t)(to - from)));
-    }
-    for (size_t i = 0; i < COUNT_OF(block); i++) {
-        cell_free(block[i]);
-        block[i] = NULL;
-    }
-}
-
-/* What varies within a few classes is rounded up to them, once they have proved to come back. */
-TEST(classes_of_sizes_recur)
-{
-    const size_t from = 8300, to = 16300, class_of_9000 = cell_size_of_class(cell_size_class_for(9000)) - CELL_WORD;
-
-    vary(from, to, CELL_CLASS_RECURS / 2);
-    void *exact = must_malloc(9000);
-    REQUIRE_EQUAL(cell_usable_size(exact), chunk_size(9000) - CELL_WORD);
-    vary(from, to, 32 * CELL_CLASS_RECURS);
-    void *rounded = must_malloc(9000);
-    REQUIRE(cell_usable_size(rounded) >= class_of_9000);
-    for (size_t i = 0; i < CELL_RECURRING_SLOTS; i++)       /* no slot keeps blocks of a size that the class serves */
-        REQUIRE(cell_tcache_mine->watch->slot[i].size != chunk_size(9000));
-    cell_free_sized(rounded, 9000);
-    REQUIRE(must_malloc(9100) == rounded);                  /* any request of the class takes what was freed last */
-    REQUIRE_EQUAL(cell_usable_size(must_malloc(40000)), chunk_size(40000) - CELL_WORD);
-    REQUIRE_SOUND_HEAP();
-}
-
-/* Each class proves itself, though what is freed goes to the bin of the class below, if that has proved to recur before. */
-TEST(every_class_of_a_range_recurs)
-{
-    vary(8300, 30000, 64 * CELL_CLASS_RECURS);
-    for (unsigned k = cell_size_class_for(8400); k < cell_size_class_for(29000); k++) {
-        REQUIRE(cell_tcache_mine->watch->row[cell_tcache_row_of_large_class(k)].proven);
-        REQUIRE_EQUAL(cell_tcache_row_for_freed(cell_size_of_class(k)), cell_tcache_row_of_large_class(k));
-    }
-    REQUIRE_EQUAL(cell_tcache_row_for_freed(7000), 0);
-    REQUIRE_SOUND_HEAP();
-}
-
-TEST(every_request_finds_the_row_of_its_class)
-{
-    cell_free(must_malloc(1));
-    for (size_t request = CELL_BINNED_MAX - CELL_WORD + 1; request <= CELL_CLASS_MAX - CELL_WORD; request++) {
-        size_t row = cell_tcache_row_for_large(request), size = cell_tcache_size_of_row(cell_tcache_mine, row);
-        REQUIRE_EQUAL(row, cell_tcache_row_of_large_class(cell_size_class_for(request)));
-        REQUIRE(size >= request + CELL_WORD && size - size / 8 < request + CELL_WORD);
-    }
-}
-
-/* The bin of CELL_BINNED_MAX is a class's, too. */
-TEST(the_lowest_class_recurs_with_its_smallest_size)
-{
-    void *larger = must_malloc(1100);
-
-    recur(CELL_BINNED_MAX - CELL_WORD, CELL_RECURS + 1);
-    cell_free(larger);
-    REQUIRE(must_malloc(CELL_BINNED_MAX - CELL_WORD) == larger);
-    REQUIRE_SOUND_HEAP();
-}
-
-/* Many are made and then all freed, again and again: a class counts each that comes back, though none follows its free at once. */
-TEST(classes_recur_in_bursts)
-{
-    static void *block[2000];
-    const size_t class_of_9000 = cell_size_of_class(cell_size_class_for(9000)) - CELL_WORD;
-
-    for (int burst = 0; burst < 40; burst++) {
-        for (size_t i = 0; i < COUNT_OF(block); i++)
-            block[i] = must_malloc(8300 + some(8000));
-        for (size_t i = 0; i < COUNT_OF(block); i++)
-            cell_free(block[i]);
-    }
-    REQUIRE(cell_usable_size(must_malloc(9000)) >= class_of_9000);
-    REQUIRE_SOUND_HEAP();
-}
-
-TEST(no_class_recurs_beyond_the_limit)
-{
-    cell_option_set("recurring_limit", 8200);
-    vary(8300, 16300, 32 * CELL_CLASS_RECURS);
-    REQUIRE_EQUAL(cell_usable_size(must_malloc(9000)), chunk_size(9000) - CELL_WORD);
-    REQUIRE_EQUAL(stats_now().cached_bytes, 0);
-}
-
-/* Whether the next block of 9000 bytes that is freed stays in the cache. */
-static bool is_kept_when_freed(void)
-{
-    void *block = must_malloc(9000);
-    size_t cached = stats_now().cached_bytes;
-
-    cell_free(block);
-    return stats_now().cached_bytes > cached;
-}
-
-static void a_limit_ends_classes(const char *limit, size_t value)
-{
-    vary(8300, 16300, 32 * CELL_CLASS_RECURS);
-    REQUIRE(is_kept_when_freed());
-    REQUIRE(cell_option_set(limit, value) == 0);
-    REQUIRE(!is_kept_when_freed());
-    REQUIRE_SOUND_HEAP();
-}
-
-TEST(classes_end_when_recurring_limit_falls)
-{
-    a_limit_ends_classes("recurring_limit", 8200);
-}
-
-TEST(classes_end_when_cache_limit_falls)
-{
-    a_limit_ends_classes("cache_limit", 300);
-}
-
 TEST(so_do_single_sizes_when_recurring_limit_falls)
 {
     recur(9000, CELL_RECURS + 1);
@@ -405,47 +260,6 @@ TEST(a_second_thread_ends_it)
     REQUIRE_SOUND_HEAP();
 }
 
-/* Classes that recurred with one thread may lie above what caches keep between threads. */
-TEST(blocks_of_a_class_beyond_the_threads_limit_go_back_whole)
-{
-    static void *block[400];
-
-    cell_option_set("cache_limit_threads", 2000);
-    vary(8300, 16300, 32 * CELL_CLASS_RECURS);
-    for (size_t i = 0; i < COUNT_OF(block); i++)
-        memset(block[i] = must_malloc(8300 + some(8000)), 1, 8300);
-    start_and_end_a_thread();
-    for (size_t i = 0; i < COUNT_OF(block); i += 2)
-        cell_free(block[i]);
-    REQUIRE_SOUND_HEAP();
-    for (size_t request = 400; request <= 20000; request += 24)
-        memset(must_malloc(request), 2, request);
-    for (size_t i = 1; i < COUNT_OF(block); i += 2)
-        REQUIRE(((unsigned char *)block[i])[8299] == 1);
-    REQUIRE_SOUND_HEAP();
-}
-
-TEST(a_limit_between_threads_may_fall)
-{
-    static void *block[300];
-
-    for (size_t i = 0; i < COUNT_OF(block); i++)
-        block[i] = must_malloc(610 + i % 8);
-    start_and_end_a_thread();
-    for (size_t i = 0; i < COUNT_OF(block); i += 2)
-        cell_free(block[i]);
-    REQUIRE(is_kept_when_freed());
-    cell_option_set("cache_limit_threads", 400);
-    start_and_end_a_thread();
-    REQUIRE(!is_kept_when_freed());
-    REQUIRE_SOUND_HEAP();
-    for (size_t i = 1; i < COUNT_OF(block); i += 2)
-        cell_free(block[i]);
-    for (int i = 0; i < 300; i++)
-        must_malloc(610);
-    REQUIRE_SOUND_HEAP();
-}
-
 TEST(none_with_the_limit_at_zero)
 {
     cell_option_set("recurring_limit", 0);
@@ -477,20 +291,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(oldest_first_until_a_size_has_proved_to_recur), cmocka_unit_test(last_first_once_it_has),
-        cmocka_unit_test(the_same_of_sizes_with_a_row), cmocka_unit_test(classes_of_sizes_recur), cmocka_unit_test(classes_recur_in_bursts),
-        cmocka_unit_test(no_class_recurs_beyond_the_limit),
-        cmocka_unit_test(every_class_of_a_range_recurs), cmocka_unit_test(the_lowest_class_recurs_with_its_smallest_size),
-        cmocka_unit_test(classes_end_when_recurring_limit_falls), cmocka_unit_test(classes_end_when_cache_limit_falls),
-        cmocka_unit_test(so_do_single_sizes_when_recurring_limit_falls), cmocka_unit_test(sizes_above_a_low_cache_limit_find_no_slot),
-        cmocka_unit_test(a_size_that_comes_back_keeps_its_slot),
-        cmocka_unit_test(every_request_finds_the_row_of_its_class), cmocka_unit_test(misses_in_a_steady_heap_widen_the_cache),
-        cmocka_unit_test(many_requests_and_then_many_frees_do_not), cmocka_unit_test(what_is_kept_is_bounded),
-        cmocka_unit_test(others_take_the_slot_over_when_they_outweigh_it),
-        cmocka_unit_test(an_empty_bin_is_refilled_in_batches), cmocka_unit_test(calloc_takes_from_the_bin_what_it_clears),
-        cmocka_unit_test(a_large_request_gets_what_they_hold),
-        cmocka_unit_test(blocks_of_a_class_beyond_the_threads_limit_go_back_whole),
-        cmocka_unit_test(a_limit_between_threads_may_fall), cmocka_unit_test(a_second_thread_ends_it),
-        cmocka_unit_test(none_with_the_limit_at_zero), cmocka_unit_test(a_little_larger_chunk_serves_when_there_are_many),
+        cmocka_unit_test(the_same_of_sizes_with_a_row), cmocka_unit_test(many_requests_and_then_many_frees_do_not),
+        cmocka_unit_test(what_is_kept_is_bounded), cmocka_unit_test(others_take_the_slot_over_when_they_outweigh_it),
+        cmocka_unit_test(a_size_that_comes_back_keeps_its_slot), cmocka_unit_test(an_empty_bin_is_refilled_in_batches),
+        cmocka_unit_test(calloc_takes_from_the_bin_what_it_clears), cmocka_unit_test(a_large_request_gets_what_they_hold),
+        cmocka_unit_test(so_do_single_sizes_when_recurring_limit_falls),
+        cmocka_unit_test(sizes_above_a_low_cache_limit_find_no_slot), cmocka_unit_test(misses_in_a_steady_heap_widen_the_cache),
+        cmocka_unit_test(a_second_thread_ends_it), cmocka_unit_test(none_with_the_limit_at_zero),
+        cmocka_unit_test(a_little_larger_chunk_serves_when_there_are_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
