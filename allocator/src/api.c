@@ -58,30 +58,6 @@ static void *malloc_slow(size_t size)
     return cell_api_or_enomem(perturb_fresh(block));
 }
 
-/* With one thread: a chunk of `chunk` bytes, if the slot watches that size and has one. */
-static inline void *pop_slot(struct cell_recurring *slot, size_t chunk)
-{
-    return slot->size == chunk ? cell_tcache_pop(&slot->bin) : NULL;
-}
-
-/* A chunk of `chunk` bytes, if that size or its class recurs; NULL: it does not, or there is no memory. */
-static void *take_recurring(size_t chunk)
-{
-    struct cell_tcache *cache = cell_tcache_mine;
-    struct cell_recurring *slot = cell_tcache_recurring(cache, chunk);
-
-    if (slot == NULL)               /* there are threads, or the size is beyond recurring_limit */
-        return cell_tcache_take_large(chunk, CELL_ALIGN);
-    void *block = NULL;
-    if (chunk > CELL_BINNED_MAX) {
-        size_t row = cell_tcache_row_for_chunk(chunk);
-        block = pop_slot(slot, chunk);
-        if (block == NULL && row != 0)
-            block = cell_tcache_pop(&cache->slot[row].bin);
-    }
-    return block != NULL ? block : cell_tcache_ask_recurring(chunk);
-}
-
 /* No bin has any: from what has just proved to recur, or else from the heap. */
 static void *malloc_unbinned(size_t size) __attribute__((noinline));
 static void *malloc_unbinned(size_t size)
@@ -92,7 +68,7 @@ static void *malloc_unbinned(size_t size)
         cell_tcache_has_class(size) || size > CELL_REQUEST_MAX)
         return malloc_slow(size);
     size_t chunk = cell_size_of_chunk(size);
-    void *block = take_recurring(chunk);
+    void *block = cell_tcache_ask_recurring(chunk);
     if (block == NULL && size <= CELL_DEFERRED_MAX)
         block = cell_heap_take_small(cell_arena_at(cell_arena_for(chunk)), chunk);
     if (block != NULL)
@@ -111,14 +87,20 @@ __attribute__((always_inline)) static inline void *pop_large(size_t size)
         struct cell_recurring *slot = cell_tcache_named_slot(cache, chunk);
         return cell_tcache_pop(slot != NULL ? &slot->bin : &cache->slot[cell_tcache_row_for_large(size)].bin);
     }
-    if (cache->watch == NULL || size > cell_option.recurring_limit)
+    if (cache->watch == NULL || !cell_tcache_may_recur(chunk))
         return NULL;
-    return pop_slot(cell_recurring_find(cache->watch->slot, chunk), chunk);
+    struct cell_recurring *slot = cell_recurring_find(cache->watch->slot, chunk);
+    return slot->size == chunk ? cell_tcache_pop(&slot->bin) : NULL;
+}
+
+static inline void *pop_beyond(size_t size)
+{
+    return size > CELL_BINNED_MAX - CELL_WORD ? pop_large(size) : NULL;
 }
 
 void *cell_api_malloc_beyond(size_t size)
 {
-    void *block = size > CELL_BINNED_MAX - CELL_WORD ? pop_large(size) : NULL;
+    void *block = pop_beyond(size);
 
     return CELL_LIKELY(block != NULL) ? block : malloc_unbinned(size);
 }
@@ -246,7 +228,9 @@ static void *calloc_beyond(size_t bytes)
     struct cell_zero_run zero;
     if (cell_tcache_start() && cell_harden_is_on())
         return cell_api_or_enomem(cell_harden_alloc(bytes, CELL_ALIGN, true));
-    void *block = cell_option.cache_bytes == 0 ? NULL : take_recurring(cell_size_of_chunk(bytes));
+    void *block = pop_beyond(bytes);
+    if (block == NULL && cell_option.cache_bytes != 0)
+        block = cell_tcache_ask_recurring(cell_size_of_chunk(bytes));
     if (block != NULL)
         return memset(block, 0, bytes);
     block = cell_tcache_alloc_large(bytes, CELL_ALIGN, &zero);

@@ -53,9 +53,11 @@ struct cell_recurring {
 /* A request that no cached block could serve; `enough` of them that follow a free prove the demand. */
 static inline bool cell_demand_ask(struct cell_demand *demand, unsigned enough)
 {
-    demand->recurred = (uint16_t)(demand->recurred + (demand->freed != 0 && demand->recurred < 2 * enough));
-    demand->proven |= demand->recurred == enough;
-    demand->freed = (uint8_t)(demand->freed - (demand->freed != 0));
+    if (demand->freed != 0) {
+        demand->freed--;
+        demand->recurred = (uint16_t)(demand->recurred + (demand->recurred < 2 * enough));
+        demand->proven |= demand->recurred == enough;
+    }
     return demand->proven;
 }
 

@@ -272,6 +272,7 @@ static void *refill(struct cell_tcache *cache, size_t row)
     if (cache->state != CELL_TCACHE_LIVE)
         return fetch(cache, arena, row, 1, &stack) == 0 ? NULL : cell_freed_pop(&stack);
 
+    CELL_ASSERT(bin->head == NULL);
     cache->refills++;
     size_t taken = row < CELL_TCACHE_BINS ? take_from_depot(cache, arena, row, &stack) : 0;
     if (taken == 0) {
@@ -474,7 +475,7 @@ void *cell_tcache_ask_recurring(size_t size)
 {
     struct cell_tcache *cache = cell_tcache_mine;
 
-    if (cell_tcache_class_limit() != 0)         /* a second thread has started */
+    if (cache->watch == NULL || cell_tcache_class_limit() != 0 || !cell_tcache_may_recur(size))
         return cell_tcache_take_large(size, CELL_ALIGN);
     size_t row = cell_tcache_ask(cache, size);
     return row == 0 ? NULL : refill(cache, row);

@@ -117,12 +117,21 @@ static inline size_t cell_tcache_row_of_class(unsigned size_class)
     return size_class <= CELL_CLASSES_BELOW ? cell_size_of_class(size_class) / CELL_ALIGN : cell_tcache_row_of_large_class(size_class);
 }
 
+/* The row of the class of requests above all bins of one size, up to CELL_CLASS_MAX - CELL_WORD, by the CELL_CLASS_STEP in which the last byte of
+ * their chunk's size lies, whether or not it keeps any. */
+extern uint8_t cell_tcache_row_of_large[CELL_CLASS_MAX / CELL_CLASS_STEP];
+
+static inline size_t cell_tcache_row_for_large(size_t request)
+{
+    return __atomic_load_n(&cell_tcache_row_of_large[(request + CELL_WORD - 1) / CELL_CLASS_STEP], __ATOMIC_RELAXED);
+}
+
 /* The row of a chunk's size, or of the class that it is rounded up to; 0: there is none. */
 static inline size_t cell_tcache_row_for_chunk(size_t size)
 {
     if (size <= CELL_BINNED_MAX)
         return size / CELL_ALIGN;
-    return size <= CELL_CLASS_MAX ? cell_tcache_row_of_large_class(cell_size_class_for(size - CELL_WORD)) : 0;
+    return size <= CELL_CLASS_MAX ? cell_tcache_row_for_large(size - CELL_WORD) : 0;
 }
 
 /* Whether a request is rounded up to a class, once there are several threads. Any request: near SIZE_MAX none is. */
@@ -261,15 +270,6 @@ static inline int cell_tcache_push(struct cell_bin *bin, void *block)
 /* The row that serves a request, by its words, rounded up: that of its cell or chunk, or of its class once there are threads. Before
  * the first call, when no cache holds anything, 0. */
 extern uint8_t cell_tcache_row_of_words[CELL_BINNED_MAX / CELL_WORD];
-
-/* The same of requests beyond, up to CELL_CLASS_MAX - CELL_WORD, by the CELL_CLASS_STEP in which the last byte of their chunk's size lies: that of
- * their class, whether or not it keeps any. */
-extern uint8_t cell_tcache_row_of_large[CELL_CLASS_MAX / CELL_CLASS_STEP];
-
-static inline size_t cell_tcache_row_for_large(size_t request)
-{
-    return __atomic_load_n(&cell_tcache_row_of_large[(request + CELL_WORD - 1) / CELL_CLASS_STEP], __ATOMIC_RELAXED);
-}
 
 /* The row of the bin that keeps freed chunks of a class from CELL_BINNED_MAX on, by their size in CELL_CLASS_STEP; 0: none does. */
 extern uint8_t cell_tcache_row_of_freed[CELL_CLASS_MAX / CELL_CLASS_STEP + 1];

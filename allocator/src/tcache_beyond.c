@@ -54,7 +54,7 @@ bool cell_tcache_give_large_back(struct cell_tcache *cache)
 static bool keep_large(struct cell_tcache *cache, void *block, size_t size)
 {
     if (!may_be_kept_large(cache, size)) {
-        if (cell_large_bytes(&cache->large) != 0)       /* a limit may have fallen */
+        if (cell_tcache_class_limit() != 0 && cell_large_bytes(&cache->large) != 0)       /* a limit has fallen */
             cell_tcache_give_large_back(cache);
         return false;
     }

@@ -78,6 +78,24 @@ TEST(many_requests_and_then_many_frees_do_not)
     REQUIRE(!cell_tcache_mine->watch->row[cell_tcache_row_for_chunk(chunk_size(SHORT))].proven);
 }
 
+/* The last requests of a chunk's size are beyond the limit themselves; what the bin holds serves them all the same. */
+TEST(all_requests_of_a_chunk_share_its_bin)
+{
+    size_t limit = 48000;
+
+    REQUIRE(chunk_size(limit) == chunk_size(limit + 1));
+    cell_option_set("recurring_limit", limit);
+    for (int i = 0; i < 256; i++)                           /* a heap in which the cache may hold some */
+        must_malloc(4 * SIZE);
+    recur(limit, CELL_RECURS + 1);
+    void *kept = slot_of(limit)->bin.head;
+    REQUIRE(kept != NULL);
+    REQUIRE(cell_malloc(limit + 1) == kept);
+    cell_free(kept);
+    REQUIRE(cell_calloc(1, limit + 1) == kept);
+    REQUIRE_SOUND_HEAP();
+}
+
 TEST(what_is_kept_is_bounded)
 {
     static void *block[2000];
@@ -292,7 +310,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(oldest_first_until_a_size_has_proved_to_recur), cmocka_unit_test(last_first_once_it_has),
         cmocka_unit_test(the_same_of_sizes_with_a_row), cmocka_unit_test(many_requests_and_then_many_frees_do_not),
-        cmocka_unit_test(what_is_kept_is_bounded), cmocka_unit_test(others_take_the_slot_over_when_they_outweigh_it),
+        cmocka_unit_test(all_requests_of_a_chunk_share_its_bin), cmocka_unit_test(what_is_kept_is_bounded),
+        cmocka_unit_test(others_take_the_slot_over_when_they_outweigh_it),
         cmocka_unit_test(a_size_that_comes_back_keeps_its_slot), cmocka_unit_test(an_empty_bin_is_refilled_in_batches),
         cmocka_unit_test(calloc_takes_from_the_bin_what_it_clears), cmocka_unit_test(a_large_request_gets_what_they_hold),
         cmocka_unit_test(so_do_single_sizes_when_recurring_limit_falls),
