@@ -7,6 +7,7 @@
 #include "tcache_limits.h"
 
 #define ASIDE_MAX         32u
+#define FREES_WITHOUT_CACHE 32u
 #define PRODUCER          4u        /* refills for each flush of a thread that passes on what it allocates */
 #define PLACE_SHARE       32u       /* of a large need: chunks below that hardly ever make a place for it */
 
@@ -362,6 +363,15 @@ void *cell_tcache_alloc_slow(size_t request)
     return block != NULL ? block : cell_tcache_alloc_large(request, CELL_ALIGN, NULL);
 }
 
+/* What a thread frees before it has a cache, since these frees may be all: the C library calls free on threads that never do, for
+ * what threads that ended have left, after all destructors, and nobody would give their caches back. */
+static bool is_among_first_frees(const struct cell_tcache *cache)
+{
+    static __thread unsigned freed __attribute__((tls_model("initial-exec")));
+
+    return cache->state == CELL_TCACHE_NONE && freed++ < FREES_WITHOUT_CACHE;
+}
+
 void cell_tcache_free_slow(struct cell_tcache *cache, size_t row, void *block)
 {
     /* The shortest way is for a chunk whose row has not proved to recur; the row is its size. */
@@ -370,6 +380,10 @@ void cell_tcache_free_slow(struct cell_tcache *cache, size_t row, void *block)
         cell_demand_free(&cache->watch->row[row], 1);
         cell_heap_give_chunk(cell_arena_heap_of(block), block, row * CELL_ALIGN);
         cell_tcache_follow(cache);
+        return;
+    }
+    if (is_among_first_frees(cache)) {
+        cell_heap_give(cell_arena_heap_of(block), block);
         return;
     }
     cell_tcache_start();

@@ -44,6 +44,9 @@ __attribute__((cold)) static void retire(void *argument)
 
     cell_tcache_mine = CACHE_EXITED;
     cell_tcache_empty(cache);
+    for (size_t row = 0; cache->spare != NULL && row < CELL_TCACHE_BINS; row++)
+        if (cache->spare[row].limit != 0)       /* a page of them that was never written to is not to come in */
+            cache->spare[row].limit = 0;
     if (cache->watch != NULL)
         memset(cache->watch, 0, sizeof watch_main);
     memset(cache, 0, sizeof *cache);
@@ -183,6 +186,7 @@ static bool start(void)
         __atomic_store_n(&registry.caches, registry.caches + 1, __ATOMIC_RELAXED);
     if (!registry.key_made && !first)
         registry.key_made = pthread_key_create(&registry.key, retire) == 0;
+    bool is_given_back = first || registry.key_made;        /* where nobody would give the cache back, the thread goes without */
     cell_lock_release(&registry.lock);
 
     if (cache == NULL)
@@ -192,7 +196,7 @@ static bool start(void)
         return true;
     cache->state = CELL_TCACHE_LIVE;
     cache->times_emptied = cell_heap_times_emptied(&cell_heap_main);
-    if (!first && pthread_setspecific(registry.key, cache) != 0)
+    if (!is_given_back || (!first && pthread_setspecific(registry.key, cache) != 0))
         retire(cache);
     return true;
 }
@@ -239,4 +243,5 @@ void cell_tcache_reset_lock(void)
 {
     cell_depot_reset_lock();
     cell_lock_reset(&registry.lock);
+    registry.caches = cell_tcache_mine->state == CELL_TCACHE_LIVE;      /* the other threads are not in the child */
 }

@@ -5,6 +5,7 @@
 
 #include "os.h"
 #include "support.h"
+#include "tcache.h"
 
 #define THREADS 3
 
@@ -224,6 +225,38 @@ TEST(one_thread_takes_no_lock)
     REQUIRE(faults_of_forks() >= alone + 350);   /* 50 of them; what the C library itself does then is 200 */
 }
 
+/* In the child there is one thread; what its cache may hold is no longer a share among the parent's. */
+static pthread_barrier_t all_have_caches, all_may_end;
+
+static void *hold_a_cache(void *unused)
+{
+    cell_free(must_malloc(100));
+    pthread_barrier_wait(&all_have_caches);
+    pthread_barrier_wait(&all_may_end);
+    return unused;
+}
+
+TEST(threads_of_the_parent_have_no_share)
+{
+    pthread_t thread[20];
+
+    cell_free(must_malloc(100));
+    pthread_barrier_init(&all_have_caches, NULL, COUNT_OF(thread) + 1);
+    pthread_barrier_init(&all_may_end, NULL, COUNT_OF(thread) + 1);
+    for (size_t i = 0; i < COUNT_OF(thread); i++)
+        REQUIRE(pthread_create(&thread[i], NULL, hold_a_cache, NULL) == 0);
+    pthread_barrier_wait(&all_have_caches);
+    REQUIRE_EQUAL(cell_tcache_count(), COUNT_OF(thread) + 1);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(cell_tcache_count() == 1 ? 0 : 1);
+    int status = -1;
+    REQUIRE(waitpid(child, &status, 0) == child && status == 0);
+    pthread_barrier_wait(&all_may_end);
+    for (size_t i = 0; i < COUNT_OF(thread); i++)
+        pthread_join(thread[i], NULL);
+}
+
 /* A child may start threads of its own. */
 TEST(threads_of_the_child)
 {
@@ -319,7 +352,7 @@ int main(void)
 #endif
         cmocka_unit_test(of_a_single_thread), cmocka_unit_test(one_thread_takes_no_lock),
         cmocka_unit_test(while_others_allocate), cmocka_unit_test(nested),
-        cmocka_unit_test(threads_of_the_child), cmocka_unit_test(handlers_that_allocate),
+        cmocka_unit_test(threads_of_the_parent_have_no_share), cmocka_unit_test(threads_of_the_child), cmocka_unit_test(handlers_that_allocate),
 #if !UNDER_SANITIZER
         cmocka_unit_test(from_several_threads), cmocka_unit_test(ten_thousand_times),
 #endif

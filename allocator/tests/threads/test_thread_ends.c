@@ -1,5 +1,8 @@
 /* test_thread_ends.c - threads that come and go: their caches are given back, memory stays bounded, and destructors and
  * handlers at exit allocate. */
+#include <limits.h>
+
+#include "tcache.h"
 #include "threads.h"
 
 static void *allocate_and_end(void *unused)
@@ -184,6 +187,100 @@ TEST(allocation_in_destructors)
     REQUIRE(stats_now().footprint_bytes < (size_t)4 << 20);
 }
 
+/* A cache that was full of blocks set aside, too. */
+static void *widen_a_bin(void *unused)
+{
+    static void *block[3000];
+
+    for (int round = 0; round < 30; round++) {
+        for (size_t i = 0; i < COUNT_OF(block); i++)
+            block[i] = must_malloc(64);
+        for (size_t i = 0; i < COUNT_OF(block); i++)
+            cell_free(block[i]);
+    }
+    return unused;
+}
+
+static void *look_at_the_cache(void *unused)
+{
+    cell_free(must_malloc(64));
+    REQUIRE_SOUND_HEAP();
+    return unused;
+}
+
+TEST(the_next_thread_finds_a_cache_as_new)
+{
+    pthread_t thread;
+
+    cell_free(must_malloc(40));
+    for (int i = 0; i < 2; i++) {
+        start(&thread, widen_a_bin, NULL);
+        pthread_join(thread, NULL);
+        start(&thread, look_at_the_cache, NULL);
+        pthread_join(thread, NULL);
+    }
+}
+
+/* The C library frees for threads that ended on the stacks of others, after these have given their caches back. */
+static void *free_alone(void *few)
+{
+    size_t before = cell_tcache_count();
+    void **block = few;
+
+    for (; *block != NULL; block++)
+        cell_free(*block);
+    return (void *)(cell_tcache_count() - before);
+}
+
+TEST(a_thread_that_frees_little_takes_no_cache)
+{
+    static void *few[9], *many[200];
+    pthread_t thread;
+    void *made;
+
+    for (size_t i = 0; i + 1 < COUNT_OF(few); i++)
+        few[i] = must_malloc(50 + i * 40);
+    for (size_t i = 0; i + 1 < COUNT_OF(many); i++)
+        many[i] = must_malloc(50);
+    start(&thread, free_alone, few);
+    pthread_join(thread, &made);
+    REQUIRE_EQUAL((size_t)made, 0);
+    start(&thread, free_alone, many);
+    pthread_join(thread, &made);
+    REQUIRE_EQUAL((size_t)made, 1);
+    REQUIRE_EQUAL(cell_tcache_count(), 1);
+    cell_trim(0);
+    REQUIRE_EQUAL(stats_now().live_blocks, 0);
+}
+
+/* With no key left, nobody would tell of a thread's end. */
+static pthread_key_t keys_of_the_program[PTHREAD_KEYS_MAX];
+
+static void *allocate_without_a_key(void *unused)
+{
+    cell_free(must_malloc(100));
+    for (size_t i = 0; i < COUNT_OF(keys_of_the_program); i++)
+        REQUIRE(pthread_getspecific(keys_of_the_program[i]) == NULL);
+    return unused;
+}
+
+TEST(a_program_may_have_all_keys)
+{
+    pthread_t thread;
+    size_t keys = 0;
+
+    cell_free(must_malloc(100));
+    while (keys < COUNT_OF(keys_of_the_program) && pthread_key_create(&keys_of_the_program[keys], NULL) == 0)
+        keys++;
+    REQUIRE(keys < COUNT_OF(keys_of_the_program) || pthread_key_create(&key, NULL) != 0);
+    for (size_t i = keys; i < COUNT_OF(keys_of_the_program); i++)
+        keys_of_the_program[i] = keys_of_the_program[0];
+    start(&thread, allocate_without_a_key, NULL);
+    pthread_join(thread, NULL);
+    REQUIRE_EQUAL(cell_tcache_count(), 1);
+    REQUIRE_SOUND_HEAP();
+}
+
 static void allocate_at_exit(void)
 {
     void *block = cell_malloc(100), *large = cell_malloc(1 << 20);
@@ -221,7 +318,8 @@ int main(void)
 #if !defined(__SANITIZE_THREAD__)       /* it counts a thread as ended before the last destructors run */
         cmocka_unit_test(allocation_in_destructors),
 #endif
-        cmocka_unit_test(allocation_at_exit),
+        cmocka_unit_test(the_next_thread_finds_a_cache_as_new), cmocka_unit_test(a_thread_that_frees_little_takes_no_cache),
+        cmocka_unit_test(a_program_may_have_all_keys), cmocka_unit_test(allocation_at_exit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
