@@ -128,7 +128,8 @@ def external_fragmentation(row):
 
 
 def merge(documents, kind, created, command):
-    """One document of several: rows in order; allocators and traces by name, of which no two may differ."""
+    """One document of several: rows in order; allocators by name, of which no two may differ; of a trace that several
+    replayed, the entry of the first, whose `stopping` is about most rows."""
     counters = [document["counters"] for document in documents if "counters" in document]
     merged = {"schema_version": 1, "kind": kind, "created": created, "command": command,
               "environment": documents[0]["environment"], "allocators": {}, "traces": {}, "rows": []}
@@ -140,7 +141,8 @@ def merge(documents, kind, created, command):
             if known.get("sha256") != facts.get("sha256"):
                 raise schema.ResultsError(f"allocator {name} changed during the run: sha256 {known.get('sha256')}, "
                                           f"then {facts.get('sha256')}; run again")
-        merged["traces"].update(document["traces"])
+        for name, facts in document["traces"].items():
+            merged["traces"].setdefault(name, facts)
         merged["rows"] += document["rows"]
     return merged
 

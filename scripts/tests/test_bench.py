@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import bench
+import fixture
 from heaplay_report import load, schema
 
 SCRIPTS = Path(__file__).resolve().parent.parent
@@ -42,6 +43,7 @@ def test_a_run_leaves_everything(tmp_path):
     assert run.allocators == ["glibc", "jemalloc"] and "glibc#again" in run.all_allocators
     assert {"null", "bump"} <= set(run.all_allocators)
     assert run.document["allocators"]["jemalloc"]["verified"] is True
+    assert run.document["traces"]["small"]["stopping"]["blocks"] == len(run.row("small", "glibc")["blocks"])
     assert load.newest(tmp_path / "results") == directory
 
 
@@ -59,6 +61,19 @@ def test_latency_and_drift_on_demand(tmp_path):
     drift = page.split("## Memory in detail")[1].split("| small (synthetic) | glibc |")[1].splitlines()[0].split("|")[-3].strip()
     grown = statistics.median(ends[3] - ends[2] for ends in found["pass_end_rss_kib"])
     assert float(drift.replace(",", "")) == pytest.approx(grown, rel=0.01)
+
+
+def test_the_bump_allocators_replay_does_not_describe_the_trace():
+    """Its rows come from a document of its own, with one block, whose entry of the trace is not the run's."""
+    main, fresh = (fixture.document(traces={"t": (20, 1000)}, allocators=names, blocks=count)
+                   for names, count in ((["glibc", "null"], 8), (["bump", "null"], 1)))
+    for document in (main, fresh):
+        count = len(document["rows"][0]["blocks"])
+        document["traces"]["t"]["stopping"] = {"width": 0.01, "pilot": 10, "planned": count, "blocks": count, "by": "samples"}
+    merged = load.merge([main, bench.without(fresh, "null")], "bench", main["created"], "")
+    blocks = {row["allocator"]: len(row["blocks"]) for row in merged["rows"]}
+    assert blocks == {"glibc": 8, "null": 8, "bump": 1}
+    assert merged["traces"]["t"]["stopping"]["blocks"] == blocks["glibc"]
 
 
 def test_a_broken_allocator_is_marked_in_the_speed_table(tmp_path):
