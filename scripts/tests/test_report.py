@@ -87,6 +87,53 @@ def test_floor_of_the_control_holds_back_a_claim(run):
     assert verdict.compare_on_trace(run, "gcc-cc1", verdict.MEMORY, "cellmalloc", "glibc", floor=0.02).claimed == -1
 
 
+def with_peaks(kib, allocators=("cellmalloc", "glibc", "glibc#again")):
+    """A run of two traces; on "one" the allocators' peaks are the given ones, of samples that hardly spread."""
+    document = fixture.document(traces={"one": (20, 4000), "two": (30, 80_000)}, allocators=list(allocators),
+                                speed={"cellmalloc": 0.5})
+    for row in document["rows"]:
+        if row["trace"] == "one" and row["allocator"] in kib:
+            peak = kib[row["allocator"]]
+            row["peak_rss_kib"] = fixture.figure([peak - 1, peak, peak, peak, peak, peak, peak, peak + 1])
+    return load.Run(document)
+
+
+@pytest.mark.parametrize("gap, claimed", [(-80, 0), (80, 0), (299, 0), (-299, 0), (301, 1), (-301, -1)])
+def test_what_the_kernels_count_can_be_off_is_not_claimed(gap, claimed):
+    """Of peaks on one trace, at whatever size; the mean over traces and times know no such bound."""
+    for peak in (1200, 50_000):
+        run = with_peaks({"cellmalloc": peak + gap, "glibc": peak})
+        found = verdict.compare_on_trace(run, "one", verdict.MEMORY, "cellmalloc", "glibc")
+        assert found.estimate.claimed and found.claimed == claimed
+        said = f"no difference shown: {abs(gap)} KiB is within the 300 that the kernel's count can be off"
+        assert (verdict.phrase(found) == said) == (claimed == 0)
+        for other in (verdict.compare_overall(run, verdict.MEMORY, "cellmalloc", "glibc"),
+                      verdict.compare_on_trace(run, "one", verdict.TIME, "cellmalloc", "glibc")):
+            assert other.claimed == other.estimate.claimed != 0
+
+
+def test_the_smallest_effect_knows_the_kernels_count():
+    run = with_peaks({"cellmalloc": 1000, "glibc": 1000})
+    found = verdict.compare_on_trace(run, "one", verdict.MEMORY, "cellmalloc", "glibc")
+    assert verdict.phrase(found) == "no difference shown; the smallest effect this run could show is 30 %"
+
+
+@pytest.mark.parametrize("gap, first", [(250, ["cellmalloc", "glibc"]), (350, ["cellmalloc"])])
+def test_the_first_place_is_shared_within_the_kernels_count(gap, first):
+    run = with_peaks({"cellmalloc": 3000, "glibc": 3000 + gap})
+    assert verdict.best(run, "one", verdict.MEMORY) == first
+
+
+def test_the_control_is_held_to_the_kernels_count_too():
+    run = with_peaks({"glibc": 3000, "glibc#again": 3080})
+    assert "glibc against itself shows no difference on any of 2 traces" in verdict.control_words(verdict.control(run))[1]
+    run = with_peaks({"glibc": 3000, "glibc#again": 3400})
+    assert "differs on 1 of 2 traces (most on one, 13 %)" in verdict.control_words(verdict.control(run))[1]
+    found = verdict.all_comparisons(with_peaks({"cellmalloc": 2650, "glibc": 3000, "glibc#again": 3400}))
+    one = next(one for one in found if (one.trace, one.measure) == ("one", verdict.MEMORY))
+    assert verdict.phrase(one) == "no difference shown: 12 % is within the 13 % that the A/A control shows"
+
+
 def test_uneven_control_is_reported():
     run = load.Run(fixture.document(traces=SMALL, speed={"glibc#again": 1.10}))
     assert "differs on 3 of 3 traces" in verdict.control_words(verdict.control(run))[0]
