@@ -12,6 +12,7 @@
 #include "arena.h"
 #include "harden.h"
 #include "mapped.h"
+#include "minmax.h"
 #include "os.h"
 #include "override.h"
 #include "sizeclass.h"
@@ -247,6 +248,21 @@ void *cell_calloc(size_t count, size_t size)
     return CELL_LIKELY(block != NULL) ? memset(block, 0, bytes) : calloc_beyond(bytes);
 }
 
+/* Set once a block has been kept that is larger than its size asks for. */
+static bool any_is_kept;
+
+void *cell_api_keep(struct cell_heap *heap, void *block, size_t usable, size_t size)
+{
+    size_t least = cell_max(size, cell_option.small_limit + 1);     /* a chunk holds as much */
+
+    __atomic_store_n(&any_is_kept, true, __ATOMIC_RELAXED);
+    if (least < usable && cell_segment_holds(&heap->segment, block))
+        cell_heap_resize(heap, block, least);
+    else if (least < usable)
+        cell_mapped_resize_in_place(heap, block, least);
+    return block;
+}
+
 void *cell_realloc(void *block, size_t size)
 {
     if (block == NULL)
@@ -267,6 +283,8 @@ void *cell_realloc(void *block, size_t size)
     if (resized != NULL)
         return resized;
     void *moved = cell_malloc(size);
+    if (moved == NULL && size <= usable)
+        return cell_api_keep(cell_arena_heap_of(block), block, usable, size);
     if (moved == NULL)              /* what was to be moved may still fit where it is */
         return cell_heap_resize(cell_arena_heap_of(block), block, size);
     memcpy(moved, block, usable < size ? usable : size);
@@ -305,6 +323,8 @@ __attribute__((cold)) static bool may_have_asked(const void *block, size_t align
 
     if (size > usable)
         return false;
+    if (__atomic_load_n(&any_is_kept, __ATOMIC_RELAXED))
+        return true;
     if (!cell_segment_holds(seg, block))
         return usable - size <= size / 4 + 2 * cell_os_page_size() + alignment;
     if (seg->kind[cell_segment_page_of(seg, block)] >= CELL_PAGE_POOL)

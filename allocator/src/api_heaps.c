@@ -125,7 +125,7 @@ void *cell_heap_realloc(struct cell_heap *heap, void *block, size_t size)
     size_t usable = cell_heap_usable(heap, block);
     void *moved = cell_heap_malloc(heap, size);
     if (moved == NULL)
-        return NULL;
+        return size <= usable ? cell_api_keep(heap, block, usable, size) : NULL;
     memcpy(moved, block, usable < size ? usable : size);
     cell_heap_free(heap, block);
     return moved;

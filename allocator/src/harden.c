@@ -273,7 +273,7 @@ void *cell_harden_realloc(void *block, size_t size)
         return resize(block, &frame, size);
     void *moved = cell_harden_alloc(size, CELL_ALIGN, false);
     if (moved == NULL)
-        return NULL;
+        return size <= room ? resize(block, &frame, size) : NULL;
     memcpy(moved, block, old < size ? old : size);
     cell_harden_free(block, CELL_SIZE_UNKNOWN);
     return moved;

@@ -390,7 +390,7 @@ bool cell_space_extend(struct cell_heap *heap, struct cell_chunk *c, size_t size
             return false;
     } else {
         CELL_CHECK(cell_chunk_is_sealed(next), CELL_FATAL_HEADER);
-        if (cell_chunk_is_inuse(next) || cell_chunk_size(next) < more)
+        if (cell_chunk_is_inuse(next) || cell_chunk_size(next) < more || !make_way(heap, next, more))
             return false;
         take_from_chunk(heap, next, more < CELL_CHUNK_MIN ? CELL_CHUNK_MIN : more, CELL_ALIGN, &zero);
     }
