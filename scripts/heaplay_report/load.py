@@ -120,13 +120,6 @@ def by_block(row, key):
     return {block: value for block in blocks} if value is not None else {}
 
 
-def external_fragmentation(row):
-    """Peak RSS over the usable bytes at the peak of live bytes, minus 1."""
-    peak = figure_value(row, "peak_rss_kib")
-    usable = figure_value(row, "usable_bytes_at_peak")
-    return peak * 1024 / usable - 1 if peak is not None and usable else None
-
-
 def merge(documents, kind, created, command):
     """One document of several: rows in order; allocators by name, of which no two may differ; of a trace that several
     replayed, the entry of the first, whose `stopping` is about most rows."""

@@ -1,4 +1,6 @@
 """Pictures of a run, as PNG and SVG. Every picture names the rows it shows; colours belong to allocators."""
+import functools
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -78,7 +80,7 @@ def dot_rows(axes, run, traces, value_of, bounds_of=None):
         values = {name: value_of(trace, name) for name in names}
         known = [value for value in values.values() if value is not None]
         if not known:
-            axes.text(0.5, position, "no allocator completed", transform=axes.get_yaxis_transform(), va="center",
+            axes.text(0.5, position, "no figures", transform=axes.get_yaxis_transform(), va="center",
                       ha="center", fontsize=8, color=FAINT)
             continue
         axes.plot([min(known), max(known)], [position] * 2, color="#CCCCCC", linewidth=2, zorder=1,
@@ -177,24 +179,20 @@ def legend_below(figure, run):
     figure.legends[0].set_bbox_to_anchor((0.013, 1 - 0.76 / height))
 
 
+def fragmentation_value(run, kind, trace, name):
+    """The row's own figure in per cent, both of the moment when live bytes peak."""
+    found = load.figure_value(run.row(trace, name), f"{kind}_fragmentation")
+    return None if found is None else found * 100
+
+
 def fragmentation(run):
     traces = run.traces
-    figure, (left, right) = figure_for_rows(run, traces, 2)
-
-    def internal(trace, name):
-        found = load.figure_value(run.row(trace, name), "internal_fragmentation")
-        return None if found is None else found * 100
-
-    def external(trace, name):
-        found = load.external_fragmentation(run.row(trace, name))
-        return None if found is None else found * 100
-
-    dot_rows(left, run, traces, internal)
-    dot_rows(right, run, traces, external)
-    right.tick_params(axis="y", labelleft=False)
-    left.set_xlabel("internal, %: usable over requested bytes")
-    right.set_xlabel("external, %: peak RSS over usable bytes")
-    for axes, value in ((left, internal), (right, external)):
+    figure, both = figure_for_rows(run, traces, 2)
+    for axes, kind, ratio in zip(both, ("internal", "external"), ("usable over requested bytes",
+                                                                  "resident over usable bytes\nwhen live bytes peak")):
+        value = functools.partial(fragmentation_value, run, kind)
+        dot_rows(axes, run, traces, value)
+        axes.set_xlabel(f"{kind}, %: {ratio}")
         numbers = [value(trace, name) for trace in traces for name in run.allocators]
         numbers = [number for number in numbers if number is not None]
         if numbers and max(numbers) > 300:
@@ -204,6 +202,7 @@ def fragmentation(run):
             axes.xaxis.set_minor_locator(NullLocator())
             axes.xaxis.set_major_formatter(FuncFormatter(plain))
         axes.axvline(0, color=INK, linewidth=1, zorder=2)
+    both[1].tick_params(axis="y", labelleft=False)
     head(figure, "Fragmentation at the peak", "Internal: rounding within blocks. External: what is resident beyond "
          "the blocks, headers included; blocks not wholly touched lower it", foot(run))
     legend(figure, run)

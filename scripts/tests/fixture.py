@@ -48,6 +48,7 @@ def document(seed=1, blocks=8, noise=0.02, speed=None, space=None, traces=None, 
                 "status": "ok", "blocks": list(range(blocks)), "ns_per_op": figure(times),
                 "ops_per_s": figure(1e9 / times), "peak_rss_kib": figure(peak), "peak_live_bytes": live_kib * 1024,
                 "usable_bytes_at_peak": int(live_kib * 1024 * 1.06), "internal_fragmentation": 0.06,
+                "external_fragmentation": round(space[name] - 0.9, 3),
                 "peak_ratio": figure(peak / live_kib), "minor_faults": figure(peak / 4), "harness_share": 0.09,
                 "curve": curve(live_kib, space[name])})
     return {

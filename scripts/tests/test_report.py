@@ -8,7 +8,7 @@ import pytest
 import advise
 import compare
 import report
-from heaplay_report import load, schema, stats, text, verdict
+from heaplay_report import load, plots, schema, stats, text, verdict
 
 SMALL = {"python-json": (24, 4000), "gcc-cc1": (31, 8000), "larson-handoff": (60, 1600)}
 
@@ -326,6 +326,16 @@ def test_memory_and_counters_in_detail(tmp_path):
     assert re.search(r"\| gcc-cc1 \| glibc \| [\d.]+ \| 1.23 \| 1.5 \|  \| 6.0 % \| 16 % \| 321 \| 10 \| 5,572 \|", page)
     assert "| gcc-cc1 | glibc | 70 |" in page.split("## Events per operation")[1]
     assert "the kernel does not offer them: dtlb_misses (ENOENT" in page
+
+
+def test_fragmentation_is_drawn_as_the_row_says(run):
+    """The moment when live bytes peak, for both; the peak of RSS may be another."""
+    figure = plots.fragmentation(run)
+    first = [run.row(run.traces[0], name) for name in run.allocators]
+    for axes, kind in zip(figure.axes, ("internal", "external")):
+        drawn = sorted(line.get_xdata()[0] for line in axes.lines if line.get_marker() != "None" and line.get_ydata()[0] == 0)
+        assert drawn == pytest.approx(sorted(100 * row[f"{kind}_fragmentation"] for row in first))
+    assert figure.axes[1].get_xlabel().replace("\n", " ").endswith("resident over usable bytes when live bytes peak")
 
 
 def test_winners_name_the_first_the_level_and_the_next(run):
