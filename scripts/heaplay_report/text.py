@@ -152,7 +152,8 @@ def facts(run, pictures):
         "run": run, "subject": run.subject(), "reference": run.reference(), "rivals": run.rivals(),
         "created": run.document["created"], "command": run.document["command"], "notes": note_words(run),
         "winners": verdict.winners(run), "summary": verdict.summary(run), "control": verdict.control_words(verdict.control(run)),
-        "losses": loss_lines(run), "verdicts": verdict_rows(run), "names": [run.title(name) for name in run.all_allocators],
+        "losses": loss_lines(run), "verdicts": verdict_rows(run), "chance": verdict.chance_words(verdict.all_comparisons(run)),
+        "names": [run.title(name) for name in run.all_allocators],
         "time": value_table(run, "ns_per_op", verdict.TIME),
         "memory": value_table(run, "peak_rss_kib", verdict.MEMORY, memory_scale),
         "overall": overall_table(run), "failed": run.failed, "harness": harness_words(run),
@@ -164,7 +165,8 @@ def facts(run, pictures):
         "traces": [(run.label(name), about) for name, about in sorted(run.document["traces"].items())],
         "conditions": run.filter_words(), "count": len(run.traces), "other_rows": len(run.other_rows),
         "blocks": "-".join(map(str, (blocks[0], blocks[-1]))) if len(blocks) > 1 else blocks[0] if blocks else 0,
-        "confidence": verdict.percent(stats.CONFIDENCE), "claim": verdict.percent(stats.CLAIM), "number": number,
+        "confidence": verdict.percent(stats.CONFIDENCE), "claim": verdict.percent(stats.CLAIM),
+        "lag": verdict.KERNEL_LAG_KIB, "number": number,
     }
 
 

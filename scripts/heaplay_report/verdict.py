@@ -168,6 +168,13 @@ def all_comparisons(run, first=None):
     return [one for one in found if one]
 
 
+def chance_words(comparisons):
+    """How many verdicts there are, and how many of them chance alone would make."""
+    count = sum(1 for one in comparisons if one.estimate.bounded)
+    return (f"{count} comparisons, each claimed by its {percent(stats.CLAIM)} interval: if no difference were real, about "
+            f"{count * (1 - stats.CLAIM):.1f} of them would be claimed by chance.")
+
+
 def losses(comparisons):
     """Where the first allocator is shown to need more, the largest first."""
     return sorted((one for one in comparisons if one.claimed > 0), key=lambda one: -one.estimate.ratio)

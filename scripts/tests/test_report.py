@@ -180,6 +180,17 @@ def test_report_can_be_found_again_in_the_results(tmp_path):
         assert "<svg" in (tmp_path / "plots" / f"{name}.svg").read_text()
 
 
+def test_the_report_says_how_many_comparisons_it_makes(tmp_path):
+    """One for each trace, rival and measure that bounds anything; of 100 at 99 % one is claimed by chance."""
+    document = fixture.fail(fixture.document(traces=SMALL), "gcc-cc1", "jemalloc")
+    assert report.main([str(write(tmp_path, document))]) == 0
+    wanted = "22 comparisons, each claimed by its 99 % interval: if no difference were real, about 0.2 of them"
+    for name in ("report.md", "report.html"):
+        assert wanted in (tmp_path / name).read_text().split("Every verdict")[1]
+    few = load.Run(fixture.document(traces=SMALL, blocks=3))
+    assert verdict.chance_words(verdict.all_comparisons(few)).startswith("0 comparisons, ")
+
+
 def test_html_escapes_what_traces_say(tmp_path):
     document = fixture.document(traces=SMALL)
     document["traces"]["gcc-cc1"]["command"] = "<script>alert(1)</script>"
