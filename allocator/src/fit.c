@@ -159,6 +159,23 @@ struct cell_chunk *cell_fit_next(const struct cell_chunk *c)
 }
 
 /* Depth is bounded by the bits of a size, so recursion is too. */
+__attribute__((cold)) static void visit_trie(struct cell_fit_node *node, void (*visit)(struct cell_fit_node *, void *), void *argument)
+{
+    if (node == NULL)
+        return;
+    for (struct cell_chunk *c = &node->chunk; c != NULL; c = cell_fit_next(c))
+        visit(node_of(c), argument);
+    visit_trie(node->child[0], visit, argument);
+    visit_trie(node->child[1], visit, argument);
+}
+
+void cell_fit_visit(const struct cell_fit *fit, void (*visit)(struct cell_fit_node *, void *), void *argument)
+{
+    for (unsigned order = 0; order < CELL_FIT_ORDERS; order++)
+        visit_trie(fit->root[order], visit, argument);
+}
+
+/* The same. */
 __attribute__((cold)) static bool trie_is_valid(struct cell_fit_node *const *slot, size_t bit, size_t prefix, size_t prefix_mask)
 {
     const struct cell_fit_node *node = *slot;

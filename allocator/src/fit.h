@@ -48,6 +48,8 @@ void cell_fit_remove(struct cell_fit *fit, struct cell_chunk *c);
 struct cell_chunk *cell_fit_find(const struct cell_fit *fit, size_t size);
 /* The next younger of the same size; NULL when there is none. */
 struct cell_chunk *cell_fit_next(const struct cell_chunk *c);
+/* Calls `visit` with each chunk, which must not take any out or put any in. */
+void cell_fit_visit(const struct cell_fit *fit, void (*visit)(struct cell_fit_node *, void *), void *argument) __attribute__((cold));
 bool cell_fit_is_valid(const struct cell_fit *fit) __attribute__((cold));
 
 #endif

@@ -91,6 +91,23 @@ void cell_index_purge_top(struct cell_heap *heap, size_t keep)
     heap->counts.purged_bytes += purged;
 }
 
+__attribute__((cold)) static void list_as_dirty(struct cell_fit_node *node, void *argument)
+{
+    struct cell_heap *heap = argument;
+
+    if (node->dirty.next != NULL)
+        return;
+    cell_link_append(&heap->dirty, &node->dirty);
+    heap->dirty_bytes += node->dirty_bytes;
+}
+
+void cell_index_purge_all(struct cell_heap *heap)
+{
+    cell_fit_visit(&heap->fit, list_as_dirty, heap);
+    while (heap->dirty.next != &heap->dirty)
+        purge_chunk(heap, node_of_dirty(heap->dirty.next));
+}
+
 /* Oldest first, until at most `limit` dirty bytes are left; the top goes last, since it is where growth comes from. */
 void cell_index_purge_down_to(struct cell_heap *heap, size_t limit)
 {

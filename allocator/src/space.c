@@ -136,6 +136,8 @@ static bool make_way(struct cell_heap *heap, const struct cell_chunk *c, size_t 
     struct cell_extents dropped = cell_footprint_make_room(heap, cell_segment_absent(&heap->segment, c, size + CELL_PAGE));
     cell_mapped_unmap_all(&dropped);
     cell_index_purge_down_to(heap, 0);
+    if (!may_bring_in(heap, c, size))
+        cell_index_purge_all(heap);
     return may_bring_in(heap, c, size);
 }
 

@@ -136,6 +136,37 @@ TEST(trimming_unmaps_what_is_kept_and_says_so)
     REQUIRE_EQUAL(stats_now().unmaps, unmaps + 1);
 }
 
+/* Every other block of a heap so large that none of them is worth a call by itself. */
+static void free_every_other_block(void)
+{
+    static char *block[2000];
+
+    for (size_t i = 0; i < COUNT_OF(block); i++)
+        memset(block[i] = must_malloc(60000), 1, 60000);
+    for (size_t i = 0; i < COUNT_OF(block); i += 2)
+        cell_free(block[i]);
+}
+
+TEST(trimming_gives_back_what_was_not_worth_it_one_by_one)
+{
+    free_every_other_block();
+    size_t before = stats_now().resident_bytes, live = stats_now().live_bytes;
+    REQUIRE(before >= 110 * 1000 * 1000);
+    REQUIRE_EQUAL(cell_trim(0), 1);
+    REQUIRE(stats_now().resident_bytes <= live + live / 4);
+    REQUIRE_EQUAL(cell_trim(0), 0);
+    REQUIRE_SOUND_HEAP();
+}
+
+/* Nor is it a reason to refuse what a limit allows. */
+TEST(under_a_limit_it_makes_way)
+{
+    free_every_other_block();
+    REQUIRE(cell_option_set("footprint_limit", stats_now().footprint_bytes + (1 << 20)) == 0);
+    memset(must_malloc(32 << 20), 1, 32 << 20);
+    REQUIRE_SOUND_HEAP();
+}
+
 /* Pages that the kernel has brought in for the heap or for mappings, and calls that mapped, moved or unmapped. */
 static uint64_t work_of_the_system(void)
 {
@@ -343,6 +374,7 @@ int main(void)
         cmocka_unit_test(a_little_of_them_stays), cmocka_unit_test(none_of_them_under_a_limit),
         cmocka_unit_test(kept_mappings_go_before_the_heap_sets_a_new_peak),
         cmocka_unit_test(trimming_unmaps_what_is_kept_and_says_so),
+        cmocka_unit_test(trimming_gives_back_what_was_not_worth_it_one_by_one), cmocka_unit_test(under_a_limit_it_makes_way),
         cmocka_unit_test(a_vector_that_grows_again_needs_nothing_of_the_system),
         cmocka_unit_test(a_small_heap_that_returns_to_its_peak_keeps_what_that_takes),
         cmocka_unit_test(free_pages_that_give_way_to_mappings_bit_by_bit_are_one_return),
