@@ -60,11 +60,12 @@ static int cat(const char *path, uint64_t limit)
         fprintf(stderr, "heaplay cat: %s\n", error);
         return HP_EXIT_BAD_INPUT;
     }
-    for (uint64_t n = 0; n < limit && (got = hp_reader_next(reader, &event)) == 1; n++)
+    for (uint64_t n = 0; n < limit && !ferror(stdout) && (got = hp_reader_next(reader, &event)) == 1; n++)
         print_event(n, &event);
-    fflush(stdout);
-    if (got < 0)
+    if (got < 0) {
+        fflush(stdout);
         fprintf(stderr, "heaplay cat: %s\n", hp_reader_error(reader));
+    }
     hp_reader_close(reader);
     return got < 0 ? HP_EXIT_BAD_INPUT : HP_EXIT_OK;
 }

@@ -1,6 +1,7 @@
 /* main.c - the program heaplay: a table of subcommands, each in cli/cmd_NAME.c, and the way to find one. */
 #include "cli/commands.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -91,7 +92,21 @@ static int refuse(const char *name)
     return HP_EXIT_USAGE;
 }
 
-int main(int argc, char **argv)
+/* What no command looks at: whether all that it printed arrived. Where it ended for its input, a trace that goes to
+ * standard output among it, it has said why. */
+static int finish(const char *name, int code)
+{
+    bool lost = ferror(stdout);
+
+    errno = 0;
+    if ((fflush(stdout) == 0 && !lost) || code == HP_EXIT_BAD_INPUT)
+        return code;
+    fprintf(stderr, "heaplay %s: cannot write to standard output%s%s\n", name, errno ? ": " : "",
+            errno ? strerror(errno) : "");
+    return code == HP_EXIT_OK ? HP_EXIT_FAILED : code;
+}
+
+static int run(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "";
     const struct command *command = find(name);
@@ -107,4 +122,9 @@ int main(int argc, char **argv)
     if (!command)
         return refuse(name);
     return command->run(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+    return finish(argc > 1 ? argv[1] : "help", run(argc, argv));
 }

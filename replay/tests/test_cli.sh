@@ -57,4 +57,25 @@ for command in check info cat; do
     bad "$command of a newer version" 3 'version 7' "$H" $command newer.hpt
     bad "$command of no file" 3 'No such file' "$H" $command absent.hpt
 done
+
+# What does not arrive is a failure: a command that printed to a full disk has not said what it was asked.
+lost() { # COMMAND...: to a full disk
+    local said status
+    said=$("$H" "$@" 2>&1 >/dev/full </dev/null); status=$?
+    is "$* to a full disk: exit code" "$status" 1
+    is "$* to a full disk: says why" "$(tail -n 1 <<<"$said")" \
+        "heaplay $1: cannot write to standard output: No space left on device"
+}
+lost info mix.hpt
+lost info --json mix.hpt
+lost cat mix.hpt
+lost cat --limit 1 mix.hpt
+lost list
+lost list --json
+lost check mix.hpt
+lost diff mix.hpt mix.hpt
+lost help
+lost replay --samples 1 --alloc glibc mix.hpt
+bad "slice to a full disk" 3 'No space left' bash -c "'$H' slice --ops :9 mix.hpt -o - >/dev/full"
+bad "export to a full disk" 3 'No space left' bash -c "'$H' export --to csv mix.hpt >/dev/full"
 tap_end
