@@ -2,9 +2,11 @@
 """Compares two runs: what became faster or slower, leaner or larger, and whether that is beyond the interval.
 
 Times are taken relative to the reference allocator of the same block (glibc) when its library is the same in both runs,
-so that a slower day of the machine is no regression. Exit 0: none; 1: a regression; 2: runs of unlike machines.
+so that a slower day of the machine is no regression; the reference's own time is then not judged. What only one run has
+is listed. Exit 0: no regression; 1: a regression; 2: runs of unlike machines; 3: nothing that both runs have.
 """
 import argparse
+import math
 import sys
 
 from heaplay_report import load, schema, stats, verdict
@@ -50,8 +52,10 @@ def compare(old, new, names, reference):
     for trace in [trace for trace in old.traces if trace in new.traces]:
         for name in names:
             for measure in verdict.MEASURES:
+                if measure is verdict.TIME and name == reference:
+                    continue
                 # Memory does not depend on the machine's speed: no reference is needed.
-                base = reference if measure is verdict.TIME and name != reference else None
+                base = reference if measure is verdict.TIME else None
                 one = stats.difference(logs(new, trace, measure, name, base), logs(old, trace, measure, name, base))
                 if one:
                     found.append(verdict.Comparison(measure, trace, name, name, one, 0.0))
@@ -86,6 +90,8 @@ def main(argv=None):
     parser.add_argument("--threshold", type=float, default=0.0, help="per cent of loss that is no regression (0)")
     parser.add_argument("--any-machine", action="store_true", help="compare although the machines are unlike")
     options = parser.parse_args(argv)
+    if not 0 <= options.threshold < math.inf:
+        parser.error(f"--threshold {options.threshold:g}: give 0 or more per cent")
     try:
         old, new = load.load(options.old), load.load(options.new)
     except schema.ResultsError as error:
@@ -108,7 +114,7 @@ def main(argv=None):
     reference = old.reference() if old.reference() == new.reference() else None
     if not reference or not same_library(old, new, reference):
         reference = None
-    print(f"times relative to {reference}, the same library in both runs" if reference else
+    print(f"times relative to {reference}, the same library in both runs; {reference}'s own time is not judged" if reference else
           "times as they are: no reference allocator is the same in both runs")
     regressions = report(compare(old, new, names, reference), newly_failed(old, new, names), options.threshold / 100)
     print(f"{regressions} regressions")
