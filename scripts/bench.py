@@ -215,7 +215,8 @@ def verify(heaplay, path, allocators, display):
         outcome[name] = {0: True, 4: False}.get(done.returncode)
         if done.returncode != 0:
             why = done.stderr.strip().splitlines()
-            notes.append(f"verify: {why[-1] if why else f'exit {done.returncode}'}. Do not trust {name}'s figures.")
+            notes.append(f"verify on {path.stem}: {why[-1] if why else f'exit {done.returncode}'}. "
+                         f"Do not trust {name}'s figures.")
     return outcome, notes
 
 
@@ -354,9 +355,10 @@ def run_bench(options):
     command = shlex.join(["heaplay", "bench", *sys.argv[1:]])
     document = load.merge(documents, "bench", now.strftime("%Y-%m-%dT%H:%M:%SZ"), command)
     document["notes"] = notes
+    shortest = next(iter(documents[0]["traces"]))       # the one that was verified on
     for name, passed in verified.items():
         if name in document["allocators"]:
-            document["allocators"][name]["verified"] = passed
+            document["allocators"][name].update(verified=passed, **({} if passed is None else {"verified_on": shortest}))
     directory = options.results / now.strftime("%Y-%m-%d-%H%M%S")
     save(document, directory)
     schema.check(document, str(directory / "results.json"))

@@ -136,6 +136,12 @@ def memory_scale(row, value):
     return value * 1024 / row["peak_live_bytes"] if row.get("peak_live_bytes") else None
 
 
+def verified_words(about):
+    """What verify found, and on which trace: it replays one of the run's."""
+    words = {True: "passed", False: "FAILED", None: "not run"}[about.get("verified")]
+    return f"{words} ({about['verified_on']})" if "verified_on" in about else words
+
+
 def facts(run, pictures):
     environment = [(key, ", ".join(f"{name}={text}" for name, text in value.items()) or "none"
                     if isinstance(value, dict) else "unknown" if value is None else value)
@@ -144,7 +150,7 @@ def facts(run, pictures):
     own = {"cellmalloc": f"commit {commit[:12]}"}
     allocators = [(name, about.get("version") or own.get(name, "unknown"), about.get("path") or "built in",
                    (about.get("sha256") or "")[:12], about.get("identity", ""),
-                   {True: "passed", False: "FAILED", None: "not run"}[about.get("verified")])
+                   verified_words(about))
                   for name, about in sorted(run.document["allocators"].items(),
                                             key=lambda item: load.order_key(item[0]))]
     blocks = sorted({len(row["blocks"]) for (_, name), row in run.by_key.items() if name in run.allocators})

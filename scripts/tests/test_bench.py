@@ -76,6 +76,22 @@ def test_the_bump_allocators_replay_does_not_describe_the_trace():
     assert merged["traces"]["t"]["stopping"]["blocks"] == blocks["glibc"]
 
 
+def test_document_and_report_name_the_trace_that_was_verified_on(tmp_path):
+    """The shortest; an allocator that verify passed there may still break the contract on another."""
+    large, small = generate(tmp_path / "large.1.hpt", "40000"), generate(tmp_path / "small.1.hpt", "2000")
+    done = run_bench(tmp_path, "--trace", large, "--trace", small, "--allocs", f"glibc broken={OUT}/broken/liberrno.so")
+    assert done.returncode == 4, done.stderr
+    directory = (tmp_path / "results" / "latest").resolve()
+    run = load.Run(schema.read(directory))
+    found = {name: (about["verified"], about.get("verified_on")) for name, about in run.document["allocators"].items()}
+    assert "small.1" in run.traces and found["null"] == found["glibc#again"] == (None, None)
+    assert (found["glibc"], found["broken"]) == ((True, "small.1"), (False, "small.1"))
+    assert any(note.startswith("verify on small.1: ") for note in run.document["notes"])
+    for name in ("report.md", "report.html"):
+        page = (directory / name).read_text()
+        assert "passed (small.1)" in page and "FAILED (small.1)" in page and "not run (" not in page
+
+
 def test_a_broken_allocator_is_marked_in_the_speed_table(tmp_path):
     trace = generate(tmp_path / "small.hpt", "5000")
     done = run_bench(tmp_path, "--trace", trace, "--allocs", f"glibc broken={OUT}/broken/liberrno.so")
