@@ -125,6 +125,7 @@ static bool keep_sample(struct hp_campaign *c, struct hp_entry *e, const struct 
     e->values[HP_CPU_NS_PER_OP][i] = (double)(job->user_ns + job->system_ns) / ops;
     hp_entry_set_peak(c, e, i, difference(job->peak_kib, job->baseline_kib));
     e->values[HP_BASELINE_RSS_KIB][i] = (double)job->baseline_kib;
+    e->values[HP_START_RSS_KIB][i] = (double)job->start_kib;    /* until subtract_null */
     e->values[HP_MINOR_FAULTS][i] = (double)job->minor_faults;
     e->values[HP_MAJOR_FAULTS][i] = (double)job->major_faults;
     e->values[HP_DRAIN_KIB][i] = difference(job->drain_kib[0], job->baseline_kib);
@@ -187,20 +188,27 @@ double hp_campaign_share(const struct hp_campaign *c, const struct hp_entry *e)
     return null.median / mine.median;
 }
 
-/* Figures that need the null allocator's sample of the same block. */
-static void subtract_null(struct hp_campaign *c)
+static void subtract_null_from(const struct hp_campaign *c, struct hp_entry *e)
 {
     const struct hp_entry *null = c->null_entry >= 0 ? &c->entry[c->null_entry] : NULL;
+    double share = hp_campaign_share(c, e);
 
-    for (unsigned k = 0; k < c->entries && null; k++) {
-        struct hp_entry *e = &c->entry[k];
-        double share = hp_campaign_share(c, e);
-        for (unsigned i = 0; i < e->samples && i < null->samples; i++) {
-            if (share <= 0.30)
-                e->values[HP_NET_NS_PER_OP][i] = e->values[HP_NS_PER_OP][i] - null->values[HP_NS_PER_OP][i];
-            e->values[HP_START_RSS_KIB][i] = e->values[HP_BASELINE_RSS_KIB][i] - null->values[HP_BASELINE_RSS_KIB][i];
-        }
+    for (unsigned i = 0; i < e->samples; i++) {
+        bool paired = null && i < null->samples;
+        if (paired && share <= 0.30)
+            e->values[HP_NET_NS_PER_OP][i] = e->values[HP_NS_PER_OP][i] - null->values[HP_NS_PER_OP][i];
+        e->values[HP_START_RSS_KIB][i] -= paired ? null->values[HP_START_RSS_KIB][i] : NAN;
     }
+}
+
+/* Figures that need the null allocator's sample of the same block. Null's own come last: the others need them whole. */
+static void subtract_null(struct hp_campaign *c)
+{
+    for (unsigned k = 0; k < c->entries; k++)
+        if ((int)k != c->null_entry)
+            subtract_null_from(c, &c->entry[k]);
+    if (c->null_entry >= 0)
+        subtract_null_from(c, &c->entry[c->null_entry]);
 }
 
 static void show_progress(const struct hp_campaign *c, unsigned block, double started)

@@ -193,7 +193,8 @@ struct hp_job {
     int64_t  minor_faults, major_faults;
     uint64_t counter[HP_HARDWARE_EVENTS];   /* events of the first pass in user space, all threads */
     int32_t  counter_error[HP_HARDWARE_EVENTS]; /* errno of those that are missing, else 0 */
-    int64_t  baseline_kib, peak_kib, end_kib;   /* resident; peak by the kernel's high-water mark */
+    int64_t  start_kib, baseline_kib;       /* resident before the first call; baseline: with all pages of files brought in */
+    int64_t  peak_kib, end_kib;             /* resident; peak by the kernel's high-water mark */
     int64_t  drain_kib[HP_DRAIN_POINTS];
     int64_t  pass_end_kib[HP_MAX_LOOPS];    /* resident after each pass */
     uint64_t usable_at_peak, usable_peak;
@@ -218,6 +219,6 @@ struct hp_latency {
 };
 #define HP_LATENCY_ROOM  (1u << 20)
 #define HP_JOB_PAGES     (sizeof(struct hp_job) + HP_LATENCY_ROOM * sizeof(struct hp_latency))
-#define HP_JOB_MAGIC 0x626f4a32u
+#define HP_JOB_MAGIC 0x626f4a33u
 
 #endif

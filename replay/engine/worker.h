@@ -2,7 +2,7 @@
  *
  * Order of a sample: map and populate the window that the plan's sections are read into, the slot table and the stacks; find the calls and prove whose they are; take the baseline; execute; read the figures; drain. Invariants
  *  1. Between baseline and last figure the worker itself allocates nothing, by no means at all.
- *  2. Whatever the worker needs is resident before the baseline.
+ *  2. Whatever the worker needs is resident before the baseline, and so is every page of the files it has mapped.
  *  3. While the clock runs nothing is read from a file.
  *  4. The worker never prints: it leaves state and message in the job page.
  */
@@ -108,6 +108,9 @@ void hp_watched_prepare(void);
 void hp_watched_begin(void);            /* waits until the sampler has seen the baseline */
 void hp_watched_run(struct hp_lane *me);
 void hp_watched_end(void);              /* waits until the sampler has seen the end */
+
+/* worker_baseline.c: fills start_kib and baseline_kib; false: the kernel will not tell the peak from here on */
+bool hp_worker_take_baseline(void);
 
 /* worker_timed.c, worker_account.c, worker_verify.c: one mode each */
 void hp_worker_timed(void);

@@ -35,9 +35,8 @@ void hp_worker_account(void)
 {
     struct hp_job *job = hp_worker.job;
     struct books b = { .next = hp_worker.plan->curve_step };
-    bool peak = hp_resident_reset_peak();
+    bool peak = hp_worker_take_baseline();
 
-    job->baseline_kib = hp_resident_now_kib();
     for (uint32_t section = 0; section < hp_worker.plan->sections; section++) {
         hp_plan_turn_to(section);
         const struct hp_stream s = hp_plan_stream_of(0);

@@ -172,9 +172,8 @@ static void first_pass(uint32_t others)
 {
     struct hp_job *job = hp_worker.job;
     struct usage usage = { 0 };
-    bool peak = hp_resident_reset_peak();
+    bool peak = hp_worker_take_baseline();
 
-    job->baseline_kib = hp_resident_now_kib();
     if (job->mode == HP_MODE_WATCHED)
         hp_watched_begin();
     job->pass_ns[0] = one_pass(0, others, &usage);

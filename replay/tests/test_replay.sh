@@ -52,6 +52,17 @@ is "nor are 2.3 MiB of slots in it, or in the faults" "$(json "$TAP_TMP/crowd.js
 is "what an allocator has before the first call is not in its peak, but told" "$(json "$TAP_TMP/early.json" '
     r["early"]["peak_rss_kib"]["median"] < 8192 <= r["early"]["start_rss_kib"]["median"] < 9216
     and r["glibc"]["start_rss_kib"]["median"] < 1024')" True
+"$heaplay" replay "$kinds" --alloc "none=$OUT/broken/libnone.so" --alloc "reader=$OUT/broken/libreader.so" \
+    --alloc "reader=$OUT/broken/libreader.so@READER_OLD=1" --samples 3 --json "$TAP_TMP/reader.json" >/dev/null
+for reader in reader reader@READER_OLD=1; do
+    more() { json "$TAP_TMP/reader.json" "(lambda x, y: x - y)(*(r[a]['$1']['median'] for a in ('$reader', 'none'))) $2"; }
+    is "a file's pages are not in the peak, whenever they are read ($reader)" "$(more peak_rss_kib '< 128')" True
+    is "nor do they stay after the drain ($reader)" "$(more rss_after_drain_kib '< 128')" True
+    is "but are in the baseline ($reader)" "$(more baseline_rss_kib '>= 1000')" True
+    is "and not in what the allocator began with ($reader)" "$(more start_rss_kib '< 768')" True
+    is "nor in the book-keeping run ($reader)" "$(json "$TAP_TMP/reader.json" \
+        "r['$reader']['rss_at_peak_live_kib'] - r['none']['rss_at_peak_live_kib'] < 128")" True
+done
 is "bump keeps all it ever handed out" \
     "$(json "$doc" 'r["bump"]["peak_rss_kib"]["median"] > r["glibc"]["peak_rss_kib"]["median"]')" True
 is "net is gross less null, or null above 30 %" "$(json "$doc" '
