@@ -82,6 +82,7 @@ static int verify_one(struct hp_run *run, const char *spec, uint64_t operations)
         return HP_EXIT_BAD_ALLOCATOR;
     }
     run->allocator = &allocator;
+    run->heard_count = 0;
     run->job->mode = HP_MODE_VERIFY;
     run->job->loops = 1;
     enum hp_run_status status = hp_run_worker(run);

@@ -1,7 +1,7 @@
 /* run.c - starts heaplay-worker under an allocator; see run.h.
  *
  * The environment is the user's, without LD_PRELOAD, plus the allocator's variables and a padding of random length. The
- * worker dies with heaplay. What it says on stderr is kept for the message. */
+ * worker dies with heaplay. What it says on stderr is kept for the message, or printed once for each allocator. */
 #include "engine/run.h"
 #include "engine/watch.h"
 
@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PADDING_MAX = 4096 };
+enum { PADDING_MAX = 4096, LINES_PRINTED = 4 };
 
 extern char **environ;
 
@@ -155,12 +155,28 @@ static bool await(pid_t child, unsigned timeout_s, int *status)
     return n != 0;
 }
 
-static void first_line(int fd, char *text, size_t size)
+static void beginning(int fd, char *text, size_t size)
 {
     ssize_t n = pread(fd, text, size - 1, 0);
 
     text[n > 0 ? n : 0] = 0;
-    text[strcspn(text, "\n")] = 0;
+}
+
+/* An allocator that was given a setting it does not know says so and goes on without it: the user has to read that, but
+ * not for every sample. */
+static void print_once(struct hp_run *r, const char *said)
+{
+    for (unsigned i = 0; i < r->heard_count; i++)
+        if (r->heard[i] == r->allocator)
+            return;
+    if (r->heard_count < HP_RUN_HEARD)
+        r->heard[r->heard_count++] = r->allocator;
+    for (int line = 0; *said && line < LINES_PRINTED; line++) {
+        size_t n = strcspn(said, "\n");
+
+        fprintf(stderr, "heaplay: %s says: %.*s\n", r->allocator->name, (int)n, said);
+        said += n + (said[n] == '\n');
+    }
 }
 
 static enum hp_run_status judge(struct hp_run *r, int status, const char *said)
@@ -168,12 +184,12 @@ static enum hp_run_status judge(struct hp_run *r, int status, const char *said)
     const struct hp_job *job = r->job;
 
     if (WIFSIGNALED(status)) {
-        snprintf(r->text, sizeof r->text, "killed by signal %d (%s)%s%s", WTERMSIG(status),
+        snprintf(r->text, sizeof r->text, "killed by signal %d (%s)%s%.255s", WTERMSIG(status),
                  strsignal(WTERMSIG(status)), said[0] ? ": " : "", said);
         return HP_RUN_CRASHED;
     }
     if (WEXITSTATUS(status) != 0 || job->state == HP_WORKER_STARTED) {
-        snprintf(r->text, sizeof r->text, "ended with exit status %d before the replay was done%s%s",
+        snprintf(r->text, sizeof r->text, "ended with exit status %d before the replay was done%s%.255s",
                  WEXITSTATUS(status), said[0] ? ": " : "", said);
         return HP_RUN_CRASHED;
     }
@@ -182,7 +198,7 @@ static enum hp_run_status judge(struct hp_run *r, int status, const char *said)
     if (job->state == HP_WORKER_WRONG && job->violation_call != UINT64_MAX)
         snprintf(r->text, sizeof r->text, "operation %llu: %s", (unsigned long long)job->violation_call, job->message);
     else
-        snprintf(r->text, sizeof r->text, "%s%s%s", job->message, said[0] ? "; " : "", said);
+        snprintf(r->text, sizeof r->text, "%s%s%.255s", job->message, said[0] ? "; " : "", said);
     return job->state == HP_WORKER_WRONG ? HP_RUN_WRONG
            : job->state == HP_WORKER_IDENTITY ? HP_RUN_REFUSED : HP_RUN_SYSTEM;
 }
@@ -191,7 +207,7 @@ enum hp_run_status hp_run_worker(struct hp_run *r)
 {
     struct hp_job *job = r->job;
     int said_fd = memfd_create("heaplay-stderr", MFD_CLOEXEC), status = 0;
-    char said[256];
+    char said[1024];
 
     r->text[0] = 0;
     memset(&job->state, 0, sizeof *job - offsetof(struct hp_job, state));
@@ -209,11 +225,14 @@ enum hp_run_status hp_run_worker(struct hp_run *r)
     bool late = job->mode == HP_MODE_WATCHED &&
                 !hp_watch_run(r->watch, child, job, r->plan->threads, r->plan->calls, r->timeout_s);
     bool ended = await(child, late ? 0 : r->timeout_s, &status);
-    first_line(said_fd, said, sizeof said);
+    beginning(said_fd, said, sizeof said);
     close(said_fd);
     if (!ended) {
         snprintf(r->text, sizeof r->text, "not done after %u s: killed (see --timeout)", r->timeout_s);
         return HP_RUN_TIMEOUT;
     }
+    if (job->state == HP_WORKER_OK)
+        print_once(r, said);
+    said[strcspn(said, "\n")] = 0;
     return judge(r, status, said);
 }

@@ -7,6 +7,8 @@
 #include "allocs/allocs.h"
 #include "engine/plan.h"
 
+enum { HP_RUN_HEARD = 80 };
+
 enum hp_run_status { HP_RUN_OK = 0, HP_RUN_CRASHED, HP_RUN_WRONG, HP_RUN_TIMEOUT, HP_RUN_REFUSED, HP_RUN_SYSTEM };
 
 struct hp_run {
@@ -19,6 +21,8 @@ struct hp_run {
     struct hp_job             *job;         /* shared; the caller fills the upper part before each run */
     int                        job_fd;
     char                       text[1024];  /* why it is not ok */
+    const struct hp_allocator *heard[HP_RUN_HEARD];     /* what these wrote to stderr was printed; set heard_count to 0 */
+    unsigned                   heard_count;             /* where another allocator takes the place of one */
 };
 
 /* What layout luck hangs on, drawn anew for each process: bytes of environment, of stack, of the page before the slot table. */

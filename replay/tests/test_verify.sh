@@ -34,6 +34,21 @@ said=$("$heaplay" verify "$kinds" --alloc "broken=$OUT/broken/libhang.so" --time
 is "hang ends in exit status 4" $? 4
 like "hang is a timeout" "$said" 'timeout: not done after 1 s'
 
+# What a sound allocator writes to stderr is printed, once for each and not all of it.
+chatty="$OUT/broken/libchatty.so"
+said=$("$heaplay" verify "$kinds" --alloc "one=$chatty" --alloc "other=$chatty@CHATTY=2" 2>&1 >/dev/null)
+is "verify prints what each allocator says" "$said" "heaplay: one says: chatty: here I am
+heaplay: other@CHATTY=2 says: chatty: here I am
+heaplay: other@CHATTY=2 says: chatty: here I am"
+said=$("$heaplay" replay "$kinds" --samples 3 --alloc "one=$chatty" --alloc "flood=$chatty@CHATTY=9000" 2>&1 >/dev/null)
+is "replay prints it once, for all of its samples" "$(grep -c '^heaplay: one says: chatty: here I am$' <<<"$said")" 1
+is "and of many lines the first four" "$(grep -c '^heaplay: flood@CHATTY=9000 says: chatty: here I am$' <<<"$said")" 4
+is "and nothing else" "$(wc -l <<<"$said")" 5
+if [ -e "$OUT/libcellmalloc.so" ]; then
+    like "a misspelt tunable is told" "$("$heaplay" verify "$kinds" \
+        --alloc "cell=$OUT/libcellmalloc.so@CELLMALLOC_CONF=cach_bytes:0" 2>&1 >/dev/null)" '^heaplay: cell@.* says: .*no such tunable'
+fi
+
 # Debian's mimalloc 2.0.9 aligns memalign(512, 512) to 128 only, as a three-line program shows without heaplay.
 for a in glibc cellmalloc jemalloc mimalloc tcmalloc; do
     if "$heaplay" list | grep -q "^$a .*installed"; then
