@@ -3,17 +3,18 @@
 
 Times are taken relative to the reference allocator of the same block (glibc) when its library is the same in both runs,
 so that a slower day of the machine is no regression; the reference's own time is then not judged. What only one run has
-is listed. Exit 0: no regression; 1: a regression; 2: runs of unlike machines; 3: nothing that both runs have.
+is listed. Exit 0: no regression; 1: a regression; 2: runs of unlike machines; 3: nothing that can be judged.
 """
 import argparse
 import math
 import sys
 
 from heaplay_report import load, schema, stats, verdict
+from heaplay_report.words import plural
 
 FINGERPRINT = ("kernel", "cpu", "cpus", "memory_kib", "thp", "overcommit", "aslr", "governor", "libc",
                "cgroup_memory_kib", "cgroup_cpus", "variables")
-EXIT_REGRESSION, EXIT_UNLIKE = 1, 2
+EXIT_REGRESSION, EXIT_UNLIKE, EXIT_USAGE = 1, 2, 2
 
 
 def unlike(old, new):
@@ -34,6 +35,19 @@ def unlike(old, new):
     return found
 
 
+def only_one_has(old, new, names):
+    """Lines on traces, allocators, and rows of what is shared, that one of the runs does not have; `names` are compared."""
+    traces = [trace for trace in old.traces if trace in new.traces]
+    lines = []
+    for run, other, which in ((old, new, "the old run"), (new, old, "the new run")):
+        lost = {"trace": [trace for trace in run.traces if trace not in other.traces],
+                "allocator": [name for name in run.allocators if name not in other.allocators],
+                "row": [f"{trace} with {name}" for trace in traces for name in names
+                        if run.row(trace, name) and not other.row(trace, name)]}
+        lines += [f"only in {which}: {plural(len(found), kind)}: {', '.join(found)}" for kind, found in lost.items() if found]
+    return lines
+
+
 def same_library(old, new, name):
     first, second = (run.document["allocators"].get(name) for run in (old, new))
     return bool(first and second) and first.get("sha256") == second.get("sha256")
@@ -47,18 +61,18 @@ def logs(run, trace, measure, name, reference):
 
 
 def compare(old, new, names, reference):
-    """Comparisons of the new run with the old one, per trace, measure and allocator."""
+    """Comparisons of the new run with the old one, per trace, measure and allocator; without an estimate when their samples
+    have none to be compared with."""
     found = []
     for trace in [trace for trace in old.traces if trace in new.traces]:
-        for name in names:
+        for name in [name for name in names if old.row(trace, name) and new.row(trace, name)]:
             for measure in verdict.MEASURES:
                 if measure is verdict.TIME and name == reference:
                     continue
                 # Memory does not depend on the machine's speed: no reference is needed.
                 base = reference if measure is verdict.TIME else None
                 one = stats.difference(logs(new, trace, measure, name, base), logs(old, trace, measure, name, base))
-                if one:
-                    found.append(verdict.Comparison(measure, trace, name, name, one, 0.0))
+                found.append(verdict.Comparison(measure, trace, name, name, one, 0.0))
     return found
 
 
@@ -69,16 +83,20 @@ def newly_failed(old, new, names):
                    for name in names if new.distrusted(name) and not old.distrusted(name)]
 
 
+def judged(one):
+    return one.estimate is not None and one.estimate.bounded
+
+
 def report(found, failed, threshold):
     """Prints the verdicts; returns the number of regressions beyond the threshold."""
     regressions = len(failed)
     for row in failed:
         print(f"REGRESSION  {row['trace']}, {row['allocator']}: {row['status']} {row.get('status_text', '')}")
     for one in found:
-        worse = one.claimed > 0 and one.estimate.ratio - 1 > threshold
+        worse = judged(one) and one.claimed > 0 and one.estimate.ratio - 1 > threshold
         regressions += worse
-        print(f"{'REGRESSION' if worse else 'ok':<11} {one.trace}, {one.first}, {one.measure.noun}: "
-              f"{verdict.phrase(one)}")
+        print(f"{'REGRESSION' if worse else 'ok' if judged(one) else 'unjudged':<11} {one.trace}, {one.first}, "
+              f"{one.measure.noun}: {verdict.phrase(one) if one.estimate else 'no sample to compare it with'}")
     return regressions
 
 
@@ -104,20 +122,31 @@ def main(argv=None):
         print("heaplay compare: the runs are not of like machines and traces; --any-machine compares them all the same",
               file=sys.stderr)
         return EXIT_UNLIKE
-    shared = [name for name in old.allocators if name in new.all_allocators]
+    shared = [name for name in old.allocators if name in new.allocators]
     names = [name for name in shared if not options.alloc or name in options.alloc]
     missing = [name for name in options.alloc if name not in shared]
-    if missing or not names:
-        print(f"heaplay compare: allocator {', '.join(missing) or '(any)'} is not in both runs; both have: "
-              f"{', '.join(shared) or 'none'}", file=sys.stderr)
-        return 2
+    if shared and missing:
+        print(f"heaplay compare: allocator {', '.join(missing)} is not in both runs; both have: {', '.join(shared)}",
+              file=sys.stderr)
+        return EXIT_USAGE
+    for line in only_one_has(old, new, names):
+        print(line)
     reference = old.reference() if old.reference() == new.reference() else None
     if not reference or not same_library(old, new, reference):
         reference = None
     print(f"times relative to {reference}, the same library in both runs; {reference}'s own time is not judged" if reference else
           "times as they are: no reference allocator is the same in both runs")
-    regressions = report(compare(old, new, names, reference), newly_failed(old, new, names), options.threshold / 100)
-    print(f"{regressions} regressions")
+    found, failed = compare(old, new, names, reference), newly_failed(old, new, names)
+    if not found and not failed:
+        print("heaplay compare: nothing to compare: the runs have no trace and allocator in common that both completed",
+              file=sys.stderr)
+        return schema.EXIT_BAD_INPUT
+    regressions = report(found, failed, options.threshold / 100)
+    print(plural(regressions, "regression"))
+    if not failed and not any(map(judged, found)):
+        print(f"heaplay compare: nothing could be judged: at least {stats.FEWEST_BLOCKS} samples of each row are needed",
+              file=sys.stderr)
+        return schema.EXIT_BAD_INPUT
     return EXIT_REGRESSION if regressions else 0
 
 
