@@ -72,7 +72,8 @@ def compare(old, new, names, reference):
                 # Memory does not depend on the machine's speed: no reference is needed.
                 base = reference if measure is verdict.TIME else None
                 one = stats.difference(logs(new, trace, measure, name, base), logs(old, trace, measure, name, base))
-                found.append(verdict.Comparison(measure, trace, name, name, one, 0.0))
+                medians = tuple(load.figure_value(run.row(trace, name), measure.key) for run in (new, old))
+                found.append(verdict.Comparison(measure, trace, name, name, one, 0.0, medians))
     return found
 
 
