@@ -79,6 +79,17 @@ def suite_traces(name, directory):
     return found
 
 
+def refuse_namesakes(traces):
+    """Rows are told apart by the trace's name, which is the file's without its directory and .hpt."""
+    known = {}
+    for path in traces:
+        name = path.name.removesuffix(".hpt")
+        other = known.setdefault(name, path)
+        if other is not path:
+            raise BenchError(f"{other} and {path}: both are trace '{name}' in the results; rename one, or link it under "
+                             "another name" if other != path else f"{path}: given twice; once is enough", EXIT_USAGE)
+
+
 def choose_allocators(heaplay, named):
     """The --alloc arguments: the named ones as they are, else the usual ones that are installed; and the controls."""
     notes = []
@@ -347,6 +358,7 @@ def run_bench(options):
     for path in traces:
         if not path.is_file():
             raise BenchError(f"{path}: no such trace; `make record CMD=\"prog args\" OUT={path.name}` makes one", 3)
+    refuse_namesakes(traces)
     documents, verified, notes, interrupted = measure(heaplay, traces, options, started)
     if not documents:
         raise BenchError("interrupted before one trace was complete; nothing is kept" if interrupted else

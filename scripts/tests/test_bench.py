@@ -131,6 +131,21 @@ def test_bad_trace_and_bad_allocator(tmp_path):
     assert done.returncode == 4 and "nosuch" in done.stderr
 
 
+@pytest.mark.parametrize("second, said", [("b/t.hpt", "rename one, or link it"), ("a/t.hpt", "given twice")])
+def test_two_traces_of_one_name_are_refused(tmp_path, second, said):
+    paths = [tmp_path / "a" / "t.hpt", tmp_path / second]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        generate(path, "1000")
+    done = run_bench(tmp_path, "--trace", paths[0], "--trace", paths[1], "--allocs", "glibc")
+    assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1
+    assert all(str(path) in done.stderr for path in paths) and not (tmp_path / "results").exists()
+
+
+def test_traces_of_two_names_are_not():
+    bench.refuse_namesakes([Path("a/t.hpt"), Path("a/t2.hpt"), Path("a/t.v2"), Path("a/t.v3")])
+
+
 def heed_interrupts():
     """A shell has what it starts in the background ignore ^C, and so would all below it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
