@@ -112,7 +112,8 @@ def measure(given, chosen):
 
 def arguments(words=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0],
-                                     epilog="A row is won at most 1.00 of the best peer on both axes, held up to 1.03.")
+                                     epilog="A row is won at most 1.00 of the best peer on both axes, held up to 1.03. The best "
+                                            "peer is chosen on one half of the blocks and compared on the other, both ways.")
     parser.add_argument("--quick", action="store_true", help="suite quick, threads, small and blow-up, under two minutes")
     parser.add_argument("--sets", default="", help=f"of: {' '.join(SETS)} (default all; --quick: without programs)")
     parser.add_argument("--suite", help="of traces/suites.json (default full; --quick: quick)")

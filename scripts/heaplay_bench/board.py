@@ -1,7 +1,8 @@
 """The scoreboard's arithmetic: what a row is, who is the best peer, won or held or lost, means, history.
 
 A row has two axes that decide, time and peak RSS unless AXES says otherwise. It is won when the subject is at most WON of the
-best peer on both, held up to HELD, else lost. A row in which the subject or all peers failed is lost.
+best peer on both, held up to HELD, else lost. A row in which the subject or all peers failed is lost. Which peer is the best
+is found on other blocks than it is compared on.
 """
 
 import csv
@@ -50,23 +51,44 @@ class Row:
 
 @dataclasses.dataclass
 class Axis:
-    peer: str                           # the best one
-    estimate: typing.Any                # stats.Estimate of subject / that peer
+    peer: str                           # the best one of all blocks
+    estimate: typing.Any                # stats.Estimate of subject / the best one, chosen on other blocks than compared
 
 
 def median(values):
     return statistics.median(values.values()) if values else None
 
 
+def lowest(peers, blocks):
+    """Of {peer: {block: value}} the peer with the lowest median over the blocks."""
+    return min(peers, key=lambda name: statistics.median(peers[name][block] for block in blocks))
+
+
 def best(row, subject, peers, axis):
-    """The peer with the lowest median on the axis, and the subject's ratio to it."""
-    have = {name: median(getattr(row.by[name], axis)) for name in peers if name in row.by}
-    have = {name: value for name, value in have.items() if value is not None}
+    """The peer with the lowest median on the axis, and the subject's ratio to the best peer.
+
+    The lowest of several noisy medians is lower than what it measures, so that equal allocators would seem to lose. Therefore
+    the peer is chosen on one half of the blocks that all have and compared on the other, and the other way round; the ratio
+    is the geometric mean over all these blocks. Where peers differ by less than the noise, the one that is chosen may
+    not be the truly best: then the ratio errs towards the subject, by no more than those peers differ. With fewer than two
+    common blocks, peer and ratio are of the same samples.
+    """
+    have = {name: getattr(row.by[name], axis) for name in peers if name in row.by and getattr(row.by[name], axis)}
     if subject not in row.by or not have:
         return None
-    peer = min(have, key=have.get)
-    estimate = stats.ratio(getattr(row.by[subject], axis), getattr(row.by[peer], axis))
-    return Axis(peer, estimate) if estimate else None
+    ours = getattr(row.by[subject], axis)
+    named = min(have, key=lambda name: median(have[name]))
+    common = sorted(set(ours).intersection(*have.values()))
+    if len(common) < 2:
+        estimate = stats.ratio(ours, have[named])
+        return Axis(named, estimate) if estimate else None
+    halves = common[::2], common[1::2]
+    logs = []
+    for choose_on, compare_on in (halves, halves[::-1]):
+        peer = have[lowest(have, choose_on)]
+        logs += list(stats.paired_logs({block: ours[block] for block in compare_on}, peer))
+    estimate = stats.estimate([logs])
+    return Axis(named, estimate) if estimate else None
 
 
 def best_count(row, peers, name):
@@ -109,10 +131,24 @@ def mean_count(rows, name, count):
     return MEANS[count][1](have) if have else None
 
 
+def deciding(kind):
+    """The axes that a set's rows are decided by."""
+    return AXES.get(kind, ("elapsed", "rss"))
+
+
 def judged(row, subject, peers):
     """(verdict, {axis: Axis or None}) of one row."""
     found = {axis: best(row, subject, peers, axis) for axis in TITLES}
-    return verdict([found[axis] for axis in AXES.get(row.kind, ("elapsed", "rss"))]), found
+    return verdict([found[axis] for axis in deciding(row.kind)]), found
+
+
+def clearly_lost(row, subject, peers):
+    """Whether a row is lost beyond the noise: by time with its whole interval, which one pair does not have, or by what
+    repeats."""
+    _, found = judged(row, subject, peers)
+    known = {name: found[name].estimate for name in deciding(row.kind) if found[name]}
+    return any(estimate.low > HELD and estimate.pairs > 1 if name == "elapsed" else estimate.ratio > HELD
+               for name, estimate in known.items())
 
 
 def beside(row, subject, peer):

@@ -47,6 +47,10 @@ def mean_lines(rows, lines, subject, names):
     """Sentences below a set's table."""
     count = board.tally(lines)
     out = [f"{len(lines)} rows: {count['won']} won, {count['held']} held, {count['lost']} lost"]
+    if count["lost"]:
+        clear = sum(board.clearly_lost(row, subject, [name for name in names if name != subject]) for row in rows)
+        axes = [board.TITLES[axis] + " with its whole interval" * (axis == "elapsed") for axis in board.deciding(rows[0].kind)]
+        out[0] += f" ({clear} clearly: {' or '.join(axes)} beyond {board.HELD:.2f})"
     for title, found, overall in means(rows, subject, names):
         parts = "  ".join(f"{peer} {e.ratio:.3f} [{e.low:.3f}, {e.high:.3f}]" for peer, e in found.items())
         out.append(f"{title}: geometric mean of {subject} / {parts}  / each row's best {ratio(overall)}")
@@ -132,7 +136,8 @@ def terminal(parts, console=None):
 
 def markdown(parts, fixed):
     out = [f"# Scoreboard of {fixed['created']}, commit {fixed['commit'] or 'unknown'} ({fixed['mode']})", "",
-           f"won: at most {board.WON:.2f} of the best peer on both axes; held: up to {board.HELD:.2f}.", ""]
+           f"won: at most {board.WON:.2f} of the best peer on both axes; held: up to {board.HELD:.2f}. "
+           "The best peer is chosen on other blocks than it is compared on.", ""]
     for kind, table_rows, text in parts:
         columns = shown(table_rows)
         out += [f"## {kind}", "", f"{board.ABOUT[kind]}.", "",

@@ -7,11 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy
 import pytest
 import rich.console
 
 import scoreboard
 from heaplay_bench import board, board_rows, board_text, probe, run
+from heaplay_report import stats
 
 ALL = ["cellmalloc", "glibc", "jemalloc"]
 PEERS = ALL[1:]
@@ -35,6 +37,59 @@ def row_of(time, rss, faults=10, kind="traces", name="t", **counts):
 def test_verdict_takes_the_best_peer_of_each_axis(time, rss, wanted):
     line = board.history_row(row_of(time, rss), "cellmalloc", PEERS, {})
     assert (line["verdict"], line["time_peer"], line["rss_peer"]) == (wanted, "jemalloc", "glibc")
+
+
+def timed(kind="traces", **elapsed):
+    """A row with these times of blocks 0, 1, ... and the same memory for all."""
+    return board.Row(kind, "t", {name: board.Measured(dict(enumerate(times)), *[{b: 9 for b in range(len(times))}] * 2)
+                                 for name, times in elapsed.items()})
+
+
+def test_the_best_peer_is_chosen_on_one_half_and_compared_on_the_other():
+    """Each peer is fast where it is not compared."""
+    found = board.best(timed(cellmalloc=[1, 1, 1, 1], a=[1, 2, 1, 2], b=[3, 1, 3, 1]), "cellmalloc", ["a", "b"], "elapsed")
+    assert found.peer == "a" and found.estimate.pairs == 4
+    assert found.estimate.ratio == pytest.approx((1 / 2 * 1 / 2 * 1 / 3 * 1 / 3) ** 0.25)
+
+
+def test_one_block_chooses_and_compares():
+    found = board.best(timed(cellmalloc=[3], a=[2], b=[4]), "cellmalloc", ["a", "b"], "elapsed")
+    assert (found.peer, found.estimate.ratio, found.estimate.pairs) == ("a", pytest.approx(1.5), 1)
+
+
+@pytest.mark.parametrize("blocks", [2, 3, 10])
+def test_equal_allocators_are_level_with_the_best_of_them(blocks):
+    """The lowest of four noisy medians, on the blocks it was chosen for, is lower than any of the four."""
+    draw = numpy.random.default_rng(blocks)
+    names = ["cellmalloc", "a", "b", "c", "d"]
+    rows = [timed(**{name: drift * numpy.exp(draw.normal(0, 0.1, blocks)) for name in names})
+            for drift in numpy.exp(draw.normal(0, 0.3, (1000, blocks)))]
+    assert board.geometric_of_best(rows, "cellmalloc", names[1:], "elapsed") == pytest.approx(1, abs=0.01)
+    same = []
+    for row in rows:
+        peer = min(names[1:], key=lambda name: board.median(row.by[name].elapsed))
+        same.append(stats.ratio(row.by["cellmalloc"].elapsed, row.by[peer].elapsed).ratio)
+    assert stats.geometric_mean(same) > 1.02
+
+
+def test_a_better_peer_is_found_through_noise():
+    draw = numpy.random.default_rng(1)
+    speed = {"cellmalloc": 1.0, "a": 1.0, "b": 0.8, "c": 1.0}
+    rows = [timed(**{name: share * numpy.exp(draw.normal(0, 0.05, 4)) for name, share in speed.items()}) for _ in range(200)]
+    assert board.geometric_of_best(rows, "cellmalloc", ["a", "b", "c"], "elapsed") == pytest.approx(1.25, abs=0.02)
+
+
+@pytest.mark.parametrize("ours, rss, kind, clear", [
+    ([1.1, 1.12, 1.1, 1.12], 9, "traces", True), ([1.3, 0.9, 1.3, 0.9], 9, "traces", False), ([1.2], 9, "traces", False),
+    ([1, 1, 1, 1], 9.3, "traces", True), ([1, 1, 1, 1], 9.2, "traces", False), ([9, 9, 9, 9], 9, "small", False)])
+def test_clearly_lost_is_beyond_the_interval(ours, rss, kind, clear):
+    row = timed(kind, cellmalloc=ours, a=[1.0] * len(ours))
+    row.by["cellmalloc"].rss = {block: rss for block in row.by["cellmalloc"].rss}
+    assert board.clearly_lost(row, "cellmalloc", ["a"]) == clear
+    line = board.history_row(row, "cellmalloc", ["a"], FIXED)
+    said = board_text.mean_lines([row], [line], "cellmalloc", ["cellmalloc", "a"])[0]
+    axes = "peak RSS or faults" if kind == "small" else "time with its whole interval or peak RSS"
+    assert said.endswith(f"1 lost ({int(clear)} clearly: {axes} beyond 1.03)" if line["verdict"] == "lost" else "0 lost")
 
 
 @pytest.mark.parametrize("kind, time, rss, faults, wanted", [
