@@ -1,6 +1,7 @@
 /* cmd_export.c - heaplay export --to FORMAT FILE.hpt [-o OUT]: a trace for other tools, in one pass from a file or a pipe. */
 #include "cli/commands.h"
 #include "cli/derive.h"
+#include "cli/output.h"
 #include "import/import.h"
 
 #include <errno.h>
@@ -44,25 +45,33 @@ static int export_file(const struct hp_exporter *exporter, const char *path, con
     char error[512];
     int code;
     hp_reader *reader = hp_reader_open(path, &code, error, sizeof error);
-    FILE *out;
+    struct hp_output output;
+    FILE *out = NULL;
+    bool written;
 
     if (!reader) {
         fprintf(stderr, "heaplay export: %s\n", error);
         return HP_EXIT_BAD_INPUT;
     }
-    out = to && strcmp(to, "-") ? fopen(to, "w") : stdout;
+    to = to ? to : "-";
+    if (hp_output_begin(&output, "export", to)) {
+        out = strcmp(to, "-") ? fopen(output.path, "w") : stdout;
+        if (!out) {
+            fprintf(stderr, "heaplay export: %s: cannot create: %s\n", output.path, strerror(errno));
+            hp_output_end(&output, "export", false);
+        }
+    }
     if (!out) {
-        fprintf(stderr, "heaplay export: %s: cannot create: %s\n", to, strerror(errno));
         hp_reader_close(reader);
         return HP_EXIT_BAD_INPUT;
     }
     code = convert(exporter, reader, out);
     hp_reader_close(reader);
-    if (ferror(out) | (out == stdout ? fflush(out) : fclose(out))) {
-        fprintf(stderr, "heaplay export: %s: cannot write: %s\n", to ? to : "-", strerror(errno));
-        return HP_EXIT_BAD_INPUT;
-    }
-    return code;
+    written = !(ferror(out) | (out == stdout ? fflush(out) : fclose(out)));
+    if (!written)
+        fprintf(stderr, "heaplay export: %s: cannot write: %s\n", to, strerror(errno));
+    written &= hp_output_end(&output, "export", written && code == HP_EXIT_OK);
+    return written ? code : HP_EXIT_BAD_INPUT;
 }
 
 int hp_cmd_export(int argc, char **argv)

@@ -2,6 +2,7 @@
  * Their origin says "synthetic:KIND" and their command how to make them again; they have no times. */
 #include "cli/arguments.h"
 #include "cli/commands.h"
+#include "cli/output.h"
 #include "trace/trace.h"
 
 #include <inttypes.h>
@@ -185,14 +186,21 @@ static int generate(const struct kind *kind, const char *path, uint64_t seed, ui
     struct hp_trailer trailer = { .exit_status = -1 };
     struct generator g = { NULL, seed * UINT64_C(0x9e3779b97f4a7c15) | 1, 1, 0, ops, threads, false };
     uint64_t *slots = calloc(kind->slots, sizeof *slots);
+    struct hp_output out;
+    bool written;
 
     snprintf(command, sizeof command, "heaplay generate %s --seed %" PRIu64 " --ops %" PRIu64 " --threads %" PRIu32,
              kind->name, seed, ops, threads);
     snprintf(origin, sizeof origin, "synthetic:%s", kind->name);
     snprintf(error, sizeof error, "out of memory for %zu slots", kind->slots);
-    g.writer = slots ? hp_writer_open(path, &meta, error, sizeof error) : NULL;
+    if (!hp_output_begin(&out, "generate", path)) {
+        free(slots);
+        return HP_EXIT_BAD_INPUT;
+    }
+    g.writer = slots ? hp_writer_open(out.path, &meta, error, sizeof error) : NULL;
     if (!g.writer) {
         fprintf(stderr, "heaplay generate: %s\n", error);
+        hp_output_end(&out, "generate", false);
         free(slots);
         return HP_EXIT_BAD_INPUT;
     }
@@ -202,11 +210,11 @@ static int generate(const struct kind *kind, const char *path, uint64_t seed, ui
     free(slots);
     snprintf(error, sizeof error, "%s", *hp_writer_error(g.writer) ? hp_writer_error(g.writer) : path);
     hp_writer_count(g.writer, &trailer);
-    if (hp_writer_close(g.writer, &trailer)) {
+    written = hp_writer_close(g.writer, &trailer) == 0;
+    if (!written)
         fprintf(stderr, "heaplay generate: cannot write the trace: %s\n", error);
-        return HP_EXIT_BAD_INPUT;
-    }
-    return HP_EXIT_OK;
+    written &= hp_output_end(&out, "generate", written);
+    return written ? HP_EXIT_OK : HP_EXIT_BAD_INPUT;
 }
 
 int hp_cmd_generate(int argc, char **argv)

@@ -1,6 +1,7 @@
 /* cmd_import.c - heaplay import [--from FORMAT] [--strict] IN -o OUT.hpt: a trace of another tool becomes ours. */
 #include "cli/commands.h"
 #include "cli/derive.h"
+#include "cli/output.h"
 #include "import/import.h"
 
 #include <inttypes.h>
@@ -62,17 +63,21 @@ static int convert(const struct options *o, const struct hp_importer *importer, 
     struct hp_import_report r;
     hp_writer *writer;
     hp_import *import;
-    bool broken;
+    struct hp_output out;
+    bool broken, written;
 
     snprintf(origin, sizeof origin, "imported:%s", importer->name);
     if (importer->time_step && meta.flags & HP_HAS_TIME)
         meta.time_step_ns = importer->time_step(bytes, size);
-    writer = hp_writer_open(o->out, &meta, error, sizeof error);
+    if (!hp_output_begin(&out, "import", o->out))
+        return HP_EXIT_BAD_INPUT;
+    writer = hp_writer_open(out.path, &meta, error, sizeof error);
     import = writer ? hp_import_begin(writer, meta.flags) : NULL;
     if (!import) {
         fprintf(stderr, "heaplay import: %s\n", error);
         if (writer)
             hp_writer_close(writer, NULL);
+        hp_output_end(&out, "import", false);
         return HP_EXIT_BAD_INPUT;
     }
     importer->parse(import, source);
@@ -83,11 +88,12 @@ static int convert(const struct options *o, const struct hp_importer *importer, 
     hp_writer_count(writer, &trailer);
     trailer.inversions = r.inversions;
     snprintf(error, sizeof error, "%s", hp_writer_error(writer));
-    if (hp_writer_close(writer, &trailer)) {
+    written = hp_writer_close(writer, &trailer) == 0;
+    if (!written)
         fprintf(stderr, "heaplay import: %s: cannot be written %s\n", o->out, error);
-        return HP_EXIT_BAD_INPUT;
-    }
-    return broken ? HP_EXIT_BAD_INPUT : report(o, importer, &r);
+    /* What an input yielded before it broke is kept: there is no other way to it. */
+    written &= hp_output_end(&out, "import", written && r.operations);
+    return broken || !written ? HP_EXIT_BAD_INPUT : report(o, importer, &r);
 }
 
 static int import_file(const struct options *o)

@@ -78,6 +78,7 @@ static int merge(char **paths, int count, const char *out)
     meta.flags |= meta.sample ? HP_SAMPLED : 0;
     if (opened == count && hp_derive_begin(&d, "merge", out, &meta)) {
         code = copy(inputs, count, meta.flags & HP_HAS_TIME, &d);
+        d.unwanted = code != HP_EXIT_OK;
         closed = hp_derive_end(&d, NULL, 0);
         code = code ? code : closed;
     }

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "cli/arguments.h"
+#include "cli/output.h"
 #include "cli/plan_room.h"
 #include "engine/campaign.h"
 #include "result/document.h"
@@ -261,19 +262,39 @@ static void locate_worst(struct hp_campaign *c, const char *trace)
     }
 }
 
+/* Nobody wants to learn after the last sample that the document has no place. Nothing is left where it will be. */
+static bool can_write(const char *path)
+{
+    struct hp_output out;
+
+    return !path || (hp_output_begin(&out, "replay", path) && hp_output_end(&out, "replay", false));
+}
+
+static bool write_document(const json_t *document, const char *path)
+{
+    struct hp_output out;
+    char error[1200];
+    bool written;
+
+    if (!hp_output_begin(&out, "replay", path))
+        return false;
+    written = hp_document_write(document, out.path, error, sizeof error) == 0;
+    if (!written)
+        fprintf(stderr, "heaplay replay: %s\n", error);
+    return hp_output_end(&out, "replay", written) && written;
+}
+
 static int report(const struct hp_campaign *c, const struct arguments *a, int argc, char **argv)
 {
-    char command[4096], error[1200];
+    char command[4096];
     int code = HP_EXIT_OK;
 
     hp_document_print(a->json && strcmp(a->json, "-") == 0 ? stderr : stdout, c, a->trace);
     if (a->json) {
         hp_arg_join("heaplay", argc, argv, command, sizeof command);
         json_t *document = hp_document_json(c, a->trace, command);
-        if (hp_document_write(document, a->json, error, sizeof error) != 0) {
-            fprintf(stderr, "heaplay replay: %s\n", error);
+        if (!write_document(document, a->json))
             code = HP_EXIT_FAILED;
-        }
         json_decref(document);
     }
     for (unsigned i = 0; i < c->entries; i++) {
@@ -299,6 +320,8 @@ int hp_cmd_replay(int argc, char **argv)
 
     if (code >= 0)
         return code;
+    if (!can_write(a.json))
+        return HP_EXIT_FAILED;
     c.conditions = a.conditions;
     code = choose_allocators(&c, &a);
     if (code == HP_EXIT_OK)

@@ -73,7 +73,8 @@ static int copy(const struct range *r, hp_reader *reader, struct hp_derive *d)
         d->failed = true;
         return 0;
     }
-    while (!d->failed && (got = hp_reader_next(reader, &e)) == 1 && operations < r->to_op && e.time_ns < r->to_ns) {
+    /* Not one event further: what follows the part need not be there. */
+    while (!d->failed && operations < r->to_op && (got = hp_reader_next(reader, &e)) == 1 && e.time_ns < r->to_ns) {
         bool mine = r->thread == UINT64_MAX || e.thread == r->thread;
         if (!begun && operations >= r->from_op && e.time_ns >= r->from_ns) {
             begun = true;
@@ -116,6 +117,7 @@ static int slice(const char *tool, const struct range *r, const char *path, cons
     empty = !code && !d.failed && d.next_id == 1;
     if (empty)
         fprintf(stderr, "heaplay %s: nothing of %s lies in this part; 'heaplay info' says how long it is\n", tool, path);
+    d.unwanted = empty;
     code = hp_derive_end(&d, reader, code);
     return empty ? HP_EXIT_BAD_INPUT : code;
 }

@@ -108,6 +108,8 @@ int hp_cmd_verify(int argc, char **argv)
         fprintf(stderr, "heaplay verify: %s\n", error);
         return hp_plan_room_exit(code);
     }
+    if (plan.cut_off)
+        fprintf(stderr, "heaplay verify: %s was cut off; what was there is verified\n", a.trace);
     run.plan_fd = plan.fd;
     run.timeout_s = a.timeout_s;
     if (hp_run_init(&run, error, sizeof error) != 0) {

@@ -121,10 +121,14 @@ bool hp_derive_begin(struct hp_derive *d, const char *tool, const char *path, co
              : meta->origin[9] ? "synthetic:derived:%s" : "synthetic:%s", tool);
     out.origin = origin;
     out.flags = d->flags;
-    d->writer = hp_writer_open(path, &out, error, sizeof error);
-    if (!d->writer)
-        fprintf(stderr, "heaplay %s: %s\n", tool, error);
-    return d->writer != NULL;
+    if (!hp_output_begin(&d->out, tool, path))
+        return false;
+    d->writer = hp_writer_open(d->out.path, &out, error, sizeof error);
+    if (d->writer)
+        return true;
+    fprintf(stderr, "heaplay %s: %s\n", tool, error);
+    hp_output_end(&d->out, tool, false);
+    return false;
 }
 
 static void append(struct hp_derive *d, const struct hp_event *event)
@@ -168,6 +172,7 @@ int hp_derive_end(struct hp_derive *d, hp_reader *reader, int code)
 {
     struct hp_trailer trailer = { .exit_status = -1 };
     char error[512];
+    bool written;
 
     if (code < 0)
         fprintf(stderr, "heaplay %s: %s\n", d->tool, hp_reader_error(reader));
@@ -177,9 +182,9 @@ int hp_derive_end(struct hp_derive *d, hp_reader *reader, int code)
     hp_writer_count(d->writer, &trailer);
     free(d->ids.slots);
     free(d->threads.slots);
-    if ((hp_writer_close(d->writer, &trailer) != 0) | d->failed) {
+    written = (hp_writer_close(d->writer, &trailer) == 0) & !d->failed;
+    if (!written)
         fprintf(stderr, "heaplay %s: %s\n", d->tool, error);
-        return HP_EXIT_BAD_INPUT;
-    }
-    return code < 0 ? HP_EXIT_BAD_INPUT : HP_EXIT_OK;
+    written &= hp_output_end(&d->out, d->tool, written && code >= 0 && !d->unwanted);
+    return code < 0 || !written ? HP_EXIT_BAD_INPUT : HP_EXIT_OK;
 }

@@ -2,6 +2,7 @@
 #ifndef HP_DERIVE_H
 #define HP_DERIVE_H
 
+#include "cli/output.h"
 #include "trace/trace.h"
 
 /* What the command line of a tool names: one input ("-" is standard input) and the output. */
@@ -33,10 +34,11 @@ uint64_t hp_derive_take(struct hp_derive_map *map, uint64_t id);                
 struct hp_derive {
     const char *tool;
     hp_writer *writer;
+    struct hp_output out;
     struct hp_derive_map ids, threads;      /* input thread + 1 -> output thread + 1 */
     uint64_t next_id, first_ns;
     uint32_t thread_count, flags;
-    bool failed;
+    bool failed, unwanted;      /* unwanted: what was written is not to be kept */
 };
 
 hp_reader *hp_derive_read(const char *tool, const char *path);     /* NULL: the reason was printed */
@@ -46,7 +48,7 @@ bool hp_derive_begin(struct hp_derive *d, const char *tool, const char *path, co
 /* Writes an event of the input under the ids and threads of the output. An old block that was left out makes a free vanish
  * and a realloc an allocation; the first event of a thread is its start. */
 void hp_derive_put_event(struct hp_derive *d, const struct hp_event *event);
-/* Returns the exit code for `code` of the reader; both are closed. */
+/* Returns the exit code for `code` of the reader; both are closed. The output takes its name only when all went well. */
 int  hp_derive_end(struct hp_derive *d, hp_reader *reader, int code);
 
 #endif

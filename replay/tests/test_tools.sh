@@ -100,7 +100,53 @@ exits "slice without output" 2 "$H" slice l.hpt
 exits "slice of a bad range" 2 "$H" slice --ops 9:3 l.hpt -o s.hpt
 exits "an absent input" 3 "$H" fit absent.hpt -o s.hpt
 exits "merge of one" 2 "$H" merge l.hpt -o s.hpt
-head -c 5000 l.hpt > cut.hpt
-exits "an input that was cut off" 3 "$H" slice cut.hpt -o s.hpt
-ok "what came before the cut is consistent" "$H" check s.hpt
+
+# An input that was cut off: nothing that stood there is lost, and the message names the command that saves the part.
+"$H" generate larson --ops 200000 -o long.hpt
+head -c $(($(stat -c %s long.hpt) - 9)) long.hpt > cut.hpt
+untouched() { # COMMAND...: fails and leaves what is there, and nothing beside it
+    echo precious > kept
+    exits "$1 of an input that was cut off" 3 "$H" "$@" -o kept
+    is "$1 of it leaves what was there" "$(cat kept)" precious
+    not_ok "$1 of it leaves nothing else" test -e kept.partial
+}
+untouched slice cut.hpt
+untouched anonymize cut.hpt
+untouched export --to csv cut.hpt
+untouched merge cut.hpt l.hpt
+untouched slice --ops 300000: long.hpt
+advice=$("$H" check cut.hpt 2>&1 | sed -n 's/.*take that part: heaplay \(slice .*\) PART.hpt$/\1/p')
+ok "the advice is a command that works" "$H" $advice part.hpt
+like "and its part is whole" "$("$H" check part.hpt 2>&1)" 'part.hpt: ok, 200000 operations'
+head -c 300 long.hpt > head.hpt
+like "replay of a trace cut off before its first operation says so" "$("$H" replay head.hpt --alloc glibc 2>&1)" \
+    'no operation to replay: head.hpt: cut off at byte 300'
+like "verify says that a trace was cut off" "$("$H" verify cut.hpt --alloc glibc 2>&1)" 'cut.hpt was cut off'
+
+# Files appear whole or not at all, with the rights they had; a pipe and a link are written through.
+echo old > s.hpt && chmod 640 s.hpt && ln -s s.hpt link.hpt
+"$H" head -n 5 l.hpt -o link.hpt
+is "a link leads on" "$(readlink link.hpt) $(stat -c %a s.hpt)" "s.hpt 640"
+ok "to what was written" "$H" check s.hpt
+like "a pipe is written" "$("$H" head -n 5 l.hpt -o >("$H" check - >said); sleep 0.3; cat said)" 'ok, 5 operations'
+mkdir full
+if mount -t tmpfs -o size=16k none full 2>/dev/null; then
+    for command in "generate larson --ops 99999" "slice l.hpt" "fit l.hpt" "export --to csv l.hpt"; do
+        exits "${command%% *} to a full disk" 3 "$H" $command -o full/f
+        is "${command%% *} leaves no stump" "$(ls full)" ""
+    done
+    umount full
+else
+    skip "a full disk leaves no stump" "cannot mount"
+fi
+echo precious > doc.json
+exits "replay: a document that cannot be written" 1 "$H" replay l.hpt --alloc glibc --samples 1 --json /nowhere/doc.json
+exits "nor over a directory" 1 "$H" replay l.hpt --alloc glibc --samples 1 --json full
+is "replay finds that out before it takes samples" "$("$H" replay l.hpt --alloc glibc --json /nowhere/doc.json 2>&1)" \
+    'heaplay replay: /nowhere/doc.json: cannot be written: No such file or directory'
+"$H" replay l.hpt --alloc nobody --json doc.json 2>/dev/null
+is "a document from before outlives a replay that fails" "$(cat doc.json; ls doc.json*)" "precious
+doc.json"
+"$H" replay l.hpt --alloc glibc --samples 1 --json doc.json >/dev/null
+like "and is replaced by one that does not" "$(head -c 40 doc.json)" '^\{'
 tap_end

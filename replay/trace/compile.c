@@ -290,6 +290,8 @@ static int read_events(struct compilation *c, hp_reader *r, const char *path)
         c->out->cut_off = 1;
     else if (got < 0)
         return fail(c, got, "%s", hp_reader_error(r));
+    if (c->plan.calls == 0 && got == HP_E_CUT_OFF)
+        return fail(c, HP_E_INVALID, "no operation to replay: %s", hp_reader_error(r));
     if (c->plan.calls == 0)
         return fail(c, HP_E_INVALID, "%s: no operation to replay: record a program that allocates", path);
     return HP_OK;

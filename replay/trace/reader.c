@@ -25,7 +25,7 @@ struct hp_reader {
     struct hp_frame frame;
     bool in_frame;
     uint64_t position, after;           /* offsets of the current frame and of the first byte not read */
-    uint64_t events;                    /* delivered */
+    uint64_t events, operations;        /* delivered; operations are the events that a slice counts */
     uint64_t next_event;                /* first event of the next frame */
     uint64_t next_id, time_ns;
     char *sites;                        /* NULL: the table was not met */
@@ -51,8 +51,11 @@ static int fail(struct hp_reader *r, int error, const char *format, ...)
 
 static int fail_cut_off(struct hp_reader *r)
 {
+    if (r->operations == 0)
+        return fail(r, HP_E_CUT_OFF, "cut off at byte %" PRIu64 ", before the first operation; record it again", r->after);
     return fail(r, HP_E_CUT_OFF, "cut off at byte %" PRIu64 "; whole up to event %" PRIu64 " (byte %" PRIu64
-                "); record it again, or work with that part", r->after, r->events, r->position);
+                "); record it again, or take that part: heaplay slice --ops :%" PRIu64 " %s -o PART.hpt", r->after, r->events,
+                r->position, r->operations, r->path);
 }
 
 static int fail_corrupt(struct hp_reader *r, const char *what)
@@ -300,6 +303,7 @@ int hp_reader_next(hp_reader *r, struct hp_event *event)
         if (got == 1 && event->time_ns >= r->time_ns) {
             r->time_ns = event->time_ns;
             r->events++;
+            r->operations += event->kind < HP_THREAD_START;
             return 1;
         }
         if (got != 0)
