@@ -171,7 +171,8 @@ CELL_EXPORT const char *cell_kind_name(enum cell_kind kind);
 /* Returns 0, or what `visit` returned when it was not 0, which ends the walk. `visit` must not call the allocator. */
 CELL_EXPORT int    cell_heap_walk(struct cell_heap *heap, int (*visit)(void *context, const struct cell_block *),
                                   void *context);
-/* The heap as JSON: {"version", "base", "page", "stats", "blocks": [[kind, offset, size], ...]}, offsets from base. */
+/* The heap as JSON: {"version", "base", "page", "stats", "blocks": [[kind, offset, size], ...]}, offsets from base. The heap is locked
+ * while it is written: where `fd` is a pipe, its reader must not wait for this heap. */
 CELL_EXPORT int    cell_dump_json(int fd);
 /* dlmalloc's: chunks and cells, not mapped blocks; `used` is 0 for free ones. */
 CELL_EXPORT void   cell_inspect_all(void (*handler)(void *start, void *end, size_t used, void *argument), void *argument);

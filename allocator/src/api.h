@@ -8,6 +8,8 @@
 void *cell_api_or_enomem(void *block);
 /* -1 with errno. */
 int   cell_api_fail(int error);
+/* After an option has been set: for the calling thread it holds from here on. */
+void  cell_api_follow_options(void);
 /* malloc after cell_tcache_alloc() has found nothing. */
 void *cell_api_malloc_beyond(size_t size) __attribute__((noinline));
 /* A block of `usable` bytes that is to have `size`, not more, where there is no memory to move it to: it stays, less what can be cut off.

@@ -12,10 +12,17 @@
 
 /* ---- tuning ---------------------------------------------------------------------------------------------------- */
 
+void cell_api_follow_options(void)
+{
+    cell_tcache_map_sizes();
+    if (cell_option.perturb != 0)       /* only the slow paths fill */
+        cell_tcache_retire();
+}
+
 int cell_option_set(const char *name, size_t value)
 {
     switch (cell_tunables_set(name, value, cell_heap_is_ready(&cell_heap_main))) {
-    case CELL_TUNABLE_OK:       cell_tcache_map_sizes(); return 0;
+    case CELL_TUNABLE_OK:       cell_api_follow_options(); return 0;
     case CELL_TUNABLE_UNKNOWN:  return cell_api_fail(ENOENT);
     case CELL_TUNABLE_TOO_LATE: return cell_api_fail(EBUSY);
     default:                    return cell_api_fail(ERANGE);

@@ -3,6 +3,7 @@
 
 #include "api.h"
 #include "cellmalloc.h"
+#include "minmax.h"
 #include "override.h"
 #include "print.h"
 #include "tcache.h"
@@ -18,17 +19,22 @@ enum {
 static int set(const char *name, size_t value)
 {
     cell_tunables_set_nearest(name, value, cell_heap_is_ready(&cell_heap_main));
-    cell_tcache_map_sizes();
+    cell_api_follow_options();
     return 1;
 }
 
-/* glibc uses the low byte; a thread that has a cache gives it up, since only the slow paths fill. */
-static int set_perturb(int value)
+/* In glibc -1 switches trimming off, and a threshold on again. */
+static int set_trim_threshold(int value)
 {
-    cell_tunables_set_nearest("perturb", (size_t)(value & 255), cell_heap_is_ready(&cell_heap_main));
-    if (cell_option.perturb != 0)
-        cell_tcache_retire();
-    return 1;
+    static size_t share_before;
+
+    if (value < 0) {
+        share_before = cell_option.purge_share != 0 ? cell_option.purge_share : share_before;
+        return set("purge_share", 0);
+    }
+    if (cell_option.purge_share == 0 && share_before != 0)
+        set("purge_share", share_before);
+    return set("purge_min", (size_t)value);
 }
 
 int cell_mallopt(int parameter, int value)
@@ -40,14 +46,14 @@ int cell_mallopt(int parameter, int value)
         return value < 0 || value > MXFAST_MAX ? 0 : set("cache_limit", bytes);
     case MMAP_THRESHOLD:
         return set("mmap_threshold", value < 0 ? SIZE_MAX : bytes);
-    case TRIM_THRESHOLD:        /* glibc: -1 switches trimming off */
-        return value < 0 ? set("purge_share", 0) : set("purge_min", bytes);
+    case TRIM_THRESHOLD:
+        return set_trim_threshold(value);
     case TOP_PAD:
         return set("top_pad", bytes);
     case MMAP_MAX:
         return set("mmap_max", bytes);
     case PERTURB:
-        return set_perturb(value);
+        return set("perturb", (size_t)(value & 255));       /* glibc uses the low byte */
     default:
         return 1;
     }
@@ -89,10 +95,10 @@ void cell_malloc_stats(void)
 
     cell_stats_count(NULL, &census);
     cell_text_start_fd(&text, 2);
-    uint64_t in_use = stats->live_bytes + stats->overhead_bytes;
+    uint64_t in_use = stats->live_bytes + stats->overhead_bytes, mapped = stats->mapped_bytes;     /* of which some may wait in quarantine */
     cell_text_string(&text, "Arena 0:\n");
     stats_line(&text, "system bytes     ", stats->resident_bytes);
-    stats_line(&text, "in use bytes     ", in_use - stats->mapped_bytes);
+    stats_line(&text, "in use bytes     ", in_use - cell_min(in_use, mapped));
     cell_text_string(&text, "Total (incl. mmap):\n");
     stats_line(&text, "system bytes     ", stats->footprint_bytes);
     stats_line(&text, "in use bytes     ", in_use);

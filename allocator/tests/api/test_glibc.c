@@ -56,9 +56,10 @@ static void mallopt_answers_as_glibc(void **state)
 
 static void mallopt_reaches_the_tunables(void **state)
 {
-    size_t value;
+    size_t value, before;
 
     (void)state;
+    assert_int_equal(cell_option_get("purge_min", &before), 0);
     assert_int_equal(cell_mallopt(M_MMAP_THRESHOLD, 70000), 1);
     assert_int_equal(cell_option_get("mmap_threshold", &value), 0);
     assert_int_equal(value, 70000);
@@ -68,12 +69,17 @@ static void mallopt_reaches_the_tunables(void **state)
     assert_int_equal(cell_mallopt(M_TRIM_THRESHOLD, -1), 1);
     cell_option_get("purge_share", &value);
     assert_int_equal(value, 0);
+    assert_int_equal(cell_mallopt(M_TRIM_THRESHOLD, 200000), 1);
+    cell_option_get("purge_min", &value);
+    assert_int_equal(value, 200000);
+    cell_option_get("purge_share", &value);
+    assert_int_equal(value, 3);
     assert_int_equal(cell_mallopt(M_MXFAST, 64), 1);
     cell_option_get("cache_limit", &value);
     assert_in_range(value, 49, 64);              /* a chunk is cached for all requests of its size or for none */
     cell_option_set("mmap_threshold", 131072);
     cell_option_set("cache_limit", 511);
-    cell_option_set("purge_share", 3);
+    cell_option_set("purge_min", before);
 }
 
 static int filled(const unsigned char *block, size_t from, size_t to, int byte)
@@ -84,7 +90,7 @@ static int filled(const unsigned char *block, size_t from, size_t to, int byte)
     return 1;
 }
 
-static int check_perturb(void)
+static int check_fills(int (*set_perturb)(void))
 {
     static const size_t sizes[] = { 1, 40, 64, 100, 500, 5000, 100000 };
     unsigned char *blocks[sizeof sizes / sizeof sizes[0]], *old;
@@ -94,7 +100,7 @@ static int check_perturb(void)
         memset(blocks[i], 7, sizes[i]);
         cell_free(blocks[i]);                       /* into the cache, if there were one */
     }
-    cell_mallopt(M_PERTURB, 0x5a);
+    set_perturb();
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         blocks[i] = cell_malloc(sizes[i]);
         if (!filled(blocks[i], 0, cell_usable_size(blocks[i]), 0xa5))
@@ -113,6 +119,11 @@ static int check_perturb(void)
     return cell_check(NULL) == 0 ? 0 : 4;
 }
 
+static int by_mallopt(void) { return cell_mallopt(M_PERTURB, 0x5a); }
+static int by_option(void)  { return cell_option_set("perturb", 0x5a); }
+static int check_perturb(void)           { return check_fills(by_mallopt); }
+static int check_perturb_by_option(void) { return check_fills(by_option); }
+
 /* Asked for before the first block, it leaves no cache that could be given room. */
 static int check_perturb_from_the_start(void)
 {
@@ -129,7 +140,7 @@ static int check_perturb_from_the_start(void)
 
 static void perturb_fills_at_both_ends_of_a_life(void **state)
 {
-    int (*const checks[])(void) = { check_perturb, check_perturb_from_the_start };
+    int (*const checks[])(void) = { check_perturb, check_perturb_by_option, check_perturb_from_the_start };
     int status;
 
     (void)state;

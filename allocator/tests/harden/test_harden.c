@@ -267,6 +267,24 @@ TEST(a_mapping_in_quarantine_is_not_live)
     REQUIRE(stats.mapped_bytes >= MIB);
 }
 
+/* Nor does it make what malloc_stats() prints as in use less than nothing. */
+TEST(malloc_stats_knows_of_it)
+{
+    char text[2000] = "";
+    int ends[2];
+
+    harden();
+    REQUIRE(cell_option_set("guard_min", (size_t)1 << 40) == 0);
+    cell_free(must_malloc(3 * MIB));
+    must_malloc(200);
+    REQUIRE(pipe(ends) == 0 && dup2(ends[1], 2) == 2);
+    cell_malloc_stats();
+    REQUIRE(read(ends[0], text, sizeof text - 1) > 0);
+    const char *in_use = strstr(text, "in use bytes");
+    REQUIRE(in_use != NULL);
+    REQUIRE(strtoull(strchr(in_use, '=') + 1, NULL, 10) <= stats_now().heap_bytes);
+}
+
 TEST(requested_bytes_are_not_made_up)
 {
     must_malloc(100);
@@ -405,7 +423,7 @@ int main(void)
         cmocka_unit_test(quarantine_gives_way_when_memory_is_used_up),
         cmocka_unit_test(requested_bytes_are_exact_when_hardened),
         cmocka_unit_test(requested_bytes_are_exact_when_counted), cmocka_unit_test(requested_bytes_are_not_made_up),
-        cmocka_unit_test(a_mapping_in_quarantine_is_not_live),
+        cmocka_unit_test(a_mapping_in_quarantine_is_not_live), cmocka_unit_test(malloc_stats_knows_of_it),
         cmocka_unit_test(a_heap_check_finds_damage), cmocka_unit_test(the_default_has_none_of_it),
         cmocka_unit_test(caches_stay_off), cmocka_unit_test(batches_and_resizing_in_place),
         cmocka_unit_test(threads_and_fork), cmocka_unit_test(threads_and_fork_counted),

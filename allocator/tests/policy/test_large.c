@@ -231,6 +231,30 @@ TEST(it_goes_back_with_its_thread)
     REQUIRE_SOUND_HEAP();
 }
 
+/* The way to a large alignment makes no large heap: a block there takes a page, not a huge one. */
+static size_t huge_kib(void)
+{
+    FILE *rollup = fopen("/proc/self/smaps_rollup", "r");
+    char line[256];
+    unsigned long kib = 0;
+
+    REQUIRE(rollup != NULL);
+    while (fgets(line, sizeof line, rollup) != NULL && sscanf(line, "AnonHugePages: %lu", &kib) != 1)
+        continue;
+    fclose(rollup);
+    return kib;
+}
+
+TEST(a_large_alignment_takes_no_huge_page)
+{
+    size_t before = huge_kib();
+    char *block = cell_memalign((size_t)64 << 20, 100);
+
+    REQUIRE(block != NULL);
+    memset(block, 1, 100);
+    REQUIRE_EQUAL(huge_kib(), before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -240,6 +264,7 @@ int main(void)
         cmocka_unit_test(a_thread_has_a_cache_from_its_first_block_on), cmocka_unit_test(nothing_is_kept_beyond_the_limits),
         cmocka_unit_test(a_large_request_gets_it), cmocka_unit_test(a_limit_that_falls_gives_back_what_is_kept),
         cmocka_unit_test(the_one_that_makes_way_leaves_room), cmocka_unit_test(it_goes_back_with_its_thread),
+        cmocka_unit_test(a_large_alignment_takes_no_huge_page),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
