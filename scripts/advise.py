@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import guard
 from heaplay_report import load, schema, stats, verdict
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
@@ -74,6 +75,7 @@ def exceptions(run, aim):
     return lines
 
 
+@guard.one_line("heaplay advise")
 def main(argv=None):
     parser = argparse.ArgumentParser(prog="heaplay advise", description=__doc__)
     parser.add_argument("run", nargs="?", help="results.json or its directory (the newest run)")

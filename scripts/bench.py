@@ -21,6 +21,7 @@ import rich.console
 import rich.progress
 import rich.table
 
+import guard
 from heaplay_report import load, schema, text, verdict
 
 SRC = Path(__file__).resolve().parent.parent
@@ -56,6 +57,14 @@ def ask(heaplay, *arguments):
         raise BenchError(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else
                          f"heaplay {arguments[0]} ended with {done.returncode}", done.returncode)
     return done.stdout
+
+
+def ask_json(heaplay, *arguments):
+    """The value that a short heaplay command prints as JSON."""
+    try:
+        return json.loads(ask(heaplay, *arguments))
+    except json.JSONDecodeError as error:
+        raise BenchError(f"{heaplay}: is not heaplay: `{arguments[0]} --json` printed no JSON", EXIT_USAGE) from error
 
 
 def suite_traces(name, directory):
@@ -95,7 +104,7 @@ def choose_allocators(heaplay, named):
     notes = []
     chosen = list(named)
     if not named:
-        known = {one["name"]: one["installed"] for one in json.loads(ask(heaplay, "list", "--json"))}
+        known = {one["name"]: one["installed"] for one in ask_json(heaplay, "list", "--json")}
         chosen = [name for name in DEFAULT_ALLOCATORS if known.get(name)]
         absent = [name for name in DEFAULT_ALLOCATORS if not known.get(name)]
         if absent:
@@ -110,7 +119,7 @@ def weights(heaplay, traces):
     """Share of the budget that each trace wants: a start-up cost, its length, and its threads, which wait and are woken."""
     found = {}
     for path in traces:
-        about = json.loads(ask(heaplay, "info", "--json", path))
+        about = ask_json(heaplay, "info", "--json", path)
         found[path] = 0.4 + about["operations"] / 1e6 + 0.15 * (about["threads"] - 1)
     return found
 
@@ -359,6 +368,10 @@ def run_bench(options):
         if not path.is_file():
             raise BenchError(f"{path}: no such trace; `make record CMD=\"prog args\" OUT={path.name}` makes one", 3)
     refuse_namesakes(traces)
+    try:
+        guard.require_directory(options.results)
+    except OSError as error:
+        raise BenchError(f"--results {error.filename}: cannot be written ({guard.reason(error)})", EXIT_USAGE) from error
     documents, verified, notes, interrupted = measure(heaplay, traces, options, started)
     if not documents:
         raise BenchError("interrupted before one trace was complete; nothing is kept" if interrupted else
@@ -372,11 +385,12 @@ def run_bench(options):
         if name in document["allocators"]:
             document["allocators"][name].update(verified=passed, **({} if passed is None else {"verified_on": shortest}))
     directory = options.results / now.strftime("%Y-%m-%d-%H%M%S")
-    save(document, directory)
-    schema.check(document, str(directory / "results.json"))
-    run = load.Run(document, str(directory))
-    text.write_report(run, directory)
-    link_latest(directory)
+    with guard.naming(directory):
+        save(document, directory)
+        schema.check(document, str(directory / "results.json"))
+        run = load.Run(document, str(directory))
+        text.write_report(run, directory)
+        link_latest(directory)
     console = rich.console.Console()
     if options.trace:
         show(run, console)
@@ -393,6 +407,7 @@ def run_bench(options):
     return 0 if run.by_key else EXIT_FAILED
 
 
+@guard.one_line("heaplay bench")
 def main(argv=None):
     try:
         return run_bench(parse_arguments(argv))

@@ -9,6 +9,7 @@ import argparse
 import math
 import sys
 
+import guard
 from heaplay_report import load, schema, stats, verdict
 from heaplay_report.words import plural
 
@@ -101,6 +102,7 @@ def report(found, failed, threshold):
     return regressions
 
 
+@guard.one_line("heaplay compare")
 def main(argv=None):
     parser = argparse.ArgumentParser(prog="heaplay compare", description=__doc__.splitlines()[0])
     parser.add_argument("old", help="results.json or the directory of the earlier run")

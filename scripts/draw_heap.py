@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+import guard
+
 WIDTH = 1024
 ROW_HEIGHT = 14
 GAP = 3
@@ -121,6 +123,7 @@ def load(path):
         sys.exit(3)
 
 
+@guard.one_line("draw_heap")
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dump", type=Path)
@@ -129,7 +132,9 @@ def main(argv=None):
     parser.add_argument("--row-bytes", type=int, help="bytes in a row")
     parser.add_argument("--max-rows", type=int, default=48)
     options = parser.parse_args(argv)
-    options.output.write_text(draw(load(options.dump), options.title, options.row_bytes, options.max_rows))
+    picture = draw(load(options.dump), options.title, options.row_bytes, options.max_rows)
+    with guard.naming(options.output):
+        options.output.write_text(picture)
     return 0
 
 

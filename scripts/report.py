@@ -4,11 +4,14 @@ import argparse
 import sys
 from pathlib import Path
 
+import guard
 from heaplay_report import load, schema, text
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
+EXIT_USAGE = 2
 
 
+@guard.one_line("heaplay report")
 def main(argv=None):
     parser = argparse.ArgumentParser(prog="heaplay report", description=__doc__)
     parser.add_argument("run", nargs="?", help="directory of a run, or a results.json (the newest below results/)")
@@ -17,12 +20,17 @@ def main(argv=None):
     try:
         source = Path(options.run) if options.run else load.newest(RESULTS)
         run = load.load(source)
-        directory = options.output or (source if source.is_dir() else source.parent)
-        directory.mkdir(parents=True, exist_ok=True)
-        text.write_report(run, directory)
     except schema.ResultsError as error:
         print(f"heaplay report: {error}", file=sys.stderr)
         return schema.EXIT_BAD_INPUT
+    directory = options.output or (source if source.is_dir() else source.parent)
+    try:
+        guard.require_directory(directory)
+        text.write_report(run, directory)
+    except OSError as error:
+        print(f"heaplay report: {error.filename or directory}: the report cannot be written ({guard.reason(error)}); "
+              "-o DIR writes it elsewhere", file=sys.stderr)
+        return EXIT_USAGE
     print(f"{directory / 'report.md'}\n{directory / 'report.html'}")
     return 0
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import matplotlib
 
+import guard
+
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
@@ -75,6 +77,7 @@ def draw(card):
     return figure
 
 
+@guard.one_line("heaplay info")
 def main(argv=None):
     parser = argparse.ArgumentParser(prog="heaplay info --png|--svg", description=__doc__)
     parser.add_argument("output", type=Path, help="FILE.png or FILE.svg")
@@ -87,7 +90,7 @@ def main(argv=None):
         figure = draw(json.loads(text))
         figure.savefig(options.output, dpi=120)
     except (OSError, ValueError, KeyError) as error:
-        print(f"heaplay info: {options.output} was not drawn: {error!r}", file=sys.stderr)
+        print(f"heaplay info: {options.output} was not drawn: {guard.reason(error)}", file=sys.stderr)
         return 3
     print(options.output)
     return 0

@@ -1,6 +1,8 @@
 """make bench's script on small synthetic traces with the built program: a whole run, its failures, ^C."""
+import errno
 import json
 import os
+import re
 import signal
 import statistics
 import subprocess
@@ -129,6 +131,37 @@ def test_bad_trace_and_bad_allocator(tmp_path):
     assert done.returncode == 3 and "broken.hpt" in done.stderr and done.stderr.count("\n") == 1
     done = run_bench(tmp_path, "--trace", generate(tmp_path / "t.hpt"), "--allocs", "nosuch")
     assert done.returncode == 4 and "nosuch" in done.stderr
+
+
+@pytest.mark.parametrize("place, said", [
+    ("file", "is no directory"), ("file/below", "Not a directory"), ("/proc/heaplay", "No such file or directory")])
+def test_results_that_cannot_be_kept_are_not_measured(tmp_path, place, said):
+    (tmp_path / "file").write_text("kept")
+    trace = generate(tmp_path / "t.hpt", "1000")
+    done = run_bench(tmp_path, "--trace", trace, "--allocs", "glibc", "--results", tmp_path / place)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"heaplay bench: --results {tmp_path / place}: cannot be written ({said})\n"
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+@pytest.mark.parametrize("allocs, asked", [([], "list --json"), (["--allocs", "glibc"], "info --json")])
+def test_a_program_that_is_not_heaplay(tmp_path, allocs, asked):
+    done = run_bench(tmp_path, "--trace", generate(tmp_path / "t.hpt", "1000"), "--heaplay", "/bin/true", *allocs)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and f"is not heaplay: `{asked}`" in done.stderr
+
+
+def test_a_disk_that_is_full_is_named(tmp_path, monkeypatch, capsys):
+    """Of the end of a run: what was measured cannot be written."""
+    document = fixture.document(traces={"t": (20, 1000)}, allocators=["glibc", "null"])
+    monkeypatch.setattr(bench, "measure", lambda *_: ([document], {}, [], False))
+    monkeypatch.setattr(Path, "write_text", lambda *_, **__: full_disk())
+    assert bench.main(["--heaplay", str(HEAPLAY), "--trace", str(generate(tmp_path / "t.hpt", "1000")), "--results",
+                       str(tmp_path / "results")]) == 1
+    assert re.fullmatch(rf"heaplay bench: {tmp_path}/results/[-0-9]+: No space left on device\n", capsys.readouterr().err)
+
+
+def full_disk():
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @pytest.mark.parametrize("second, said", [("b/t.hpt", "rename one, or link it"), ("a/t.hpt", "given twice")])
