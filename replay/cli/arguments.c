@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,18 @@
 #include <unistd.h>
 
 #include "engine/plan.h"
+
+int hp_arg_next(int argc, char **argv, const char *letters, const struct option *options)
+{
+    char *command = argv[0], title[64];
+    int option;
+
+    snprintf(title, sizeof title, "heaplay %s", command);
+    argv[0] = title;
+    option = getopt_long(argc, argv, letters, options, NULL);
+    argv[0] = command;
+    return option;
+}
 
 bool hp_arg_whole(const char *text, uint64_t low, uint64_t high, uint64_t *out)
 {

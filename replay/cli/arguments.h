@@ -6,6 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct option;
+
+/* getopt_long, whose complaints begin with "heaplay COMMAND". */
+int  hp_arg_next(int argc, char **argv, const char *letters, const struct option *options);
 bool hp_arg_whole(const char *text, uint64_t low, uint64_t high, uint64_t *out);
 bool hp_arg_bytes(const char *text, uint64_t *out);                    /* at least 1; K, M, G: powers of 1024 */
 bool hp_arg_real(const char *text, double low, double high, double *out);

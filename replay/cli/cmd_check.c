@@ -6,6 +6,16 @@
 #include <stdio.h>
 #include <string.h>
 
+static void print_ok(const char *path, const struct hp_validation *v, uint32_t sample)
+{
+    printf("%s: ok, %" PRIu64 " operations by %" PRIu32 " thread%s, %" PRIu64 " allocations, %" PRIu64 " reallocs, %"
+           PRIu64 " frees, %" PRIu64 " blocks live at the end", path, v->operations, v->threads, v->threads == 1 ? "" : "s",
+           v->made, v->moved, v->freed, v->live_at_end);
+    if (sample)
+        printf("; one object of %" PRIu32 " was recorded", sample);
+    putchar('\n');
+}
+
 static int check_file(const char *path)
 {
     char error[512];
@@ -19,8 +29,7 @@ static int check_file(const char *path)
     }
     code = hp_validate(reader, &v);
     if (code == 0) {
-        printf("%s: ok, %" PRIu64 " operations by %" PRIu32 " threads, %" PRIu64 " allocations, %" PRIu64 " frees, %"
-               PRIu64 " blocks live at the end\n", path, v.operations, v.threads, v.allocations, v.frees, v.live_at_end);
+        print_ok(path, &v, hp_reader_meta(reader)->sample);
         if (hp_reader_trailer(reader)->lost_events)
             fprintf(stderr, "heaplay check: %s: the recorder lost %" PRIu64 " events; record it again\n", path,
                     hp_reader_trailer(reader)->lost_events);

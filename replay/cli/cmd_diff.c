@@ -40,7 +40,7 @@ static int compare(char *const path[2])
         }
         for (int i = 0; i < 2; i++)
             if (got[i] < 0)
-                fprintf(stderr, "heaplay diff: %s: %s\n", path[i], hp_reader_error(reader[i]));
+                fprintf(stderr, "heaplay diff: %s\n", hp_reader_error(reader[i]));
         if (result == 1) {
             printf("the first difference is event %" PRIu64 "\n", n - 1);
             print_event(path[0], got[0], &e[0]);
@@ -73,7 +73,8 @@ static void print_figures(const struct hp_analysis *a, const struct hp_analysis 
     printf("\n%-20s %16s %16s\n", "", "A", "B");
     print_row("operations", a->operations, b->operations);
     print_row("threads", a->threads, b->threads);
-    print_row("allocations", a->allocations, b->allocations);
+    print_row("allocations", a->allocations - a->reallocs_moved, b->allocations - b->reallocs_moved);
+    print_row("reallocs", a->reallocs_moved, b->reallocs_moved);
     print_row("frees", a->frees, b->frees);
     print_row("never freed", a->never_freed, b->never_freed);
     print_row("requested bytes", a->requested_bytes, b->requested_bytes);

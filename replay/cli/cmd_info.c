@@ -7,7 +7,8 @@
  *   time_step_ns         what times are right to; null: as fine as the recorder's
  *   whole                true when the trace ends with its trailer
  *   operations, threads, duration_ns, by_kind (object: kind -> calls; kinds that occur)
- *   allocations, frees, failed, null_frees, never_freed, requested_bytes
+ *   allocations          blocks made, by a realloc of a block (reallocs.moved) too
+ *   frees, failed, null_frees, never_freed, requested_bytes
  *   peak_live_bytes, peak_live_blocks, peak_operation
  *   sizes                array of {from, to, count, bytes, most_live}: requested bytes, powers of two; most_live is the most
  *                        blocks of the class that live at one time, count / most_live its churn
@@ -280,7 +281,7 @@ static void print_counts(const struct card *card)
         if (a->by_kind[kind])
             printf(" %s %" PRIu64, hp_kind_name(kind), a->by_kind[kind]);
     printf("\n  blocks        %" PRIu64 " made, %" PRIu64 " freed, %" PRIu64 " never freed, %" PRIu64
-           " calls failed, %" PRIu64 " frees of NULL\n", a->allocations, a->frees, a->never_freed, a->failed,
+           " calls failed, %" PRIu64 " frees of NULL\n", a->allocations - a->reallocs_moved, a->frees, a->never_freed, a->failed,
            a->null_frees);
     printf("  peak          %s live (%" PRIu64 " bytes) at operation %" PRIu64 "; at most %" PRIu64 " blocks\n",
            human(text[0], a->peak_live_bytes), a->peak_live_bytes, a->peak_operation, a->peak_live_blocks);

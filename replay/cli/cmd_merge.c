@@ -103,8 +103,12 @@ int hp_cmd_merge(int argc, char **argv)
         }
         if (!strcmp(argv[i], "-o") && i + 1 < argc) {
             out = argv[++i];
-        } else if (argv[i][0] == '-' || count == INPUTS_MAX) {
+        } else if (argv[i][0] == '-') {
             return hp_derive_refuse("merge", argv[i], usage);
+        } else if (count == INPUTS_MAX) {
+            fprintf(stderr, "heaplay merge: %s is one input too many: at most %d; merge some of them first\n", argv[i],
+                    INPUTS_MAX);
+            return HP_EXIT_USAGE;
         } else {
             paths[count++] = argv[i];
         }

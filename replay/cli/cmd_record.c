@@ -14,11 +14,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "cli/arguments.h"
 #include "record/collector.h"
+#include "trace/trace.h"
 
 static const char usage[] =
     "usage: heaplay record [-o f.hpt] [options] -- program arguments...\n"
@@ -66,7 +68,7 @@ static int parse(int argc, char **argv, struct hp_record_options *options)
     int option;
 
     optind = 1;
-    while ((option = getopt_long(argc, argv, "+o:h", longer, NULL)) != -1) {
+    while ((option = hp_arg_next(argc, argv, "+o:h", longer)) != -1) {
         switch (option) {
         case 'o': options->output = optarg; break;
         case 'n': options->children = false; break;
@@ -126,12 +128,30 @@ static int find_library(char *path, size_t size, char *error, size_t error_size)
     return hp_launch_library(path, error, error_size);
 }
 
+/* A trace may be recorded again; other people's files are not ours to overwrite. */
+static bool is_foreign(const char *path)
+{
+    struct stat st;
+    char error[512];
+    int code = 0;
+
+    if (stat(path, &st) || !S_ISREG(st.st_mode) || st.st_size == 0)
+        return false;
+    hp_reader_close(hp_reader_open(path, &code, error, sizeof error));
+    return code == HP_E_NOT_A_TRACE;
+}
+
 /* Before the program runs: nobody wants to learn after an hour that the trace had no place. */
 static int check_output(const char *path, bool *created, char *error, size_t error_size)
 {
     int fd;
 
     *created = access(path, F_OK) != 0;
+    if (is_foreign(path)) {
+        snprintf(error, error_size, "%s: is there already and not a .hpt trace: it would be lost; give another file with -o",
+                 path);
+        return HP_EXIT_USAGE;
+    }
     fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
     if (fd < 0) {
         snprintf(error, error_size, "%s: cannot be written: %s; give another file with -o", path, strerror(errno));

@@ -160,7 +160,7 @@ static int parse(int argc, char **argv, struct arguments *a)
     a->compile.window = -1;
     hp_plan_room_default(&a->compile);
     optind = 1;
-    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+    while ((option = hp_arg_next(argc, argv, "h", options)) != -1) {
         if (option == 'h') {
             fputs(usage, stdout);
             return HP_EXIT_OK;
@@ -244,6 +244,16 @@ static int compile(const struct arguments *a, bool serial, struct hp_compiled *o
     if (code != HP_OK)
         fprintf(stderr, "heaplay replay: %s\n", error);
     return hp_plan_room_exit(code);
+}
+
+/* A program may reserve what it never touches; a replay that touches all of it ends by the kernel's hand, or something else. */
+static bool has_memory(const struct arguments *a, const struct hp_compiled *plan)
+{
+    int touch = a->conditions.touch;
+
+    return (touch != HP_TOUCH_PAGE && touch != HP_TOUCH_ALL && !a->conditions.verify)
+        || hp_plan_room_holds("replay", a->trace, plan->plan->peak_live_bytes,
+                              "give --touch none, or --touch recorded with a trace recorded with --touch, and no --verify");
 }
 
 /* The slowest timed calls by their number in the trace, so that each can be cut out and replayed alone. */
@@ -330,6 +340,8 @@ int hp_cmd_replay(int argc, char **argv)
         code = compile(&a, true, &serial);
         c.serial = &serial;
     }
+    if (code == HP_EXIT_OK && !has_memory(&a, &plan))
+        code = HP_EXIT_BAD_INPUT;
     if (code == HP_EXIT_OK && hp_campaign_run(&c, error, sizeof error) != 0) {
         fprintf(stderr, "heaplay replay: %s\n", error);
         code = HP_EXIT_FAILED;

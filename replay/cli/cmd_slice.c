@@ -145,6 +145,16 @@ static const char usage[] =
     "       heaplay head [-n OPERATIONS] IN.hpt -o OUT.hpt      heaplay tail [-n OPERATIONS] IN.hpt -o OUT.hpt\n"
     "Blocks that live where the part begins are allocated first. FROM or TO may be left out; TO does not belong to it.\n";
 
+/* take_range, with the reason when it refuses. */
+static bool take(const char *option, const char *text, double scale, uint64_t *from, uint64_t *to)
+{
+    if (take_range(text, scale, from, to))
+        return true;
+    fprintf(stderr, "heaplay slice: %s %s is not FROM:TO, two numbers of which the second is not the smaller one\n%s", option,
+            text, usage);
+    return false;
+}
+
 static bool count_operations(const char *tool, const char *path, uint64_t *operations)
 {
     hp_reader *reader = hp_derive_read(tool, path);
@@ -174,16 +184,19 @@ int hp_cmd_slice(int argc, char **argv)
             fputs(usage, stdout);
             return HP_EXIT_OK;
         }
-        if (is_slice && !strcmp(argv[i], "--ops") && more)
-            good = take_range(argv[++i], 1, &r.from_op, &r.to_op);
-        else if (is_slice && !strcmp(argv[i], "--time") && more)
-            good = take_range(argv[++i], 1e9, &r.from_ns, &r.to_ns);
-        else if (is_slice && !strcmp(argv[i], "--thread") && more)
+        if (is_slice && !strcmp(argv[i], "--ops") && more) {
+            if (!take("--ops", argv[++i], 1, &r.from_op, &r.to_op))
+                return HP_EXIT_USAGE;
+        } else if (is_slice && !strcmp(argv[i], "--time") && more) {
+            if (!take("--time", argv[++i], 1e9, &r.from_ns, &r.to_ns))
+                return HP_EXIT_USAGE;
+        } else if (is_slice && !strcmp(argv[i], "--thread") && more) {
             good = hp_arg_whole(argv[++i], 0, UINT32_MAX - 1, &r.thread);
-        else if (!is_slice && !strcmp(argv[i], "-n") && more)
+        } else if (!is_slice && !strcmp(argv[i], "-n") && more) {
             good = hp_arg_whole(argv[++i], 1, UINT64_MAX, &count);
-        else
+        } else {
             good = hp_derive_take_file(&files, argc, argv, &i);
+        }
         if (!good)
             return hp_derive_refuse(argv[0], argv[i], usage);
     }

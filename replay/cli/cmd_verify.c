@@ -41,7 +41,7 @@ static int parse(int argc, char **argv, struct arguments *a)
     a->compile.serial = 1;
     hp_plan_room_default(&a->compile);
     optind = 1;
-    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+    while ((option = hp_arg_next(argc, argv, "h", options)) != -1) {
         if (option == 'h') {
             fputs(usage, stdout);
             return HP_EXIT_OK;
@@ -110,6 +110,14 @@ int hp_cmd_verify(int argc, char **argv)
     }
     if (plan.cut_off)
         fprintf(stderr, "heaplay verify: %s was cut off; what was there is verified\n", a.trace);
+    if (plan.sample)
+        fprintf(stderr, "heaplay verify: %s holds one object of %u, drawn at random; the others are not verified\n", a.trace,
+                plan.sample);
+    if (!hp_plan_room_holds("verify", a.trace, plan.plan->peak_live_bytes,
+                            "verify writes to every byte: take a part of the trace (heaplay slice)")) {
+        hp_compile_release(&plan);
+        return HP_EXIT_BAD_INPUT;
+    }
     run.plan_fd = plan.fd;
     run.timeout_s = a.timeout_s;
     if (hp_run_init(&run, error, sizeof error) != 0) {

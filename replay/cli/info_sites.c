@@ -93,12 +93,15 @@ static bool print_frames(const char *frames, demangler *demangle)
     return remains;
 }
 
-static void print(const char *path, const struct line *lines, size_t count)
+static void print(const char *path, uint32_t sample, const struct line *lines, size_t count)
 {
     demangler *demangle = find_demangler();
     bool remains = false;
 
-    printf("%s: %zu call sites, by the bytes they asked for\n%14s %14s %14s\n", path, count, "bytes", "calls", "live at peak");
+    printf("%s: %zu call site%s, by the bytes they asked for\n", path, count, count == 1 ? "" : "s");
+    if (sample)
+        printf("one object of %" PRIu32 " was recorded: the program asked for about %" PRIu32 " times as much\n", sample, sample);
+    printf("%14s %14s %14s\n", "bytes", "calls", "live at peak");
     for (size_t i = 0; i < count && i < SHOWN; i++) {
         printf("%14" PRIu64 " %14" PRIu64 " %14" PRIu64 "\n", lines[i].bytes, lines[i].count, lines[i].at_peak);
         remains |= print_frames(lines[i].frames, demangle);
@@ -131,7 +134,7 @@ int hp_info_sites(const char *path)
         fprintf(stderr, "heaplay info: %s: its table of call sites cannot be read; get a good copy of the file\n", path);
     if (lines) {
         qsort(lines, count, sizeof *lines, by_bytes);
-        print(path, lines, count);
+        print(path, hp_reader_meta(reader)->sample, lines, count);
     }
     code = lines ? HP_EXIT_OK : HP_EXIT_BAD_INPUT;
     hp_reader_close(reader);

@@ -58,6 +58,18 @@ for command in check info cat; do
     bad "$command of no file" 3 'No such file' "$H" $command absent.hpt
 done
 
+# check and info count alike: blocks made, resized and freed.
+printf '%s\n' 'kind,thread,time_ns,id,old_id,size,count,alignment' 'malloc,0,64,1,0,10,0,0' 'realloc,0,64,2,1,20,0,0' \
+    'realloc,0,64,3,2,30,0,0' 'realloc,0,64,4,0,30,0,0' 'realloc,0,64,0,3,99,0,0' 'free,0,64,0,3,0,0,0' > grown.csv
+"$H" import grown.csv -o grown.hpt 2>/dev/null
+is "check tells reallocs from allocations" "$("$H" check grown.hpt)" \
+    "grown.hpt: ok, 6 operations by 1 thread, 2 allocations, 2 reallocs, 1 frees, 1 blocks live at the end"
+like "info counts as check does" "$("$H" info grown.hpt)" 'blocks +2 made, 1 freed, 1 never freed, 1 calls failed'
+
+for command in record replay verify; do
+    like "$command names itself when it refuses an option" "$("$H" $command --nothing 2>&1)" "^heaplay $command: unrecognized option"
+done
+
 # What does not arrive is a failure: a command that printed to a full disk has not said what it was asked.
 lost() { # COMMAND...: to a full disk
     local said status

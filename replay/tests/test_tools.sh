@@ -122,6 +122,20 @@ head -c 300 long.hpt > head.hpt
 like "replay of a trace cut off before its first operation says so" "$("$H" replay head.hpt --alloc glibc 2>&1)" \
     'no operation to replay: head.hpt: cut off at byte 300'
 like "verify says that a trace was cut off" "$("$H" verify cut.hpt --alloc glibc 2>&1)" 'cut.hpt was cut off'
+is "diff names a cut-off input once" "$("$H" diff cut.hpt cut.hpt 2>&1 | grep -c 'cut.hpt: cut.hpt')" 0
+like "slice says why it refuses a range" "$("$H" slice --ops 5:1 l.hpt -o s.hpt 2>&1)" '^heaplay slice: --ops 5:1 is not FROM:TO'
+like "merge names its limit" "$("$H" merge $(yes l.hpt | head -65) -o s.hpt 2>&1)" 'at most 64'
+
+# A block of 99 GB that the program reserved: where it is touched there must be memory for it.
+live=$(($(sed -n 's/^MemTotal: *\([0-9]*\) .*/\1/p' /proc/meminfo) * 1024 * 4 + 99000000000))
+printf '%s\n' 'kind,thread,time_ns,id,old_id,size,count,alignment' "malloc,0,64,1,0,$live,0,0" 'free,0,64,0,1,0,0,0' > big.csv
+"$H" import big.csv -o big.hpt 2>/dev/null
+exits "replay touches no more than there is" 3 "$H" replay big.hpt --alloc null --samples 1
+like "and says how it would go" "$("$H" replay big.hpt --alloc null --samples 1 2>&1)" \
+    "big.hpt: up to $((live >> 20)) MiB live at once and are touched, [0-9]+ MiB of memory are available; give --touch none"
+ok "as it does" "$H" replay big.hpt --alloc null --samples 1 --touch none
+exits "verify needs memory for it too" 3 "$H" verify big.hpt --alloc glibc
+exits "and so does replay --verify" 3 "$H" replay big.hpt --alloc null --samples 1 --touch none --verify
 
 # Files appear whole or not at all, with the rights they had; a pipe and a link are written through.
 echo old > s.hpt && chmod 640 s.hpt && ln -s s.hpt link.hpt

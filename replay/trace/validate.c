@@ -147,6 +147,9 @@ int hp_validate(hp_reader *reader, struct hp_validation *result)
         result->operations += event.kind < HP_THREAD_START;
         result->allocations += event.id != 0;
         result->frees += event.old_id && hp_kind_frees(event.kind);
+        result->made += event.id && !event.old_id;
+        result->moved += event.id && event.old_id;
+        result->freed += !event.id && hp_event_consumes(&event);
         result->last_ns = event.time_ns;
     }
     if (!error && got < 0) {

@@ -5,7 +5,9 @@
 #include "trace/trace.h"
 
 struct hp_validation {
-    uint64_t events, operations, allocations, frees, live_at_end;
+    uint64_t events, operations, live_at_end;
+    uint64_t allocations, frees;        /* as the trailer counts: a realloc is both */
+    uint64_t made, moved, freed;        /* made - freed: live_at_end; a realloc of a block is moved, neither of the others */
     uint32_t threads;
     uint64_t last_ns;
     char     text[512];     /* the first fault: what, where, what to do; "" when there is none */
