@@ -48,7 +48,8 @@ struct hp_collector {
     int exit_status;            /* of the program, as of wait(2) */
     struct hp_process *processes;
     struct hp_snapshot *snapshots;
-    unsigned files;
+    unsigned files;             /* names given to traces of children */
+    unsigned child_traces, child_failures;      /* written to their ends, and not */
     uint64_t processes_seen;
     uint64_t lost;              /* of all finished traces */
     uint64_t child_operations, largest_operations;

@@ -247,12 +247,25 @@ static const char *with_unit(uint64_t bytes, char *text, size_t size)
     return text;
 }
 
+/* Why a trace may be empty. */
+static void print_reason(const struct hp_process *p)
+{
+    const struct hp_record_options *o = p->collector->options;
+
+    fprintf(stderr, "heaplay: %s holds no operation: %s\n", p->path,
+            o->wait && !p->collector->began_ns ? "it waited for SIGUSR1, and none came"
+            : o->sample ? "no object was drawn; record without --sample, or more of the program"
+            : o->pid ? "the process called no allocator while it was recorded"
+            : "the process called no allocator; programs that it executes are recorded only when they are linked dynamically "
+              "and keep LD_PRELOAD (env -i does not)");
+}
+
 static void print_summary(const struct hp_process *p, const struct hp_trailer *t)
 {
     char size[32];
 
-    fprintf(stderr, "heaplay: %s: %llu operations, %llu threads, %s, %llu lost, %llu inversions repaired",
-            p->path, (unsigned long long)p->counts.operations, (unsigned long long)t->threads,
+    fprintf(stderr, "heaplay: %s: %llu operation%s, %llu thread%s, %s, %llu lost, %llu inversions repaired",
+            p->path, (unsigned long long)p->counts.operations, p->counts.operations == 1 ? "" : "s", (unsigned long long)t->threads, t->threads == 1 ? "" : "s",
             with_unit(file_bytes(p->path), size, sizeof size),
             (unsigned long long)t->lost_events, (unsigned long long)t->inversions);
     if (p->counts.unknown_frees)
@@ -261,7 +274,11 @@ static void print_summary(const struct hp_process *p, const struct hp_trailer *t
         fprintf(stderr, ", %llu unseen frees implied", (unsigned long long)p->counts.implied_frees);
     if (p->counts.inherited)
         fprintf(stderr, ", %llu blocks inherited by fork", (unsigned long long)p->counts.inherited);
+    if (p->collector->options->sample)
+        fprintf(stderr, ", one object of %u", p->collector->options->sample);
     fprintf(stderr, "\n");
+    if (p->first && p->counts.operations == 0)
+        print_reason(p);
 }
 
 /* One line for the program, one for all of its children together: make -j can have thousands. */
@@ -271,8 +288,9 @@ static void note_summary(struct hp_collector *c, const struct hp_process *p, con
         print_summary(p, t);
     if (p->first)
         return;
+    c->child_traces++;
     c->child_operations += p->counts.operations;
-    if (p->counts.operations <= c->largest_operations)
+    if (p->counts.operations <= c->largest_operations && c->largest[0])
         return;
     c->largest_operations = p->counts.operations;
     snprintf(c->largest, sizeof c->largest, "%s: %.200s", p->path, p->slot->command);
@@ -280,9 +298,13 @@ static void note_summary(struct hp_collector *c, const struct hp_process *p, con
 
 void hp_lineage_print_children(const struct hp_collector *c)
 {
-    if (c->files)
-        fprintf(stderr, "heaplay: %u more traces of children: %llu operations; the largest has %llu: %s\n", c->files,
-                (unsigned long long)c->child_operations, (unsigned long long)c->largest_operations, c->largest);
+    if (c->child_traces)
+        fprintf(stderr, "heaplay: %u more trace%s of children: %llu operations; the largest has %llu: %s\n", c->child_traces,
+                c->child_traces == 1 ? "" : "s", (unsigned long long)c->child_operations,
+                (unsigned long long)c->largest_operations, c->largest);
+    if (c->child_failures)
+        fprintf(stderr, "heaplay: %u trace%s of children could not be written to the end\n", c->child_failures,
+                c->child_failures == 1 ? "" : "s");
 }
 
 static void close_trace(struct hp_collector *c, struct hp_process *p)
@@ -310,6 +332,7 @@ static void close_trace(struct hp_collector *c, struct hp_process *p)
     if (p->write_failed) {
         fprintf(stderr, "heaplay: the recording stopped: %s\n", p->error[0] ? p->error : "the trace could not be written");
         c->failed = true;
+        c->child_failures += !p->first;
     } else if (p->writer) {
         note_summary(c, p, &t);
         c->closed_bytes += file_bytes(p->path);

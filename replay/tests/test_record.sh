@@ -160,12 +160,37 @@ is "1100 threads at a time: the loss makes the exit status" $status 1
 ok "1100 threads at a time: the trace passes heaplay check" "$HEAPLAY" check crowd.hpt
 like "1100 threads at a time: the loss is counted" "$(cat err.txt)" 'heaplay: [1-9][0-9]* events of threads beyond 1024 were lost'
 
+# What stands in the way of a trace.
+mkdir blocked.1.hpt
+record blocked.hpt -- sh -c 'ls >/dev/null; ls >/dev/null; exit 0'
+is "a child without a trace makes the exit status" $status 1
+like "a child without a trace: says so" "$(cat err.txt)" 'heaplay: 1 trace of children could not be written to the end'
+is "a child without a trace is not counted as one" "$(sed -n 's/^heaplay: \([0-9]*\) more traces* of children.*/\1/p' err.txt)" \
+    "$(find . -type f -name 'blocked.[0-9]*' | sed -n '$=')"
+echo precious > notes.txt
+record notes.txt -- ls
+is "a file that is no trace is not overwritten" "$status $(cat notes.txt)" "2 precious"
+like "a file that is no trace: says so" "$(cat err.txt)" '^heaplay record: notes.txt: is there already and not a .hpt trace'
+"$HEAPLAY" generate mix --ops 9 -o old.hpt
+record old.hpt -- ls
+is "a trace is" "$status $("$HEAPLAY" info old.hpt | grep -c 'origin *recorded')" "0 1"
+: > nothing
+record nothing -- ls
+is "and so is an empty file" $status 0
+record idle.hpt --wait -- ls
+like "an empty recording says why it may be: --wait" "$(cat err.txt)" 'idle.hpt holds no operation: it waited for SIGUSR1'
+record idle.hpt --sample 1/1000000 -- true
+like "an empty recording says why it may be: --sample" "$(cat err.txt)" 'idle.hpt holds no operation: no object was drawn'
+record idle.hpt -- true
+like "an empty recording says why it may be: no call" "$(cat err.txt)" 'idle.hpt holds no operation: the process called no allocator'
+
 mkdir full
 if mount -t tmpfs -o size=1m tmpfs full 2>/dev/null; then
     record full/full.hpt -- "$TARGETS/record_modes" random
     is "disk full: exit status" $status 1
     like "disk full: says so" "$(cat err.txt)" 'full/full.hpt: cannot write: No space left'
     like "disk full: the program ran to its end" "$(cat out.txt)" '^ended$'
+    is "disk full: no children are counted" "$(grep -c 'of children' err.txt)" 0
     like "disk full: what there is can be read" "$("$HEAPLAY" check full/full.hpt 2>&1)" 'cut off .* whole up to event [1-9]'
     umount full
 else
@@ -189,6 +214,11 @@ ok "--sample 1/64: about one object of 64 ($made of 200000)" test "$made" -gt 28
 ok "--sample: a realloc belongs to its object ($grown)" test "$grown" -gt 600 -a "$grown" -lt 970
 is "--sample: every object to its free" "$freed" "$made"
 like "--sample: the trace says so" "$("$HEAPLAY" info sample.hpt)" 'sampled +one object of 64'
+like "--sample: so does the summary" "$(cat err.txt)" 'sample.hpt: .*, one object of 64$'
+like "--sample: so does check" "$("$HEAPLAY" check sample.hpt)" '; one object of 64 was recorded'
+like "--sample: so does verify" "$("$HEAPLAY" verify sample.hpt --alloc glibc 2>&1)" 'sample.hpt holds one object of 64'
+record few.hpt --sites 2 --sample 1/8 -- "$TARGETS/record_modes" objects
+like "--sample: so do its call sites" "$("$HEAPLAY" info --sites few.hpt)" '^one object of 8 was recorded: the program asked for about 8 times'
 like "--sample: so does a result" "$("$HEAPLAY" replay sample.hpt --samples 1 --alloc glibc)" 'one object of 64, drawn at random'
 "$HEAPLAY" head -n 100 sample.hpt -o part.hpt >/dev/null
 like "--sample: and a part of it" "$("$HEAPLAY" info --json part.hpt)" '"sample": 64'
