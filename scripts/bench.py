@@ -305,7 +305,8 @@ def show(run, console):
     for trace in run.traces:
         table = rich.table.Table(title=run.label(trace), title_justify="left", box=None, pad_edge=False)
         for head in ("allocator", "ns/op", "95 % interval", "peak RSS KiB", "over live", "minor faults", "harness"):
-            table.add_column(head, justify="left" if head == "allocator" else "right")
+            # Variants of an allocator differ at the end of their names: these are folded, never cut.
+            table.add_column(head, justify="left" if head == "allocator" else "right", overflow="fold")
         for name in run.all_allocators:
             row = run.row(trace, name)
             if not row:

@@ -1,5 +1,6 @@
 """make bench's script on small synthetic traces with the built program: a whole run, its failures, ^C."""
 import errno
+import io
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import rich.console
 
 import bench
 import fixture
@@ -104,6 +106,19 @@ def test_a_broken_allocator_is_marked_in_the_speed_table(tmp_path):
     assert run.document["allocators"]["broken"]["verified"] is False and run.row("small", "broken")["status"] == "ok"
     table = (directory / "report.md").read_text().split("## Time, ns per operation")[1].split("## ")[0]
     assert "broken (FAILS VERIFY)" in table and "glibc (FAILS" not in table
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_names_are_whole_in_a_narrow_terminal(width):
+    names = [f"cellmalloc@CELLMALLOC_CONF=purge_min:0,cache_bytes:{size}" for size in (1, 2)]
+    document = fixture.document(traces={"t": (20, 1000)}, allocators=["glibc"])
+    glibc = document["rows"][0]
+    document["rows"] += [{**glibc, "allocator": name} for name in names]
+    said = io.StringIO()
+    bench.show(load.Run(document), rich.console.Console(file=said, width=width))
+    assert "\u2026" not in said.getvalue()
+    column = "".join(line.split(" ")[0] for line in said.getvalue().splitlines()[1:])
+    assert all(name in column for name in names)
 
 
 @pytest.mark.parametrize("spec, name", [
