@@ -42,9 +42,9 @@ def test_output(example):
 
 def means_table(run):
     confidence = verdict.percent(text.stats.CONFIDENCE)
-    lines = [f"| allocator | time per operation, {run.reference()} = 1 ({confidence} interval) | peak RSS, "
-             f"{run.reference()} = 1 ({confidence} interval) |", "|---|---|---|"]
-    lines += [f"| {name} | {cells[0]} | {cells[1]} |" for name, cells in text.overall_table(run)]
+    heads = [f"{measure.noun}, {run.reference()} = 1 ({confidence} interval)" for measure in verdict.overall_measures(run)]
+    lines = [" | ".join(["| allocator", *heads]) + " |", "|---|" + "---|" * len(heads)]
+    lines += [" | ".join([f"| {name}", *cells]) + " |" for name, cells in text.overall_table(run)]
     return "\n".join(lines) + "\n"
 
 

@@ -8,7 +8,6 @@ import jinja2
 
 from . import detail, load, plots, stats, verdict
 
-ORDER_WARNING = 1.5     # peak of the parallel replay over the peak in recorded order
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 CSV_FIGURES = ("ns_per_op", "net_ns_per_op", "ops_per_s", "cpu_ns_per_op", "peak_rss_kib", "peak_ratio",
                "usable_bytes_at_peak", "internal_fragmentation", "minor_faults", "rss_after_drain_kib", "stall_share")
@@ -75,7 +74,7 @@ def overall_table(run):
     table = []
     for name in run.allocators:
         cells = []
-        for measure in verdict.MEASURES:
+        for measure in verdict.overall_measures(run):
             found = verdict.compare_overall(run, measure, name, run.reference())
             if name == run.reference():
                 cells.append("1")
@@ -111,20 +110,9 @@ def harness_words(run):
 
 def order_words(run):
     """A warning for each trace whose threads, replayed in parallel, hold much more at once than in recorded order."""
-    lines = []
-    for trace in run.traces:
-        ratios = []
-        for name in run.allocators:
-            row = run.row(trace, name)
-            serial = max((point["rss_kib"] for point in (row or {}).get("curve", [])), default=0)
-            if serial > 0:
-                ratios.append(load.figure_value(row, "peak_rss_kib") / serial)
-        typical = sorted(ratios)[len(ratios) // 2] if ratios else 1
-        if typical > ORDER_WARNING:
-            lines.append(f"{run.label(trace)}: the peak is {typical:.1f} times that of the same calls in recorded order "
-                         "(median of the allocators), because replayed threads run ahead of each other. Its peak RSS "
-                         "says as much about order as about allocators; --threads 1 compares without that.")
-    return lines
+    return [f"{run.label(trace)}: the peak is {ratio:.1f} times that of the same calls in recorded order (median of the "
+            "allocators), because replayed threads run ahead of each other. Its peak RSS says as much about order as about "
+            "allocators; --threads 1 compares without that." for trace, ratio in verdict.run_ahead(run).items()]
 
 
 def note_words(run):
@@ -162,7 +150,8 @@ def facts(run, pictures):
         "names": [run.title(name) for name in run.all_allocators],
         "time": value_table(run, "ns_per_op", verdict.TIME),
         "memory": value_table(run, "peak_rss_kib", verdict.MEMORY, memory_scale),
-        "overall": overall_table(run), "failed": run.failed, "harness": harness_words(run),
+        "overall_heads": [measure.noun for measure in verdict.overall_measures(run)], "overall": overall_table(run),
+        "failed": run.failed, "harness": harness_words(run),
         "memory_heads": detail.MEMORY_HEADS, "memory_rows": detail.memory_rows(run, number),
         "latency_heads": detail.LATENCY_HEADS, "latency_rows": detail.latency_rows(run),
         "counter_heads": detail.EVENTS, "counter_rows": detail.counter_rows(run, number),

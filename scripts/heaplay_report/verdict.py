@@ -1,4 +1,5 @@
 """Comparisons in words: who won what, by how much, with which confidence."""
+import statistics
 from typing import NamedTuple
 
 from . import load, stats
@@ -7,6 +8,7 @@ from . import load, stats
 # The counters behind VmHWM are kept per CPU and lag, perhaps in every sample alike, which no interval shows (METHOD.md, Limits).
 # A mean over traces has no such bound: the lag is another on each.
 KERNEL_LAG_KIB = 300
+ORDER_WARNING = 1.5     # peak of the parallel replay over the peak in recorded order
 
 
 class Measure(NamedTuple):
@@ -16,10 +18,17 @@ class Measure(NamedTuple):
     more: str
     unit: str
     lag: float = 0.0    # what the source of the figure can be off; medians of one trace that are closer are not told apart
+    plus: str = ""      # the key of a figure that is added, block by block
+
+    def samples(self, row):
+        """Block number to value."""
+        found, added = load.by_block(row, self.key), load.by_block(row, self.plus)
+        return {block: found[block] + added[block] for block in found if block in added} if self.plus else found
 
 
 TIME = Measure("ns_per_op", "time per operation", "faster", "slower", "ns/op")
 MEMORY = Measure("peak_rss_kib", "peak RSS", "leaner", "larger", "KiB", KERNEL_LAG_KIB)
+WITH_START = Measure("peak_rss_kib", "peak RSS with start-up", "leaner", "larger", "KiB", KERNEL_LAG_KIB, "start_rss_kib")
 MEASURES = (TIME, MEMORY)
 
 
@@ -96,37 +105,49 @@ def phrase(comparison):
 
 
 def logs_for(run, trace, measure, first, second):
-    return stats.paired_logs(load.by_block(run.row(trace, first), measure.key),
-                             load.by_block(run.row(trace, second), measure.key))
+    return stats.paired_logs(measure.samples(run.row(trace, first)), measure.samples(run.row(trace, second)))
 
 
 def compare_on_trace(run, trace, measure, first, second, floor=0.0):
     found = stats.estimate([logs_for(run, trace, measure, first, second)])
-    medians = tuple(load.figure_value(run.row(trace, name), measure.key) for name in (first, second))
-    return found and Comparison(measure, trace, first, second, found, floor, medians)
+    if not found:
+        return None
+    medians = tuple(statistics.median(measure.samples(run.row(trace, name)).values()) for name in (first, second))
+    return Comparison(measure, trace, first, second, found, floor, medians)
 
 
-def compare_overall(run, measure, first, second, floor=0.0):
-    """Geometric mean over the traces on which both succeeded."""
-    found = stats.estimate([logs_for(run, trace, measure, first, second) for trace in run.traces])
+def compare_overall(run, measure, first, second, floor=0.0, traces=None):
+    """Geometric mean over the traces (all) on which both succeeded."""
+    found = stats.estimate([logs_for(run, trace, measure, first, second) for trace in traces or run.traces])
     return found and Comparison(measure, None, first, second, found, floor)
 
 
+def twins(run):
+    """[(again, the allocator that it is)] of the A/A controls."""
+    return [(name, name[:-len(load.AGAIN)]) for name in run.all_allocators if name.endswith(load.AGAIN)]
+
+
 def control(run):
-    """The A/A control: an allocator against itself, per measure, over all traces (trace None) and on each."""
-    outcome = []
-    for again in (name for name in run.all_allocators if name.endswith(load.AGAIN)):
-        twin = again[:-len(load.AGAIN)]
-        for measure in MEASURES:
-            outcome.append(compare_overall(run, measure, again, twin))
-            outcome += [compare_on_trace(run, trace, measure, again, twin) for trace in run.traces]
+    """The A/A control: an allocator against itself, per measure, on each trace."""
+    outcome = [compare_on_trace(run, trace, measure, again, twin)
+               for again, twin in twins(run) for measure in MEASURES for trace in run.traces]
     return [found for found in outcome if found]
 
 
+def claimed_distance(outcome):
+    """The largest relative difference that is claimed, else 0."""
+    return max((max(found.estimate.ratio, 1 / found.estimate.ratio) - 1 for found in outcome if found.claimed), default=0.0)
+
+
 def control_floor(outcome, trace, measure):
-    """The relative difference below which nothing is claimed: what the A/A control claimed there, else 0."""
-    return max((max(found.estimate.ratio, 1 / found.estimate.ratio) - 1 for found in outcome
-                if found.measure == measure and found.trace == trace and found.claimed), default=0.0)
+    """The relative difference below which nothing is claimed on a trace: what the A/A control claimed there."""
+    return claimed_distance(found for found in outcome if (found.measure, found.trace) == (measure, trace))
+
+
+def overall_floor(run, measure, traces):
+    """The same of a mean over traces."""
+    outcome = [compare_overall(run, measure, again, twin, traces=traces) for again, twin in twins(run)]
+    return claimed_distance(found for found in outcome if found)
 
 
 def control_words(outcome):
@@ -135,7 +156,7 @@ def control_words(outcome):
         return ["This run has no A/A control: small differences deserve distrust."]
     sentences = []
     for measure in MEASURES:
-        found = [one for one in outcome if one.measure == measure and one.trace and one.estimate.bounded]
+        found = [one for one in outcome if one.measure == measure and one.estimate.bounded]
         if not found:
             sentences.append(f"A/A control, {measure.noun}: too few samples to bound it.")
             continue
@@ -184,54 +205,96 @@ def wins(comparisons):
     return sorted((one for one in comparisons if one.claimed < 0), key=lambda one: one.estimate.ratio)
 
 
+def overall_measures(run):
+    """Those of statements over all traces; a run may be of before rows held what is resident at the start."""
+    return [*MEASURES, *(measure for measure in (WITH_START,) if any(map(measure.samples, run.by_key.values())))]
+
+
+def run_ahead(run):
+    """{trace: ratio} of those whose threads, replayed in parallel, hold much more at once than in recorded order: peak over
+    peak, median of the allocators. Their peak says as much about order as about allocators."""
+    found = {}
+    for trace in run.traces:
+        ratios = []
+        for name in run.allocators:
+            row = run.row(trace, name)
+            serial = max((point["rss_kib"] for point in (row or {}).get("curve", [])), default=0)
+            if serial > 0:
+                ratios.append(load.figure_value(row, "peak_rss_kib") / serial)
+        typical = sorted(ratios)[len(ratios) // 2] if ratios else 1
+        if typical > ORDER_WARNING:
+            found[trace] = typical
+    return found
+
+
+def means_over(run, measure):
+    """[(words, traces)] that the means of a measure are over: all; of memory, which one such trace can carry, also those
+    that do not run ahead."""
+    ahead = run_ahead(run) if measure.key == MEMORY.key else {}
+    kept = [trace for trace in run.traces if trace not in ahead]
+    without = [(f"without {' and '.join(map(run.label, ahead))}", kept)] if ahead and kept else []
+    return [(measure.noun, run.traces), *without]
+
+
+def capital(sentence):
+    return sentence[0].upper() + sentence[1:]
+
+
 def summary(run):
-    """Sentences on the geometric means: the subject against each rival, time and memory."""
+    """Sentences on the geometric means: the subject against each rival, for each measure."""
     first = run.subject()
-    outcome = control(run)
+    means = [(words, measure, traces, overall_floor(run, measure, traces))
+             for measure in overall_measures(run) for words, traces in means_over(run, measure)]
     sentences = []
     for rival in run.rivals():
-        parts = []
-        for measure in MEASURES:
-            found = compare_overall(run, measure, first, rival, control_floor(outcome, None, measure))
-            if found:
-                parts.append(f"{measure.noun}: {phrase(found)}")
+        found = [(words, compare_overall(run, measure, first, rival, floor, traces)) for words, measure, traces, floor in means]
+        parts = [f"{capital(words)}: {phrase(one)}." for words, one in found if one]
         if parts:
             shared = sum(1 for trace in run.traces if run.row(trace, first) and run.row(trace, rival))
             over = f"geometric mean of {shared} traces" if shared != 1 else "1 trace"
-            sentences.append(f"{run.title(first)} against {run.title(rival)} ({over}). " + ". ".join(
-                part[0].upper() + part[1:] for part in parts) + ".")
+            sentences.append(f"{run.title(first)} against {run.title(rival)} ({over}). {' '.join(parts)}")
     return sentences
 
 
-def ranking(run, measure):
-    """The allocators that completed every trace and kept the contract, the one that needs least first, with its comparison
-    to each other."""
+def ranking(run, measure, traces):
+    """The allocators that completed each of the traces and kept the contract, the one that needs least first, with its
+    comparison to each other."""
     whole = [name for name in run.allocators
-             if not run.distrusted(name) and all(run.row(trace, name) for trace in run.traces)]
+             if not run.distrusted(name) and all(run.row(trace, name) for trace in traces)]
     if not whole:
         return None, []
-    means = {name: compare_overall(run, measure, name, whole[0]) for name in whole[1:]}
+    means = {name: compare_overall(run, measure, name, whole[0], traces=traces) for name in whole[1:]}
     means = {name: found.estimate.ratio for name, found in means.items() if found} | {whole[0]: 1.0}
     order = sorted(means, key=means.get)
-    floor = control_floor(control(run), None, measure)
-    return order[0], [compare_overall(run, measure, order[0], name, floor) for name in order[1:]]
+    floor = overall_floor(run, measure, traces)
+    return order[0], [compare_overall(run, measure, order[0], name, floor, traces) for name in order[1:]]
+
+
+def first_place(run, measure, traces):
+    """Who needs least over the traces, and by how much less than the next; None when there is nobody to compare with."""
+    leader, others = ranking(run, measure, traces)
+    if not others:
+        return None
+    ties = [found.second for found in others if found.claimed == 0]
+    behind = [found for found in others if found.claimed < 0]
+    words = leader
+    if ties:
+        words += f", level with {' and '.join(ties)} (no difference shown)"
+    if behind:
+        words += f"; {phrase(behind[0])} than the next, {behind[0].second}"
+    return words
 
 
 def winners(run):
-    """One sentence per measure: who needs least over all traces, and by how much less than the next."""
+    """For each measure who needs least over all traces; for memory also over those that do not run ahead."""
     sentences = []
-    for measure in MEASURES:
-        leader, others = ranking(run, measure)
-        if not others:
-            continue
-        ties = [found.second for found in others if found.claimed == 0]
-        behind = [found for found in others if found.claimed < 0]
-        words = f"Least {measure.noun} over all traces: {leader}"
-        if ties:
-            words += f", level with {' and '.join(ties)} (no difference shown)"
-        if behind:
-            words += f"; {phrase(behind[0])} than the next, {behind[0].second}"
-        sentences.append(words + ".")
+    over = f"over the {len(run.traces)} traces" if len(run.traces) != 1 else "on the one trace"
+    for measure in overall_measures(run):
+        (noun, everything), *rest = means_over(run, measure)
+        places = [(f"least {noun} {over}", first_place(run, measure, everything)),
+                  *((words, first_place(run, measure, traces)) for words, traces in rest)]
+        if places[0][1]:
+            sentences.append(" ".join(f"{capital(words)}: {place}." for words, place in places if place))
     return sentences
 
 

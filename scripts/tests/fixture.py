@@ -7,6 +7,7 @@ SPEED = {"cellmalloc": 0.92, "glibc": 1.0, "jemalloc": 0.85, "mimalloc": 0.70, "
          "bump": 0.30, "glibc#again": 1.0}
 SPACE = {"cellmalloc": 0.93, "glibc": 1.0, "jemalloc": 1.25, "mimalloc": 1.30, "tcmalloc": 1.18, "null": 0.01,
          "bump": 6.0, "glibc#again": 1.0}
+START = {"cellmalloc": 280, "glibc": 110, "jemalloc": 2400, "mimalloc": 390, "tcmalloc": 5400, "glibc#again": 110}
 TRACES = {"python-json": (24, 40_000), "gcc-cc1": (31, 85_000), "git-log": (19, 9_000), "redis-server": (44, 30_000),
           "sqlite-index": (15, 4_500), "perl-hash": (21, 60_000), "jq-filter": (27, 22_000),
           "larson-handoff": (60, 16_000)}
@@ -48,6 +49,7 @@ def document(seed=1, blocks=8, noise=0.02, speed=None, space=None, traces=None, 
                 "status": "ok", "blocks": list(range(blocks)), "ns_per_op": figure(times),
                 "ops_per_s": figure(1e9 / times), "peak_rss_kib": figure(peak), "peak_live_bytes": live_kib * 1024,
                 "usable_bytes_at_peak": int(live_kib * 1024 * 1.06), "internal_fragmentation": 0.06,
+                "start_rss_kib": figure([START.get(name, 0)] * blocks),
                 "external_fragmentation": round(space[name] - 0.9, 3),
                 "peak_ratio": figure(peak / live_kib), "minor_faults": figure(peak / 4), "harness_share": 0.09,
                 "curve": curve(live_kib, space[name])})

@@ -350,19 +350,77 @@ def test_fragmentation_is_drawn_as_the_row_says(run):
 
 
 def test_winners_name_the_first_the_level_and_the_next(run):
-    time, memory = verdict.winners(run)
-    assert re.fullmatch(r"Least time per operation over all traces: (\w+).*; faster by [\d.-]+ % than the next, \w+\.", time)
-    assert memory.startswith("Least peak RSS over all traces: cellmalloc; leaner by ") and memory.endswith("next, glibc.")
+    time, memory, with_start = verdict.winners(run)
+    assert re.fullmatch(r"Least time per operation over the 3 traces: (\w+).*; faster by [\d.-]+ % than the next, \w+\.", time)
+    assert memory.startswith("Least peak RSS over the 3 traces: cellmalloc; leaner by ") and memory.endswith("next, glibc.")
+    assert with_start.startswith("Least peak RSS with start-up over the 3 traces: cellmalloc; leaner by ")
     even = load.Run(fixture.document(traces=SMALL, space={"cellmalloc": 1.0}, noise=0.2))
     assert "cellmalloc, level with glibc (no difference shown)" in verdict.winners(even)[1] or \
         "glibc, level with cellmalloc (no difference shown)" in verdict.winners(even)[1]
+    one = load.Run(fixture.document(traces={"gcc-cc1": (31, 8000)}))
+    assert verdict.winners(one)[1].startswith("Least peak RSS on the one trace: cellmalloc; ")
+
+
+def test_what_is_resident_at_the_start_is_added_block_by_block(tmp_path):
+    """It changes who needs least over all traces; verdicts on single traces leave it out."""
+    document = fixture.document(traces=SMALL, allocators=["cellmalloc", "glibc"])
+    rows = {(row["trace"], row["allocator"]): row for row in document["rows"]}
+    for trace in SMALL:
+        rows[trace, "cellmalloc"]["start_rss_kib"] = fixture.figure(range(2000, 2800, 100))
+    run = load.Run(document)
+    sums = {key: [peak + start for peak, start in zip(row["peak_rss_kib"]["samples"], row["start_rss_kib"]["samples"])]
+            for key, row in rows.items()}
+    wanted = stats.geometric_mean([one / two for trace in SMALL
+                                   for one, two in zip(sums[trace, "cellmalloc"], sums[trace, "glibc"])])
+    assert verdict.compare_overall(run, verdict.WITH_START, "cellmalloc", "glibc").estimate.ratio == pytest.approx(wanted)
+    assert verdict.winners(run)[1].startswith("Least peak RSS over the 3 traces: cellmalloc; ")
+    assert verdict.winners(run)[2].startswith("Least peak RSS with start-up over the 3 traces: glibc; ")
+    assert re.search(r"Peak RSS: leaner by [\d.-]+ %\. Peak RSS with start-up: larger by [\d.-]+ %\.$", verdict.summary(run)[0])
+    assert {one.measure for one in verdict.all_comparisons(run)} == set(verdict.MEASURES)
+    path = write(tmp_path, document)
+    assert report.main([str(path)]) == 0
+    page = (tmp_path / "report.md").read_text()
+    assert "| peak RSS with start-up (95 % interval) |" in page
+    assert re.search(rf"\| cellmalloc \| .* \| {wanted:.3f} \([^|]*\|\n", page)
+    html = (tmp_path / "report.html").read_text()
+    assert "peak RSS with start-up (95 % interval)</th></tr>" in html and f'<td class="n">{wanted:.3f} (' in html
+
+
+def test_a_run_of_before_the_start_was_looked_at_says_nothing_of_it(tmp_path):
+    document = fixture.document(traces=SMALL)
+    for row in document["rows"]:
+        del row["start_rss_kib"]
+    assert report.main([str(write(tmp_path, document))]) == 0
+    assert len(verdict.winners(load.Run(document))) == 2
+    assert "with start-up" not in (tmp_path / "report.md").read_text().lower()
+
+
+def test_a_claim_over_all_traces_is_held_to_the_controls():
+    """On each trace and on their mean glibc#again needs 12 % more than glibc."""
+    run = load.Run(fixture.document(traces=SMALL, space={"glibc#again": 1.12}))
+    against = next(line for line in verdict.summary(run) if "against glibc" in line)
+    assert re.search(r"Peak RSS: no difference shown: 7\.\d % is within the 12 % that the A/A control shows", against)
+    assert "cellmalloc, level with glibc (no difference shown)" in verdict.winners(run)[1]
+    assert "Time per operation: no difference shown: " not in against
 
 
 def test_peaks_that_come_from_replay_order_are_pointed_out():
+    """And means of memory are given without them, too."""
     document = fixture.document(traces=SMALL)
     assert not text.order_words(load.Run(document))
+    assert not any("Without" in line for line in verdict.winners(load.Run(document)) + verdict.summary(load.Run(document)))
     for row in document["rows"]:
         if row["trace"] == "gcc-cc1":
-            row["peak_rss_kib"] = fixture.figure([3 * value for value in row["peak_rss_kib"]["samples"]])
-    said = text.order_words(load.Run(document))
+            factor = 9 if row["allocator"] == "cellmalloc" else 3
+            row["peak_rss_kib"] = fixture.figure([factor * value for value in row["peak_rss_kib"]["samples"]])
+    run = load.Run(document)
+    said = text.order_words(run)
     assert len(said) == 1 and said[0].startswith("gcc-cc1: the peak is ")
+    time, memory, with_start = verdict.winners(run)
+    assert memory.startswith("Least peak RSS over the 3 traces: glibc; ") and "Without" not in time
+    assert ". Without gcc-cc1: cellmalloc; leaner by " in memory and ". Without gcc-cc1: " in with_start
+    against = next(line for line in verdict.summary(run) if "against glibc" in line)
+    assert re.search(r"Peak RSS: larger by [\d.-]+ %\. Without gcc-cc1: leaner by [67][\d.-]+ %\. "
+                     r"Peak RSS with start-up: larger by [\d.-]+ %\. Without gcc-cc1: ", against)
+    alone = load.Run({**document, "rows": [row for row in document["rows"] if row["trace"] == "gcc-cc1"]})
+    assert not any("Without" in line for line in verdict.winners(alone) + verdict.summary(alone))
