@@ -10,6 +10,12 @@ for module in $modules; do
     test_line+="; import $module"
 done
 
+# The reasons, with semicolons between them.
+listed() {
+    printf '%s' "${reasons[0]}"
+    [ ${#reasons[@]} -eq 1 ] || printf '; %s' "${reasons[@]:1}"
+}
+
 tried=()
 reasons=()
 for name in ${PYTHON:-} python3 /usr/bin/python3 /usr/local/bin/python3 python3.{14,13,12,11,10,9}; do
@@ -17,12 +23,12 @@ for name in ${PYTHON:-} python3 /usr/bin/python3 /usr/local/bin/python3 python3.
     [[ " ${tried[*]-} " == *" $path "* ]] && continue
     tried+=("$path")
     if said=$("$path" -c "$test_line" 2>&1); then
-        [ ${#reasons[@]} -eq 0 ] || echo "python: using $path, because ${reasons[*]}" >&2
+        [ ${#reasons[@]} -eq 0 ] || echo "python: using $path, because $(listed)" >&2
         echo "$path"
         exit 0
     fi
-    reasons+=("$path: $(tail -n 1 <<<"$said");")
+    reasons+=("$path: $(tail -n 1 <<<"$said")")
 done
 [ ${#reasons[@]} -eq 0 ] && reasons=("no python3 was found")
-echo "python: none can import $modules: ${reasons[*]} run scripts/setup.sh scripts, or set PYTHON" >&2
+echo "python: none can import $modules: $(listed); run scripts/setup.sh scripts, or set PYTHON" >&2
 exit 2

@@ -186,9 +186,17 @@ def test_python_says_which_and_why(tmp_path):
     assert f"because {tmp_path}/python3: ModuleNotFoundError" in done.stderr
 
 
+def test_python_puts_semicolons_between_reasons_only(tmp_path):
+    bad = [program(tmp_path, f"echo '{name} is old' >&2; exit 1", name) for name in ("first", "python3")]
+    for named, reasons in (("first", f"{bad[0]}: first is old; {bad[1]}: python3 is old"), ("", f"{bad[1]}: python3 is old")):
+        done = python_sh(tmp_path, "json", PATH=f"{tmp_path}:/usr/bin:/bin", PYTHON=named)
+        assert done.stderr == f"python: using {done.stdout.strip()}, because {reasons}\n"
+
+
 def test_python_without_any(tmp_path):
     done = python_sh(tmp_path, "no_such_module_anywhere")
     assert done.returncode == 2 and done.stdout == "" and "none can import" in done.stderr
+    assert "; run scripts/setup.sh scripts" in done.stderr and ";;" not in done.stderr and "; ;" not in done.stderr
 
 
 @pytest.mark.skipif(not shutil.which("make"), reason="no make")
