@@ -23,9 +23,9 @@ replay: ## measure one trace and report: TRACE=f.hpt [ALLOCS="cellmalloc glibc N
 	@py=$(PY) && $$py scripts/bench.py --heaplay $(OUT)/heaplay --trace "$(TRACE)" \
 	    $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ALLOCS),--allocs "$(ALLOCS)") $(BENCH_ARGS)
 
-report: ## draw the newest results again (RESULTS=results/DIR for others)
+report: ## draw the newest results again (RUN=results/DIR, or RESULTS=, for others)
 	@scripts/setup.sh scripts
-	@py=$(PY) && $$py scripts/report.py $(RESULTS)
+	@py=$(PY) && $$py scripts/report.py $(or $(RUN),$(RESULTS))
 
 example: ## make the newest run the example of README and results/example (RUN=results/DIR TESTS_LOG=output of make test)
 	@scripts/setup.sh scripts

@@ -208,3 +208,11 @@ def test_make_knows_every_documented_command():
     done = subprocess.run(["make", "-n", "record", "CMD=true", "OUT=some.hpt"], cwd=SCRIPTS.parent, text=True,
                           capture_output=True, check=False)
     assert 'build/release/heaplay record -o "some.hpt" -- true' in done.stdout
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="no make")
+@pytest.mark.parametrize("variable", ["RUN", "RESULTS"])
+def test_make_report_takes_a_run(variable):
+    done = subprocess.run(["make", "-n", "report", f"{variable}=results/some"], cwd=SCRIPTS.parent, text=True,
+                          capture_output=True, check=False)
+    assert "scripts/report.py results/some" in done.stdout
