@@ -6,6 +6,7 @@ from pathlib import Path
 
 import guard
 from heaplay_report import load, schema, stats, verdict
+from heaplay_report.words import plural
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 AIMS = {"throughput": (1.0, 0.0), "memory": (0.0, 1.0), "balance": (0.5, 0.5)}
@@ -86,7 +87,7 @@ def main(argv=None):
     except schema.ResultsError as error:
         print(f"heaplay advise: {error}", file=sys.stderr)
         return schema.EXIT_BAD_INPUT
-    print(f"{len(run.traces)} traces; {run.filter_words()}; bounds at {verdict.percent(stats.CONFIDENCE)}")
+    print(f"{plural(len(run.traces), 'trace')}; {run.filter_words()}; bounds at {verdict.percent(stats.CONFIDENCE)}")
     incomplete = sorted({row["allocator"] for row in run.failed}, key=load.order_key)
     if incomplete:
         print(f"left out, because they failed on a trace: {', '.join(incomplete)}")

@@ -23,6 +23,7 @@ import rich.table
 
 import guard
 from heaplay_report import load, schema, text, verdict
+from heaplay_report.words import plural
 
 SRC = Path(__file__).resolve().parent.parent
 DEFAULT_ALLOCATORS = ["cellmalloc", "glibc", "jemalloc", "mimalloc", "tcmalloc"]
@@ -265,7 +266,7 @@ def share_out(left_s, share, rest):
 
 def incomplete(reason, order, documents):
     absent = ", ".join(path.stem for path in order[len(documents):])
-    return f"{reason}: complete for {len(documents)} of {len(order)} traces; absent: {absent}."
+    return f"{reason}: complete for {len(documents)} of {plural(len(order), 'trace')}; absent: {absent}."
 
 
 def measure(heaplay, traces, options, started):
@@ -293,7 +294,7 @@ def measure(heaplay, traces, options, started):
                                           measured["command"])
                 documents.append(measured)
         except OutOfTime:
-            notes.append(incomplete(f"Stopped after {options.minutes:g} minutes", order, documents))
+            notes.append(incomplete(f"Stopped after {plural(options.minutes, 'minute')}", order, documents))
         except KeyboardInterrupt:
             interrupted = True
             notes.append(incomplete("Interrupted", order, documents))
@@ -376,7 +377,7 @@ def run_bench(options):
     documents, verified, notes, interrupted = measure(heaplay, traces, options, started)
     if not documents:
         raise BenchError("interrupted before one trace was complete; nothing is kept" if interrupted else
-                         f"no trace was complete within {options.minutes:g} minutes: give more (--minutes), fewer "
+                         f"no trace was complete within {plural(options.minutes, 'minute')}: give more (--minutes), fewer "
                          "allocators or shorter traces", EXIT_INTERRUPTED if interrupted else EXIT_FAILED)
     command = shlex.join(["heaplay", "bench", *sys.argv[1:]])
     document = load.merge(documents, "bench", now.strftime("%Y-%m-%dT%H:%M:%SZ"), command)
@@ -398,7 +399,7 @@ def run_bench(options):
     for line in [*notes, *verdict.winners(run), *verdict.summary(run), *verdict.control_words(verdict.control(run))]:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     losses = text.loss_lines(run)
-    console.print(f"{run.subject()} loses in {len(losses)} comparisons; the report lists each.", highlight=False)
+    console.print(f"{run.subject()} loses in {plural(len(losses), 'comparison')}; the report lists each.", highlight=False)
     print(f"\n{directory / 'report.html'}\n{directory / 'report.md'}\n{directory / 'results.json'}"
           f"\n{time.monotonic() - started:.0f} s")
     if interrupted:

@@ -11,6 +11,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 import guard
+from heaplay_report.words import plural
 
 WIDTH = 1024
 ROW_HEIGHT = 14
@@ -88,8 +89,8 @@ def caption(dump, row_bytes, thin):
     text = ", ".join(f"{name} {value:.1f} KiB" for name, value in kib.items())
     mapped = sum(1 for kind, _, _ in dump["blocks"] if kind.startswith("mapped"))
     notes = [f"a row is {row_bytes} B"]
-    notes += [f"{mapped} mapped blocks lie elsewhere"] if mapped else []
-    notes += [f"{thin} blocks too thin to draw"] if thin else []
+    notes += [f"{plural(mapped, 'mapped block')} elsewhere"] if mapped else []
+    notes += [f"{plural(thin, 'block')} too thin to draw"] if thin else []
     return f"{text} ({'; '.join(notes)})"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import matplotlib
 
 import guard
+from heaplay_report.words import plural
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
@@ -71,7 +72,7 @@ def draw(card):
     draw_bars(axes[1][0], card["sizes"], "requested bytes, up to")
     draw_bars(axes[1][1], card["lifetimes"], "lifetime in operations, up to")
     synthetic = " (SYNTHETIC)" if card["origin"].startswith("synthetic") else ""
-    figure.suptitle(f"{Path(card['path']).name}: {card['operations']} operations, {card['threads']} threads, "
+    figure.suptitle(f"{Path(card['path']).name}: {plural(card['operations'], 'operation')}, {plural(card['threads'], 'thread')}, "
                     f"{100 * card['cross_thread_share']:.1f} % freed by another thread\n{card['origin']}{synthetic}",
                     fontsize=10)
     return figure
