@@ -32,6 +32,8 @@ struct hp_conditions {
     char     touch_name[32], pace_name[48];
 };
 
+#define HP_LOOKS 5              /* runs that look at what is resident when most bytes live, where the samples make the same calls */
+
 /* One allocator of the campaign. values[m][i] is measure m of sample i, NaN when the system did not tell. */
 struct hp_entry {
     struct hp_allocator allocator;
@@ -52,6 +54,9 @@ struct hp_entry {
     uint64_t *usable_bytes;     /* [points]; with the plan's live_bytes the memory curve */
     int64_t  *rss_kib;
     int64_t  rss_at_peak_kib;   /* when live bytes peaked, in recorded order */
+    int64_t  look_kib[HP_LOOKS];    /* the same, and of four runs more */
+    unsigned looks;             /* that were taken; 0: the samples run in another order */
+    unsigned raised;            /* samples whose peak is that of a look */
     int64_t  drain_kib[HP_DRAIN_POINTS];
     struct hp_watch *watch;     /* the outside sampler's points; NULL: none */
     int64_t  watch_peak_kib;    /* the kernel's high-water mark of that run, less the baseline */

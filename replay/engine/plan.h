@@ -178,6 +178,7 @@ struct hp_job {
     /* filled by the parent */
     uint32_t magic, mode, backend, touch;
     uint32_t loops, stack_offset, slot_offset, carry_survivors, drain_waits;
+    uint32_t look_only;                     /* account mode: up to the peak of live bytes, and nothing but what is resident then */
     uint64_t touch_lines;
     uint64_t latency_seed, latency_stride;  /* one call in stride on average, by a hash of seed and position */
     char     library[4096];                 /* path of the library that must answer; empty: the C library */
@@ -219,6 +220,6 @@ struct hp_latency {
 };
 #define HP_LATENCY_ROOM  (1u << 20)
 #define HP_JOB_PAGES     (sizeof(struct hp_job) + HP_LATENCY_ROOM * sizeof(struct hp_latency))
-#define HP_JOB_MAGIC 0x626f4a33u
+#define HP_JOB_MAGIC 0x626f4a34u
 
 #endif

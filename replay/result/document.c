@@ -112,6 +112,15 @@ static json_t *timeline_json(const struct hp_entry *e)
     return o;
 }
 
+static json_t *looks_json(const struct hp_entry *e)
+{
+    json_t *looks = json_array();
+
+    for (unsigned i = 0; i < e->looks; i++)
+        json_array_append_new(looks, json_integer(e->look_kib[i]));
+    return looks;
+}
+
 static void add_account(json_t *row, const struct hp_campaign *c, const struct hp_entry *e)
 {
     static const char *const when[HP_DRAIN_POINTS] = { "0", "0.1", "1", "5", "trim" };
@@ -121,6 +130,10 @@ static void add_account(json_t *row, const struct hp_campaign *c, const struct h
     json_object_set_new(row, "usable_bytes_at_peak", json_integer((json_int_t)e->usable_at_peak));
     json_object_set_new(row, "internal_fragmentation", real((double)e->usable_at_peak / live - 1));
     json_object_set_new(row, "rss_at_peak_live_kib", json_integer(e->rss_at_peak_kib));
+    if (e->looks) {
+        json_object_set_new(row, "peak_looks_kib", looks_json(e));
+        json_object_set_new(row, "peak_raised", json_integer(e->raised));
+    }
     json_object_set_new(row, "at_peak_live_ratio", real((double)e->rss_at_peak_kib * 1024 / live));
     json_object_set_new(row, "external_fragmentation",
                         real((double)e->rss_at_peak_kib * 1024 / (double)e->usable_at_peak - 1));

@@ -36,9 +36,33 @@ is "the curve's peak of live bytes is near the true one" \
 is "touched memory is resident" \
     "$(json "$doc" 'r["glibc"]["peak_rss_kib"]["median"] * 1024 > 0.7 * r["glibc"]["peak_live_bytes"]')" True
 "$heaplay" replay "$SRC/traces/jq.hpt" --samples 6 --alloc cell="$OUT/libcellmalloc.so" --json "$TAP_TMP/jq.json" >/dev/null
-is "a peak is no less than what was resident when most lived" "$(json "$TAP_TMP/jq.json" \
-    'min(r["cell"]["peak_rss_kib"]["samples"]) >= r["cell"]["rss_at_peak_live_kib"] > 0 and
-     r["cell"]["peak_ratio"]["low"] * r["cell"]["peak_live_bytes"] >= r["cell"]["rss_at_peak_live_kib"] * 1023')" True
+is "a peak is no less than what was resident when most lived, of five looks in turn" "$(json "$TAP_TMP/jq.json" '
+    (lambda x, looks: [len(looks), looks[0] == x["rss_at_peak_live_kib"] > 0, 0 <= x["peak_raised"] <= 6,
+        all(peak >= looks[i % 5] for i, peak in enumerate(x["peak_rss_kib"]["samples"])),
+        x["peak_ratio"]["low"] * x["peak_live_bytes"] >= min(looks) * 1023])(r["cell"], r["cell"]["peak_looks_kib"])')" \
+    "[5, True, True, True, True]"
+# What its samples touch is 0 or 8 MiB, and what the five looks find 1 to 5 MiB
+turns() { # MIB: replays 6 samples
+    rm -f "$TAP_TMP/turns"
+    TURNS_LOG=$TAP_TMP/turns TURNS_SAMPLES=6 TURNS_MIB=$1 "$heaplay" replay "$kinds" --samples 6 --json "$TAP_TMP/turns.json" \
+        --alloc "turns=$OUT/broken/libturns.so" >/dev/null
+}
+raised() { # MiB that samples lie above the first look, how many of them were raised, and the same MiB of the looks
+    json "$TAP_TMP/turns.json" '(lambda x: ([round((peak - x["peak_looks_kib"][0]) / 1024) for peak in
+        x["peak_rss_kib"]["samples"]], x["peak_raised"], [round((k - x["peak_looks_kib"][0]) / 1024) for k in
+        x["peak_looks_kib"]]))(r["turns"])'
+}
+turns 0
+is "a mark that misses memory is raised to five looks in turn, each in a process of its own" "$(raised)" \
+    "([0, 1, 2, 3, 4, 0], 6, [0, 1, 2, 3, 4])"
+is "which matches the schema" "$($python -c "
+import json, jsonschema, sys
+jsonschema.validate(json.load(open(sys.argv[1])), json.load(open(sys.argv[2])))" "$TAP_TMP/turns.json" "$SRC/results/schema.json" 2>&1)" ""
+turns 8
+is "and one that does not stays as it is" "$(json "$TAP_TMP/turns.json" '
+    r["turns"]["peak_raised"], min(r["turns"]["peak_rss_kib"]["samples"]) > max(r["turns"]["peak_looks_kib"]) + 2048')" "0 True"
+TURNS_CRASH=9 turns 0
+is "a crash while a run looks is the allocator's" "$? $(json "$TAP_TMP/turns.json" 'r["turns"]["status"]')" "4 crashed"
 is "the harness stays out of the memory figure" "$(json "$doc" 'r["null"]["peak_rss_kib"]["median"] < 600')" True
 $python -c '
 print("kind,thread,time_ns,id,old_id,size,count,alignment")
@@ -139,6 +163,9 @@ sampled() { head -20 "$TAP_TMP/layout"; }       # 10 blocks of 2; what follows a
 ok "every sample is a process of its own" test "$(sampled | cut -d' ' -f2 | sort -u | wc -l)" = 20
 ok "with an environment of another size" test "$(sampled | cut -d' ' -f3 | sort -u | wc -l)" -ge 18
 ok "and a stack at another place" test "$(sampled | cut -d' ' -f4 | sort -u | wc -l)" -ge 18
+further() { tail -n +21 "$TAP_TMP/layout"; }    # per allocator: books, four looks, the watched run
+is "the further runs are processes of their own" "$(further | cut -d' ' -f2 | sort -u | wc -l)" 12
+ok "and so lie the five looks" test "$(further | awk '{ print $3, $4 }' | sort -u | wc -l)" -ge 8
 is "each allocator once in every block" "$(sampled | cut -c1 | paste -d '' - - | sed 's/ba/ab/' | sort -u)" ab
 is "in an order drawn anew" "$(sampled | cut -c1 | paste -d '' - - | sort -u | paste -sd ' ')" 'ab ba'
 
@@ -231,6 +258,7 @@ is "and keeps its figures" "$(json "$doc" 'r["x"]["status"], "ns_per_op" in r["x
 for trace in "$four" "$many"; do
     doc=$TAP_TMP/threads.json
     ok "replay on recorded threads" "$heaplay" replay "$trace" --alloc glibc --samples 3 --json "$doc"
+    is "no look is taken where samples run in another order" "$(json "$doc" '"peak_looks_kib" in r["glibc"]')" False
     is "stall time is reported" "$(json "$doc" '0 <= r["glibc"]["stall_share"]["median"] <= 1')" True
     ok "without a window" "$heaplay" replay "$trace" --alloc glibc --samples 2 --window 0
     ok "with a tiny window" "$heaplay" replay "$trace" --alloc glibc --samples 2 --window 20
