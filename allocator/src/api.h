@@ -14,7 +14,7 @@ void  cell_api_follow_options(void);
 void *cell_api_malloc_beyond(size_t size) __attribute__((noinline));
 /* A block of `usable` bytes that is to have `size`, not more, where there is no memory to move it to: it stays, less what can be cut off.
  * Sized frees are no longer told by their size then. */
-void *cell_api_keep(struct cell_heap *heap, void *block, size_t usable, size_t size);
+void *cell_api_keep(struct cell_heap *heap, void *block, size_t usable, size_t size) __attribute__((cold));
 /* Zeroes what is not known to be zero in a fresh block. */
 void *cell_api_clear(void *block, size_t bytes, struct cell_zero_run zero);
 /* delete with a size: checked when harden.c is on. A program may name the size of a base class without a virtual destructor,

@@ -14,7 +14,7 @@ void cell_index_insert(struct cell_heap *heap, struct cell_chunk *c, size_t size
 size_t cell_index_remove(struct cell_heap *heap, struct cell_chunk *c);
 
 /* Gives pages of free chunks back, oldest first, then of the top, until at most `limit` dirty bytes are left. */
-void cell_index_purge_down_to(struct cell_heap *heap, size_t limit);
+void cell_index_purge_down_to(struct cell_heap *heap, size_t limit) __attribute__((noinline));
 /* Gives back the pages of all free chunks, those too that were not worth it one by one; not of the top. */
 void cell_index_purge_all(struct cell_heap *heap) __attribute__((cold));
 /* Gives pages of the top back, all but those of its first `keep` bytes. */

@@ -128,17 +128,21 @@ static bool may_bring_in(const struct cell_heap *heap, const struct cell_chunk *
            cell_footprint_may_grow(heap, cell_segment_absent(&heap->segment, c, size + CELL_PAGE));
 }
 
-/* The same, with what lies unused elsewhere given back if it must be. */
-static bool make_way(struct cell_heap *heap, const struct cell_chunk *c, size_t size)
+/* Gives back what lies unused elsewhere, as far as it must be. */
+__attribute__((cold, noinline)) static bool give_way(struct cell_heap *heap, const struct cell_chunk *c, size_t size)
 {
-    if (may_bring_in(heap, c, size))
-        return true;
     struct cell_extents dropped = cell_footprint_make_room(heap, cell_segment_absent(&heap->segment, c, size + CELL_PAGE));
+
     cell_mapped_unmap_all(&dropped);
     cell_index_purge_down_to(heap, 0);
     if (!may_bring_in(heap, c, size))
         cell_index_purge_all(heap);
     return may_bring_in(heap, c, size);
+}
+
+static bool make_way(struct cell_heap *heap, const struct cell_chunk *c, size_t size)
+{
+    return may_bring_in(heap, c, size) || give_way(heap, c, size);
 }
 
 /* Splits a free chunk: lead, taken, remainder. */
