@@ -212,32 +212,42 @@ def test_geometric_means_and_their_intervals(run):
                 assert theirs == pytest.approx(mine, abs=0.15 * (high - low) / 2 + 6e-4), (name, key)
 
 
+def check_claim(cell, logs, better, first, last):
+    """A difference in words: its side, its bounds, and that the samples bear it."""
+    ratio, low, high = interval([logs])
+    assert better == (ratio < 1), cell
+    wanted = (max(0, 1 - high), 1 - low) if better else (max(0, low - 1), high - 1)
+    slack = 0.15 * (high - low) / 2 + 0.0051    # other draws, whole per cents in the text
+    assert (first, last) == pytest.approx(wanted, abs=slack), cell
+    _, low, high = interval([logs], 0.99)
+    reach = 0.3 * (high / low - 1) / 2
+    assert not low * (1 + reach) < 1 < high * (1 - reach), f"claims what the samples do not show: {cell}"
+
+
 def test_verdicts_say_what_the_samples_do(run):
     document, page, _ = run
     heads, *lines = table_of(section(page, "Every verdict"))
     subject = re.search(r"Every verdict: (\S+) against", page).group(1)
-    rows = by_key(document)
-    checked = 0
+    rows, checked = by_key(document), 0
     for label, rival, *cells in lines:
+        trace = label.split(" (")[0]
         for key, cell in zip(("ns_per_op", "peak_rss_kib"), cells):
-            logs = paired(document, label.split(" (")[0], key, subject, rival)
-            ratio, low, high = interval([logs])
-            found = re.match(r"(faster|slower|leaner|larger) by ([\d.]+)(?:-([\d.]+))? %", cell)
-            if not found:
-                continue
-            checked += 1
-            first, last = float(found.group(2)) / 100, float(found.group(3) or found.group(2)) / 100
-            better = found.group(1) in ("faster", "leaner")
-            assert better == (ratio < 1), (label, rival, key)
-            if key == "peak_rss_kib":
-                one, two = (numpy.median(rows[label.split(" (")[0], name][key]["samples"]) for name in (subject, rival))
-                assert abs(one - two) >= 300, f"claims what the kernel's count can be off: {cell}"
-            wanted = (max(0, 1 - high), 1 - low) if better else (max(0, low - 1), high - 1)
-            slack = 0.15 * (high - low) / 2 + 0.0051    # other draws, whole per cents in the text
-            assert (first, last) == pytest.approx(wanted, abs=slack), (label, rival, key, cell)
-            _, low, high = interval([logs], 0.99)
-            reach = 0.3 * (high / low - 1) / 2
-            assert not low * (1 + reach) < 1 < high * (1 - reach), f"claims what the samples do not show: {cell}"
+            logs = paired(document, trace, key, subject, rival)
+            one, two = (numpy.median(rows[trace, name][key]["samples"]) for name in (subject, rival))
+            claim = re.match(r"(faster|slower|leaner|larger) by ([\d.]+)(?:-([\d.]+))? %", cell)
+            close = re.match(r"no difference shown: (\d+) KiB is within the 300 that", cell)
+            if claim:
+                bounds = [float(bound) / 100 for bound in (claim.group(2), claim.group(3) or claim.group(2))]
+                check_claim(cell, logs, claim.group(1) in ("faster", "leaner"), *bounds)
+                assert key == "ns_per_op" or abs(one - two) >= 300, f"claims what the kernel's count can be off: {cell}"
+            elif close:
+                assert key == "peak_rss_kib" and abs(one - two) < 300
+                assert float(close.group(1)) == pytest.approx(abs(one - two), abs=0.51)
+            elif cell.startswith("no difference shown; "):
+                _, low, high = interval([logs], 0.99)
+                reach = 0.3 * (high / low - 1) / 2
+                assert low * (1 - reach) < 1 < high * (1 + reach), f"passes over what the samples show: {cell}"
+            checked += bool(claim or close) or cell.startswith("no difference shown; ")
     assert checked >= 2
 
 
