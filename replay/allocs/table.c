@@ -242,6 +242,10 @@ int hp_alloc_find(const char *spec, struct hp_allocator *out, char *error, size_
              label ? "#" : "", label ? label + 1 : "");
     if (path)
         path = take_prefix(path, out->prefix);
+    if (path && !*path) {
+        snprintf(error, error_size, "allocator %s: no library is named behind '='", text);
+        return -1;
+    }
     if (!path) {
         if (find_named(text, out, error, error_size) != 0)
             return -1;

@@ -15,6 +15,6 @@ void    hp_document_trace_name(const char *path, char *name, size_t size);      
 json_t *hp_latency_json(const struct hp_campaign *c, const struct hp_entry *e);
 /* Which replayed call took longest: its thread, and its number among that thread's calls. */
 void    hp_latency_worst(const struct hp_campaign *c, const struct hp_entry *e, uint32_t *thread, uint64_t *call);
-void    hp_latency_print(FILE *out, const struct hp_campaign *c);
+void    hp_latency_print(FILE *out, const struct hp_campaign *c, const char *trace);    /* the path, for a command */
 
 #endif

@@ -188,7 +188,24 @@ static void print_line(FILE *out, const char *name, const json_t *p)
     fprintf(out, " %9lld", (long long)json_integer_value(json_object_get(p, "max")));
 }
 
-void hp_latency_print(FILE *out, const struct hp_campaign *c)
+/* The slowest call, and the command that makes a trace of it. Frees have no size of their own. */
+static void print_worst(FILE *out, const json_t *worst, const char *trace)
+{
+    long long bytes = json_integer_value(json_object_get(worst, "bytes"));
+    const json_t *operation = json_object_get(worst, "operation");
+    const char *kind = json_string_value(json_object_get(worst, "kind"));
+
+    fprintf(out, "  worst: %s", kind);
+    if (bytes || (strncmp(kind, "free", 4) && strncmp(kind, "delete", 6) && strcmp(kind, "malloc_usable_size")))
+        fprintf(out, " of %lld bytes", bytes);
+    fprintf(out, ", thread %lld", (long long)json_integer_value(json_object_get(worst, "thread")));
+    if (json_is_integer(operation))
+        fprintf(out, " (alone: heaplay slice --ops %lld:%lld %s -o CALL.hpt)", (long long)json_integer_value(operation),
+                (long long)json_integer_value(operation) + 1, trace);
+    fputc('\n', out);
+}
+
+void hp_latency_print(FILE *out, const struct hp_campaign *c, const char *trace)
 {
     bool any = false;
 
@@ -201,12 +218,8 @@ void hp_latency_print(FILE *out, const struct hp_campaign *c)
             fprintf(out, "\n%-20s %9s %9s %9s %9s %9s %9s\n", "ns per call", "p50", "p90", "p99", "p99.9", "p99.99",
                     "max");
         any = true;
-        const json_t *w = json_object_get(l, "worst");
         print_line(out, e->allocator.name, json_object_get(l, "all"));
-        fprintf(out, "  worst: %s of %lld bytes, thread %lld, operation %lld (alone: heaplay slice --ops)\n",
-                json_string_value(json_object_get(w, "kind")), (long long)json_integer_value(json_object_get(w, "bytes")),
-                (long long)json_integer_value(json_object_get(w, "thread")),
-                (long long)e->worst_operation);
+        print_worst(out, json_object_get(l, "worst"), trace);
         print_line(out, "  the clock alone", json_object_get(l, "control"));
         fputc('\n', out);
         json_decref(l);

@@ -17,6 +17,16 @@ static void print_interval(FILE *out, const struct hp_entry *e, int measure, con
     fprintf(out, " %*s", width, text);
 }
 
+/* A median with its interval, or with what it lies between where the samples are too few for one. */
+static void print_spread(FILE *out, const struct hp_entry *e, int measure, double unit, int width)
+{
+    struct hp_figure f;
+    bool any = hp_figure_of(e->values[measure], e->samples, &f);
+
+    print_interval(out, e, measure, !any || f.count < 2 ? "%.1f" : f.interval ? "%.1f [%.1f, %.1f]" : "%.1f (%.1f-%.1f)", unit,
+                   width);
+}
+
 static void print_row(FILE *out, const struct hp_campaign *c, const struct hp_entry *e)
 {
     double live = (double)c->serial->plan->peak_live_bytes, share = hp_campaign_share(c, e);
@@ -26,10 +36,10 @@ static void print_row(FILE *out, const struct hp_campaign *c, const struct hp_en
         fprintf(out, " %s: %s\n", hp_run_status_name(e->status), e->status_text);
         return;
     }
-    print_interval(out, e, HP_NS_PER_OP, "%.1f [%.1f, %.1f]", 1, 21);
+    print_spread(out, e, HP_NS_PER_OP, 1, 21);
     print_interval(out, e, HP_NET_NS_PER_OP, "%.1f", 1, 7);
     fprintf(out, isfinite(share) ? " %7.0f%%" : "       -", share * 100);
-    print_interval(out, e, HP_PEAK_RSS_KIB, "%.1f [%.1f, %.1f]", 1.0 / 1024, 24);
+    print_spread(out, e, HP_PEAK_RSS_KIB, 1.0 / 1024, 24);
     print_interval(out, e, HP_PEAK_RATIO, "%.2f", 1, 9);
     if (e->has_account)
         fprintf(out, " %7.1f%%", ((double)e->usable_at_peak / live - 1) * 100);
@@ -124,6 +134,16 @@ static void print_counters(FILE *out, const struct hp_campaign *c)
     fputc('\n', out);
 }
 
+static bool has_ranges(const struct hp_campaign *c)
+{
+    struct hp_figure f;
+
+    for (unsigned i = 0; i < c->entries; i++)
+        if (hp_figure_of(c->entry[i].values[HP_NS_PER_OP], c->entry[i].samples, &f) && f.count > 1 && !f.interval)
+            return true;
+    return false;
+}
+
 static void print_limits(FILE *out, const struct hp_campaign *c)
 {
     const struct hp_plan *p = c->plan->plan;
@@ -132,6 +152,8 @@ static void print_limits(FILE *out, const struct hp_campaign *c)
     if (c->null_entry >= 0)
         fputs("  net is time less the null allocator's; no net figure where the harness is above 30 % of the time\n",
               out);
+    if (has_ranges(c))
+        fputs("  (low-high) is the range of samples that are too few for a 95 % interval, which takes 6\n", out);
     if (c->conditions.width > 0 && c->planned > c->blocks)
         fprintf(out, "  %u blocks are too few for intervals of %.2g %% to either side, which need about %u: they are wider\n",
                 c->blocks, c->conditions.width * 100, c->planned);
@@ -178,7 +200,7 @@ void hp_document_print(FILE *out, const struct hp_campaign *c, const char *trace
     for (unsigned i = 0; i < c->entries; i++)
         print_row(out, c, &c->entry[i]);
     print_counters(out, c);
-    hp_latency_print(out, c);
+    hp_latency_print(out, c, trace_path);
     print_verdicts(out, c);
     print_limits(out, c);
 }

@@ -126,6 +126,21 @@ is "diff names a cut-off input once" "$("$H" diff cut.hpt cut.hpt 2>&1 | grep -c
 like "slice says why it refuses a range" "$("$H" slice --ops 5:1 l.hpt -o s.hpt 2>&1)" '^heaplay slice: --ops 5:1 is not FROM:TO'
 like "merge names its limit" "$("$H" merge $(yes l.hpt | head -65) -o s.hpt 2>&1)" 'at most 64'
 
+# What the table says of few samples, and of the slowest call.
+table() { "$H" replay m.hpt --alloc glibc --samples "$@" | grep -a '^glibc'; }
+like "one sample is a number alone" "$(table 1)" '^glibc +[0-9.]+ +[-0-9.]+ '
+like "of three the range is said, and not as an interval" "$(table 3)" '^glibc +[0-9.]+ \([0-9.]+-[0-9.]+\) '
+like "six give an interval" "$(table 6)" '^glibc +[0-9.]+ \[[0-9.]+, [0-9.]+\] '
+is "the range is explained" "$("$H" replay m.hpt --alloc glibc --samples 3 | grep -c '(low-high) is the range')" 1
+printf '%s\n' 'kind,thread,time_ns,id,old_id,size,count,alignment' > frees.csv
+for ((i = 1; i <= 400; i++)); do echo "malloc,0,0,$i,0,9,0,0"; done >> frees.csv
+for ((i = 1; i <= 4000; i++)); do echo "free,0,0,0,$((i > 400 ? 0 : i)),0,0,0"; done >> frees.csv
+"$H" import frees.csv -o frees.hpt 2>/dev/null
+worst=$("$H" replay frees.hpt --alloc glibc --samples 1 --latency | grep -a 'worst:')
+is "a free has no size of 0 bytes" "$(grep -c 'free of' <<<"$worst")" 0
+ok "the slowest call's command works" "$H" $(sed -n 's/.*alone: heaplay \(.*\) CALL.hpt)$/\1/p' <<<"$worst") call.hpt
+like "a library without a name is told" "$("$H" verify m.hpt --alloc x= 2>&1)" "allocator x: no library is named behind '='"
+
 # A block of 99 GB that the program reserved: where it is touched there must be memory for it.
 live=$(($(sed -n 's/^MemTotal: *\([0-9]*\) .*/\1/p' /proc/meminfo) * 1024 * 4 + 99000000000))
 printf '%s\n' 'kind,thread,time_ns,id,old_id,size,count,alignment' "malloc,0,64,1,0,$live,0,0" 'free,0,64,0,1,0,0,0' > big.csv
