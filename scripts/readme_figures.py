@@ -13,7 +13,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from heaplay_bench import board
 from heaplay_report import load, schema, stats, text, verdict
+from heaplay_report.words import plural
 
 SRC = Path(__file__).resolve().parent.parent
 README = SRC / "README.md"
@@ -32,7 +34,7 @@ def bench_output(run):
     losses = text.loss_lines(run)
     return fenced(["$ make bench", "...", *verdict.winners(run), *verdict.summary(run),
                    *verdict.control_words(verdict.control(run)),
-                   f"{run.subject()} loses in {len(losses)} comparisons; the report lists each."])
+                   f"{run.subject()} loses in {plural(len(losses), 'comparison')}; the report lists each."])
 
 
 def test_output(example):
@@ -52,7 +54,7 @@ def losses_list(run):
     losses = text.loss_lines(run)
     shown = [f"- {line}" for line in losses[:LOSSES_SHOWN]]
     if len(losses) > len(shown):
-        shown.append(f"- and in {len(losses) - len(shown)} more comparisons: "
+        shown.append(f"- and in {plural(len(losses) - len(shown), 'more comparison')}: "
                      "[the report](results/example/report.md) lists all")
     return "\n".join(shown or ["In none of the comparisons of the example run."]) + "\n"
 
@@ -62,15 +64,23 @@ def mean_of(lines, column):
     return f"{stats.geometric_mean(values):.3f}" if values else "-"
 
 
+def clearly_lost(line):
+    """Whether one of the axes that decide is beyond what is held, time with all of its interval."""
+    columns = {"elapsed": "time_low", "rss": "rss_ratio", "faults": "faults_ratio"}
+    known = [line[columns[axis]] for axis in board.deciding(line["set"])]
+    return any(value and float(value) > board.HELD for value in known)
+
+
 def scoreboard_table(example):
     """Of each set of rows: how many are won, held and lost, and the geometric means of their ratios."""
     with open(example / "scoreboard.csv", encoding="utf-8", newline="") as source:
         lines = list(csv.DictReader(source))
-    out = ["| rows | won | held | lost | time, glibc = 1 | time, each row's best peer = 1 | peak RSS, glibc = 1 | "
-           "peak RSS, each row's best peer = 1 |", "|---|---:|---:|---:|---:|---:|---:|---:|"]
+    out = ["| rows | won | held | lost | of them clearly | time, glibc = 1 | time, each row's best peer = 1 | "
+           "peak RSS, glibc = 1 | peak RSS, each row's best peer = 1 |", "|---|---:|---:|---:|---:|---:|---:|---:|---:|"]
     for name in dict.fromkeys(line["set"] for line in lines):
         mine = [line for line in lines if line["set"] == name]
         counts = [sum(line["verdict"] == word for line in mine) for word in ("won", "held", "lost")]
+        counts.append(sum(line["verdict"] == "lost" and clearly_lost(line) for line in mine))
         means = [mean_of(mine, column) for column in ("time_vs_glibc", "time_ratio", "rss_vs_glibc", "rss_ratio")]
         out.append(f"| {len(mine)} {name} | " + " | ".join([str(count) for count in counts] + means) + " |")
     return "\n".join(out) + "\n"
@@ -78,9 +88,10 @@ def scoreboard_table(example):
 
 def origin(run):
     facts = run.document["environment"]
+    peers = [run.document["allocators"][name].get("version") or name for name in run.rivals()]
     kernel = facts["kernel"].split()[1].split("-")[0]
     return (f"A run of {run.document['created'][:10]} on {facts['cpus']} CPUs of an {facts['cpu']}, Linux {kernel}, "
-            f"{facts['libc']}: {len(run.traces)} recorded traces, made by\n`make bench`; its whole report is "
+            f"{len(run.traces)} recorded traces, made by `make bench`;\n{', '.join(peers)}. The whole report is "
             "[results/example/report.md](results/example/report.md).\n")
 
 

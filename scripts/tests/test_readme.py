@@ -96,15 +96,16 @@ def test_marks_without_a_maker_are_refused():
 
 def test_the_last_full_scoreboard_is_the_example(tmp_path):
     history = tmp_path / "history.csv"
-    line = "{},full,{},a,{},{},2.0,{},0.5\n"
-    history.write_text("created,mode,set,row,verdict,time_vs_glibc,time_ratio,rss_vs_glibc,rss_ratio\n"
+    line = "{},full,{},a,{},{},2.0,1.2,{},0.5,1.0\n"
+    history.write_text("created,mode,set,row,verdict,time_vs_glibc,time_ratio,time_low,rss_vs_glibc,rss_ratio,faults_ratio\n"
                        + line.format("1", "traces", "won", "9", "9")
                        + line.format("2", "traces", "won", "1.0", "1.0") + line.format("2", "traces", "lost", "4.0", "")
                        + line.format("2", "small", "held", "1.5", "1.0")
                        + line.format("3", "small", "won", "9", "9").replace("full", "quick"))
     readme_figures.adopt_board(history, tmp_path)
     assert readme_figures.scoreboard_table(tmp_path).splitlines()[2:] == [
-        "| 2 traces | 1 | 0 | 1 | 2.000 | 2.000 | 1.000 | 0.500 |", "| 1 small | 0 | 1 | 0 | 1.500 | 2.000 | 1.000 | 0.500 |"]
+        "| 2 traces | 1 | 0 | 1 | 1 | 2.000 | 2.000 | 1.000 | 0.500 |",
+        "| 1 small | 0 | 1 | 0 | 0 | 1.500 | 2.000 | 1.000 | 0.500 |"]
     history.write_text("created,mode\n1,quick\n")
     with pytest.raises(schema.ResultsError, match="no full scoreboard"):
         readme_figures.adopt_board(history, tmp_path)
