@@ -172,7 +172,8 @@ def end(child):
 
 
 def replay(heaplay, path, allocators, seconds, options, display, line, deadline):
-    """The checked document of one trace; BenchError when heaplay wrote none, OutOfTime when it was not done by then."""
+    """The checked document of one trace, with what allocators wrote to stderr in its notes; BenchError when heaplay wrote none,
+    OutOfTime when it was not done by then."""
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "replay.json"
         command = [str(heaplay), "replay", str(path), "--samples", str(options.samples), "--time", f"{seconds:.1f}",
@@ -197,7 +198,7 @@ def replay(heaplay, path, allocators, seconds, options, display, line, deadline)
         if not out.exists() or out.stat().st_size == 0:
             raise BenchError(said[-1] if said else f"heaplay replay {path} ended with {child.returncode} and wrote "
                              "nothing", child.returncode if child.returncode > 0 else EXIT_FAILED)
-        return schema.read(out)
+        return {**schema.read(out), "notes": [one.removeprefix("heaplay: ") for one in said if " says: " in one]}
 
 
 def replay_fresh(heaplay, path, seconds, options, display, line, deadline):
@@ -288,6 +289,7 @@ def measure(heaplay, traces, options, started):
                 line = f"{path.stem} ({position + 1} of {len(order)})"
                 display.say(f"{line}: about {seconds:.0f} s")
                 measured = replay(heaplay, path, allocators, seconds, options, display, line, deadline)
+                notes += [note for note in measured["notes"] if note not in notes]
                 if FRESH not in allocators:
                     fresh = replay_fresh(heaplay, path, seconds, options, display, f"{line}, {FRESH}", deadline)
                     measured = load.merge([measured, without(fresh, "null")], "replay", measured["created"],

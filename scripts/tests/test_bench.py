@@ -108,6 +108,16 @@ def test_a_broken_allocator_is_marked_in_the_speed_table(tmp_path):
     assert "broken (FAILS VERIFY)" in table and "glibc (FAILS" not in table
 
 
+def test_what_an_allocator_says_of_its_settings_is_a_note(tmp_path):
+    """A misspelt tunable measures the defaults."""
+    trace = generate(tmp_path / "small.hpt", "5000")
+    done = run_bench(tmp_path, "--trace", trace, "--allocs", "glibc cellmalloc@CELLMALLOC_CONF=cach_bytes:0", "--no-verify")
+    assert done.returncode == 0, done.stderr
+    notes = load.Run(schema.read((tmp_path / "results" / "latest").resolve())).document["notes"]
+    assert len(notes) == 1 and "cellmalloc@CELLMALLOC_CONF=cach_bytes:0 says: " in notes[0] and "no such tunable" in notes[0]
+    assert notes[0] in done.stdout
+
+
 @pytest.mark.parametrize("width", [60, 80, 100])
 def test_names_are_whole_in_a_narrow_terminal(width):
     names = [f"cellmalloc@CELLMALLOC_CONF=purge_min:0,cache_bytes:{size}" for size in (1, 2)]
