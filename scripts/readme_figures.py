@@ -90,7 +90,7 @@ def origin(run):
     facts = run.document["environment"]
     peers = [run.document["allocators"][name].get("version") or name for name in run.rivals()]
     kernel = facts["kernel"].split()[1].split("-")[0]
-    return (f"A run of {run.document['created'][:10]} on {facts['cpus']} CPUs of an {facts['cpu']}, Linux {kernel}, "
+    return (f"A run of {run.document['created'][:10]} on {facts['cpus']} CPUs of an {facts['cpu']}, Linux {kernel}: "
             f"{len(run.traces)} recorded traces, made by `make bench`;\n{', '.join(peers)}. The whole report is "
             "[results/example/report.md](results/example/report.md).\n")
 
