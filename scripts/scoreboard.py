@@ -163,8 +163,9 @@ def main(words=None):
         chosen, names = choose(given)
         rows = measure(given, chosen)
         peers = [name for name in names if name != given.subject]
-        fixed = {"created": document.document("bench", {}, {}, [])["created"], "commit": machine.git_commit() or "",
-                 "mode": "quick" if given.quick else "full"}
+        found = document.document("bench", {}, {}, [])
+        fixed = {"created": found["created"], "commit": machine.git_commit() or "", "mode": "quick" if given.quick else "full",
+                 "machine": f"{found['environment']['cpu']}, {found['environment']['cpus']} CPUs", "blocks": given.blocks}
         lines = [board.history_row(row, given.subject, peers, fixed) for row in rows]
         fixed["line_ns"] = given.line_ns
         board_text.terminal(board_text.sections(rows, lines, given.subject, names, given.line_ns))

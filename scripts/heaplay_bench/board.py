@@ -25,7 +25,7 @@ ABOUT = {
 }
 COLUMNS = ("created", "commit", "mode", "set", "row", "subject", "verdict", "time_ratio", "time_low", "time_high",
            "time_peer", "rss_ratio", "rss_peer", "faults_ratio", "time_vs_glibc", "rss_vs_glibc",
-           "instructions_per_op", "system_calls", "left_ratio", "rss", "left")
+           "instructions_per_op", "system_calls", "left_ratio", "rss", "left", "machine", "blocks")
 
 
 @dataclasses.dataclass

@@ -18,7 +18,7 @@ from heaplay_report import stats
 ALL = ["cellmalloc", "glibc", "jemalloc"]
 PEERS = ALL[1:]
 OUT = Path(os.environ.get("OUT", Path(__file__).resolve().parents[2] / "build" / "release"))
-FIXED = {"created": "2026-01-01T00:00:00Z", "commit": "abc", "mode": "quick"}
+FIXED = {"created": "2026-01-01T00:00:00Z", "commit": "abc", "mode": "quick", "machine": "x86, 2 CPUs", "blocks": 2}
 
 
 def measured(time, rss, faults=10, **counts):
