@@ -73,9 +73,8 @@ def compare(old, new, names, reference):
                 # Memory does not depend on the machine's speed: no reference is needed.
                 base = reference if measure is verdict.TIME else None
                 one = stats.difference(logs(new, trace, measure, name, base), logs(old, trace, measure, name, base))
-                rows = [run.row(trace, name) for run in (new, old)]
-                medians = tuple(load.figure_value(row, measure.key) for row in rows)
-                found.append(verdict.Comparison(measure, trace, name, name, one, 0.0, medians, measure.lag_of(*rows)))
+                medians = tuple(load.figure_value(run.row(trace, name), measure.key) for run in (new, old))
+                found.append(verdict.Comparison(measure, trace, name, name, one, 0.0, medians))
     return found
 
 

@@ -17,22 +17,13 @@ class Measure(NamedTuple):
     less: str           # the word for the allocator that needs less of it
     more: str
     unit: str
-    lag: float = 0.0    # what the source of the figure can be off at most
+    lag: float = 0.0    # what the source of the figure can be off; medians of one trace that are closer are not told apart
     plus: str = ""      # the key of a figure that is added, block by block
 
     def samples(self, row):
         """Block number to value."""
         found, added = load.by_block(row, self.key), load.by_block(row, self.plus)
         return {block: found[block] + added[block] for block in found if block in added} if self.plus else found
-
-    def lag_of(self, *rows):
-        """What its source can be off in these rows: no more than the samples are above exact looks, where there are any."""
-        def of(row):
-            looks, samples = row.get("peak_looks_kib"), list(load.by_block(row, self.key).values())
-            if not self.lag or not looks or not samples:
-                return self.lag
-            return min(self.lag, max(0.0, statistics.median(samples) - statistics.median(looks)))
-        return max(of(row) for row in rows)
 
 
 TIME = Measure("ns_per_op", "time per operation", "faster", "slower", "ns/op")
@@ -48,8 +39,7 @@ class Comparison(NamedTuple):
     second: str
     estimate: stats.Estimate
     floor: float        # relative difference that the A/A control showed; nothing below it is claimed
-    medians: tuple = ()     # of one trace: the two allocators' figures; those closer than `lag` are not told apart
-    lag: float = 0.0
+    medians: tuple = ()     # of one trace: the two allocators' figures
 
     @property
     def gap(self):
@@ -59,12 +49,12 @@ class Comparison(NamedTuple):
     @property
     def lagging(self):
         """Whether the medians differ by less than their source can be off."""
-        return bool(self.medians) and self.gap < self.lag
+        return bool(self.medians) and self.gap < self.measure.lag
 
     @property
     def smallest_effect(self):
         """The least relative difference that would have been claimed here."""
-        lag = self.lag / min(self.medians) if self.medians and min(self.medians) > 0 else 0.0
+        lag = self.measure.lag / min(self.medians) if self.medians and min(self.medians) > 0 else 0.0
         return max(self.estimate.smallest_effect, self.floor, lag)
 
     @property
@@ -102,7 +92,7 @@ def phrase(comparison):
     if comparison.claimed == 0:
         if found.claimed and comparison.lagging:
             return (f"no difference shown: {comparison.gap:.0f} {comparison.measure.unit} is within the "
-                    f"{comparison.lag:.0f} that the kernel's count can be off")
+                    f"{comparison.measure.lag:.0f} that the kernel's count can be off")
         if found.claimed and comparison.floor:
             return (f"no difference shown: {percent(abs(found.ratio - 1))} is within the "
                     f"{percent(comparison.floor)} that the A/A control shows")
@@ -122,9 +112,8 @@ def compare_on_trace(run, trace, measure, first, second, floor=0.0):
     found = stats.estimate([logs_for(run, trace, measure, first, second)])
     if not found:
         return None
-    rows = [run.row(trace, name) for name in (first, second)]
-    medians = tuple(statistics.median(measure.samples(row).values()) for row in rows)
-    return Comparison(measure, trace, first, second, found, floor, medians, measure.lag_of(*rows))
+    medians = tuple(statistics.median(measure.samples(run.row(trace, name)).values()) for name in (first, second))
+    return Comparison(measure, trace, first, second, found, floor, medians)
 
 
 def compare_overall(run, measure, first, second, floor=0.0, traces=None):

@@ -224,13 +224,6 @@ def check_claim(cell, logs, better, first, last):
     assert not low * (1 + reach) < 1 < high * (1 - reach), f"claims what the samples do not show: {cell}"
 
 
-def can_be_off(rows):
-    """KiB that the kernel's count of the peaks of two rows can be off (METHOD.md, Limits)."""
-    above = [numpy.median(row["peak_rss_kib"]["samples"]) - numpy.median(row["peak_looks_kib"])
-             if row.get("peak_looks_kib") else 300 for row in rows]
-    return max(min(300, max(0, one)) for one in above)
-
-
 def test_verdicts_say_what_the_samples_do(run):
     document, page, _ = run
     heads, *lines = table_of(section(page, "Every verdict"))
@@ -242,15 +235,14 @@ def test_verdicts_say_what_the_samples_do(run):
             logs = paired(document, trace, key, subject, rival)
             one, two = (numpy.median(rows[trace, name][key]["samples"]) for name in (subject, rival))
             claim = re.match(r"(faster|slower|leaner|larger) by ([\d.]+)(?:-([\d.]+))? %", cell)
-            bound = can_be_off([rows[trace, name] for name in (subject, rival)])
-            close = re.match(r"no difference shown: (\d+) KiB is within the (\d+) that", cell)
+            close = re.match(r"no difference shown: (\d+) KiB is within the 300 that", cell)
             if claim:
                 bounds = [float(bound) / 100 for bound in (claim.group(2), claim.group(3) or claim.group(2))]
                 check_claim(cell, logs, claim.group(1) in ("faster", "leaner"), *bounds)
-                assert key == "ns_per_op" or abs(one - two) >= bound, f"claims what the kernel's count can be off: {cell}"
+                assert key == "ns_per_op" or abs(one - two) >= 300, f"claims what the kernel's count can be off: {cell}"
             elif close:
-                assert key == "peak_rss_kib" and abs(one - two) < bound
-                assert [float(number) for number in close.groups()] == pytest.approx([abs(one - two), bound], abs=0.51)
+                assert key == "peak_rss_kib" and abs(one - two) < 300
+                assert float(close.group(1)) == pytest.approx(abs(one - two), abs=0.51)
             elif cell.startswith("no difference shown; "):
                 _, low, high = interval([logs], 0.99)
                 reach = 0.3 * (high / low - 1) / 2
