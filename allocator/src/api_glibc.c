@@ -95,7 +95,7 @@ void cell_malloc_stats(void)
 
     cell_stats_count(NULL, &census);
     cell_text_start_fd(&text, 2);
-    uint64_t in_use = stats->live_bytes + stats->overhead_bytes, mapped = stats->mapped_bytes;     /* of which some may wait in quarantine */
+    uint64_t in_use = stats->live_bytes + stats->overhead_bytes, mapped = stats->mapped_bytes;     /* more than in use where mappings wait in quarantine */
     cell_text_string(&text, "Arena 0:\n");
     stats_line(&text, "system bytes     ", stats->resident_bytes);
     stats_line(&text, "in use bytes     ", in_use - cell_min(in_use, mapped));

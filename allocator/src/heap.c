@@ -413,7 +413,7 @@ bool cell_heap_trim(struct cell_heap *heap, size_t keep)
     uint64_t before = heap->counts.purged_bytes;
     cell_space_coalesce(heap);
     cell_pool_pages_drop_empty(heap);
-    cell_index_purge_all(heap);
+    cell_index_purge_all(heap, 0);
     cell_index_purge_top(heap, keep);
     struct cell_extents dropped = cell_footprint_drop_kept(heap);
     bool any = heap->counts.purged_bytes != before || dropped.count != 0;

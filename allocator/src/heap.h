@@ -134,7 +134,7 @@ void cell_heap_give(struct cell_heap *heap, void *block);
 /* The same for a block that is known to be a chunk in use of `size` bytes within the range; it may wait before it coalesces. */
 void cell_heap_give_chunk(struct cell_heap *heap, void *block, size_t size);
 /* Lets what waits coalesce. */
-void cell_heap_coalesce(struct cell_heap *heap);
+void cell_heap_coalesce(struct cell_heap *heap) __attribute__((cold));
 /* The upper `count` blocks of a stack, those pushed last. `others` gets those that are not this heap's; NULL: all are. */
 void cell_heap_free_upper(struct cell_heap *heap, struct cell_freed **stack, size_t count, struct cell_freed **others);
 

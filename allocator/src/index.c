@@ -91,19 +91,24 @@ void cell_index_purge_top(struct cell_heap *heap, size_t keep)
     heap->counts.purged_bytes += purged;
 }
 
+struct listing {
+    struct cell_heap *heap;
+    size_t least;
+};
+
 __attribute__((cold)) static void list_as_dirty(struct cell_fit_node *node, void *argument)
 {
-    struct cell_heap *heap = argument;
+    const struct listing *listing = argument;
 
-    if (node->dirty.next != NULL)
+    if (node->dirty.next != NULL || node->dirty_bytes < listing->least)
         return;
-    cell_link_append(&heap->dirty, &node->dirty);
-    heap->dirty_bytes += node->dirty_bytes;
+    cell_link_append(&listing->heap->dirty, &node->dirty);
+    listing->heap->dirty_bytes += node->dirty_bytes;
 }
 
-void cell_index_purge_all(struct cell_heap *heap)
+void cell_index_purge_all(struct cell_heap *heap, size_t dirty_bytes)
 {
-    cell_fit_visit(&heap->fit, list_as_dirty, heap);
+    cell_fit_visit(&heap->fit, list_as_dirty, &(struct listing){ heap, dirty_bytes });
     while (heap->dirty.next != &heap->dirty)
         purge_chunk(heap, node_of_dirty(heap->dirty.next));
 }

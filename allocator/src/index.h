@@ -15,8 +15,9 @@ size_t cell_index_remove(struct cell_heap *heap, struct cell_chunk *c);
 
 /* Gives pages of free chunks back, oldest first, then of the top, until at most `limit` dirty bytes are left. */
 void cell_index_purge_down_to(struct cell_heap *heap, size_t limit) __attribute__((noinline));
-/* Gives back the pages of all free chunks, those too that were not worth it one by one; not of the top. */
-void cell_index_purge_all(struct cell_heap *heap) __attribute__((cold));
+/* Gives back the pages of all free chunks, those too that were not worth it one by one; not of the top. Those of which less than
+ * `dirty_bytes` are known to be resident stay as they are. */
+void cell_index_purge_all(struct cell_heap *heap, size_t dirty_bytes) __attribute__((cold));
 /* Gives pages of the top back, all but those of its first `keep` bytes. */
 void cell_index_purge_top(struct cell_heap *heap, size_t keep);
 /* After a free: when what lies free exceeds purge_share of the peak. */

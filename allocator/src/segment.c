@@ -90,8 +90,8 @@ static void choose_page_size(struct cell_segment *seg, size_t from, size_t to)
         size_t small = from - start < CELL_HUGE_PAGE ? start : from;
         if (small < huge_min && to - start >= CELL_HUGE_PAGE)
             cell_os_no_huge(seg->base + small, cell_min(to, huge_min) - small);
-        bool mostly_resident = seg->resident << CELL_PAGE_SHIFT >= cell_option.huge_min / 2;     /* not all lead to an alignment */
-        if (to < start + cell_option.huge_min || !mostly_resident || !cell_segment_may_use_huge(seg))
+        bool large_by_use = seg->resident << CELL_PAGE_SHIFT >= cell_option.huge_min / 2;    /* what a large alignment skips is no heap */
+        if (to < start + cell_option.huge_min || !large_by_use || !cell_segment_may_use_huge(seg))
             return;
         seg->huge_from = cell_round_up(cell_max(from, start + cell_option.huge_min), CELL_HUGE_PAGE);
     }

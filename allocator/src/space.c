@@ -136,7 +136,7 @@ __attribute__((cold, noinline)) static bool give_way(struct cell_heap *heap, con
     cell_mapped_unmap_all(&dropped);
     cell_index_purge_down_to(heap, 0);
     if (!may_bring_in(heap, c, size))
-        cell_index_purge_all(heap);
+        cell_index_purge_all(heap, CELL_PAGE);
     return may_bring_in(heap, c, size);
 }
 

@@ -492,7 +492,10 @@ void *cell_tcache_ask_recurring(size_t size)
     if (cache->watch == NULL || cell_tcache_class_limit() != 0 || !cell_tcache_may_recur(size))
         return cell_tcache_take_large(size, CELL_ALIGN);
     size_t row = cell_tcache_ask(cache, size);
-    return row == 0 ? NULL : refill(cache, row);
+    if (row == 0)
+        return NULL;
+    void *block = cell_tcache_pop(cell_tcache_bin_of_row(cache, row));      /* of a slot that has lost its name for a while */
+    return block != NULL ? block : refill(cache, row);
 }
 
 bool cell_tcache_free_recurring(struct cell_tcache *cache, void *block, size_t size)

@@ -96,6 +96,26 @@ TEST(all_requests_of_a_chunk_share_its_bin)
     REQUIRE_SOUND_HEAP();
 }
 
+/* While the limit was lower the bin was not looked for; it has what it had. */
+TEST(a_limit_that_rises_again_finds_what_the_bin_holds)
+{
+    size_t sizes[] = { SIZE, 20000 }, limit = cell_option.recurring_limit;
+
+    for (int i = 0; i < 256; i++)                           /* a heap in which the cache may hold some */
+        must_malloc(4 * SIZE);
+    for (int round = 0; round < 20; round++)
+        for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+            recur(sizes[i], 2 * CELL_RECURS);
+            void *kept = slot_of(sizes[i])->bin.head;
+            REQUIRE(kept != NULL);
+            cell_option_set("recurring_limit", 1024);
+            cell_option_set("recurring_limit", limit);
+            REQUIRE(cell_malloc(sizes[i]) == kept);
+            cell_free(kept);
+            REQUIRE_SOUND_HEAP();
+        }
+}
+
 TEST(what_is_kept_is_bounded)
 {
     static void *block[2000];
@@ -310,6 +330,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(oldest_first_until_a_size_has_proved_to_recur), cmocka_unit_test(last_first_once_it_has),
         cmocka_unit_test(the_same_of_sizes_with_a_row), cmocka_unit_test(many_requests_and_then_many_frees_do_not),
+        cmocka_unit_test(a_limit_that_rises_again_finds_what_the_bin_holds),
         cmocka_unit_test(all_requests_of_a_chunk_share_its_bin), cmocka_unit_test(what_is_kept_is_bounded),
         cmocka_unit_test(others_take_the_slot_over_when_they_outweigh_it),
         cmocka_unit_test(a_size_that_comes_back_keeps_its_slot), cmocka_unit_test(an_empty_bin_is_refilled_in_batches),
