@@ -3,7 +3,8 @@
 
 Times are taken relative to the reference allocator of the same block (glibc) when its library is the same in both runs,
 so that a slower day of the machine is no regression; the reference's own time is then not judged. What only one run has
-is listed. Exit 0: no regression; 1: a regression; 2: runs of unlike machines; 3: nothing that can be judged.
+is listed. Exit 0: no regression; 1: a regression; 2: runs of unlike machines; 3: nothing that can be judged, or it could not be
+printed.
 """
 import argparse
 import math
@@ -102,7 +103,7 @@ def report(found, failed, threshold):
     return regressions
 
 
-@guard.one_line("heaplay compare")
+@guard.one_line("heaplay compare", schema.EXIT_BAD_INPUT)
 def main(argv=None):
     parser = argparse.ArgumentParser(prog="heaplay compare", description=__doc__.splitlines()[0])
     parser.add_argument("old", help="results.json or the directory of the earlier run")

@@ -60,8 +60,8 @@ class Output:
             raise
 
 
-def one_line(program):
-    """For main(): what the system refuses ends it with one line and EXIT_FAILED; a reader that went away, without one."""
+def one_line(program, failed=EXIT_FAILED):
+    """For main(): what the system refuses ends it with one line and the status `failed`; a reader that went away, without one."""
     def decorate(main):
         @functools.wraps(main)
         def guarded(argv=None):
@@ -79,6 +79,6 @@ def one_line(program):
                     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())      # for what is still held back
                 if not isinstance(error, BrokenPipeError):
                     print(f"{program}: {error.filename or 'cannot go on'}: {reason(error)}", file=sys.stderr)
-                return EXIT_FAILED
+                return failed
         return guarded
     return decorate

@@ -11,7 +11,7 @@
 
 #define SUFFIX ".partial"
 
-/* Through a link: the file it leads to is replaced, not the link. */
+/* Through a link: the file it leads to is replaced, not the link; one that leads nowhere is written through. */
 static char *place_of(const char *name)
 {
     char *real = realpath(name, NULL);
@@ -19,17 +19,26 @@ static char *place_of(const char *name)
     return real ? real : strdup(name);
 }
 
-/* Where the directory takes no new file, one that is there is written in place. */
+static bool is_dangling(const char *name)
+{
+    struct stat st;
+
+    return lstat(name, &st) == 0 && S_ISLNK(st.st_mode) && stat(name, &st) != 0;
+}
+
+/* Where the directory takes no new file, one that is there is written in place. What a command that was killed has left keeps its
+ * name, which may be the input of this one. */
 static bool create_beside(struct hp_output *o, mode_t mode, bool exists)
 {
-    size_t size = strlen(o->name) + sizeof SUFFIX;
+    size_t size = strlen(o->name) + sizeof SUFFIX + 12;
     int fd = -1;
 
     o->path = malloc(size);
     if (!o->path)
         return false;
     snprintf(o->path, size, "%s" SUFFIX, o->name);
-    fd = open(o->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+    for (int n = 1; (fd = open(o->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)) < 0 && errno == EEXIST && n < 1000; n++)
+        snprintf(o->path, size, "%s" SUFFIX ".%d", o->name, n);
     if (fd < 0 && exists) {
         free(o->path);
         o->path = o->name;
@@ -49,7 +58,7 @@ static int begin(struct hp_output *o, const char *name)
         return EISDIR;
     if (exists && access(name, W_OK))
         return errno;
-    if (!strcmp(name, "-") || (exists && !S_ISREG(st.st_mode))) {
+    if (!strcmp(name, "-") || (exists && !S_ISREG(st.st_mode)) || is_dangling(name)) {
         o->path = strdup(name);
         return o->path ? 0 : ENOMEM;
     }

@@ -166,6 +166,8 @@ static void beginning(int fd, char *text, size_t size)
  * not for every sample. */
 static void print_once(struct hp_run *r, const char *said)
 {
+    if (!*said)
+        return;
     for (unsigned i = 0; i < r->heard_count; i++)
         if (r->heard[i] == r->allocator)
             return;

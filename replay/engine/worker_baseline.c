@@ -31,12 +31,13 @@ static bool in_private_file(const char *permissions)
     return permissions[0] == 'r' && permissions[3] == 'p' && *path == '/';
 }
 
-/* Pages that the kernel has reason to refuse, as those behind the end of a file, stay out. */
+/* Pages that the kernel has reason to refuse stay out; libraries have none behind their file's end, which before Linux 5.14 would be
+ * SIGBUS here as in the program. */
 static void bring_in(const char *from, const char *to)
 {
     if (madvise((void *)(uintptr_t)from, (size_t)(to - from), MADV_POPULATE_READ) == 0 || errno != EINVAL)
         return;
-    for (; from < to; from += PAGE)             /* before Linux 5.14 */
+    for (; from < to; from += PAGE)
         (void)*(const volatile char *)from;
 }
 

@@ -126,6 +126,15 @@ is "diff names a cut-off input once" "$("$H" diff cut.hpt cut.hpt 2>&1 | grep -c
 like "slice says why it refuses a range" "$("$H" slice --ops 5:1 l.hpt -o s.hpt 2>&1)" '^heaplay slice: --ops 5:1 is not FROM:TO'
 like "merge names its limit" "$("$H" merge $(yes l.hpt | head -65) -o s.hpt 2>&1)" 'at most 64'
 
+# What a killed command has left beside an output keeps its name, and may be the input.
+cp l.hpt left.hpt.partial
+ok "an input may be called as the part of the output would be" "$H" slice --ops :100 left.hpt.partial -o left.hpt
+ok "and stays" cmp l.hpt left.hpt.partial
+ok "beside a whole output" "$H" check left.hpt
+ln -s nowhere.hpt dangling.hpt
+ok "a link that leads nowhere is written through" "$H" slice --ops :100 l.hpt -o dangling.hpt
+ok "and stays a link" test -L dangling.hpt -a -f nowhere.hpt
+
 # What the table says of few samples, and of the slowest call.
 table() { "$H" replay m.hpt --alloc glibc --samples "$@" | grep -a '^glibc'; }
 like "one sample is a number alone" "$(table 1)" '^glibc +[0-9.]+ +[-0-9.]+ '

@@ -175,8 +175,9 @@ def history_row(row, subject, peers, fixed):
     line = dict(fixed, set=row.kind, row=row.name, subject=subject, verdict=word, **versus_glibc(row, subject))
     time, rss, faults = (found[axis] for axis in TITLES)
     if time:
-        line.update(time_ratio=time.estimate.ratio, time_low=time.estimate.low, time_high=time.estimate.high,
-                    time_peer=time.peer)
+        line.update(time_ratio=time.estimate.ratio, time_peer=time.peer)
+    if time and time.estimate.pairs > 1:        # one pair has no interval
+        line.update(time_low=time.estimate.low, time_high=time.estimate.high)
     if rss:
         line.update(rss_ratio=rss.estimate.ratio, rss_peer=rss.peer, rss=median(row.by[subject].rss))
     if faults:
