@@ -147,6 +147,7 @@ for ((i = 1; i <= 4000; i++)); do echo "free,0,0,0,$((i > 400 ? 0 : i)),0,0,0"; 
 "$H" import frees.csv -o frees.hpt 2>/dev/null
 worst=$("$H" replay frees.hpt --alloc glibc --samples 1 --latency | grep -a 'worst:')
 is "a free has no size of 0 bytes" "$(grep -c 'free of' <<<"$worst")" 0
+worst=$("$H" replay l.hpt --alloc glibc --samples 1 --latency | grep -a 'worst:')       # not a free of NULL, which no part holds
 ok "the slowest call's command works" "$H" $(sed -n 's/.*alone: heaplay \(.*\) CALL.hpt)$/\1/p' <<<"$worst") call.hpt
 like "a library without a name is told" "$("$H" verify m.hpt --alloc x= 2>&1)" "allocator x: no library is named behind '='"
 
