@@ -248,6 +248,11 @@ void *cell_calloc(size_t count, size_t size)
     return CELL_LIKELY(block != NULL) ? memset(block, 0, bytes) : calloc_beyond(bytes);
 }
 
+void *cell_api_resize_in_place(struct cell_heap *heap, void *block, size_t size)
+{
+    return cell_segment_holds(&heap->segment, block) ? cell_heap_resize(heap, block, size) : cell_mapped_resize_in_place(heap, block, size);
+}
+
 /* Set once a block has been kept that is larger than its size asks for. */
 static bool any_is_kept;
 
@@ -256,10 +261,8 @@ void *cell_api_keep(struct cell_heap *heap, void *block, size_t usable, size_t s
     size_t least = cell_max(size, cell_option.small_limit + 1);     /* a chunk holds as much */
 
     __atomic_store_n(&any_is_kept, true, __ATOMIC_RELAXED);
-    if (least < usable && cell_segment_holds(&heap->segment, block))
-        cell_heap_resize(heap, block, least);
-    else if (least < usable)
-        cell_mapped_resize_in_place(heap, block, least);
+    if (least < usable)
+        cell_api_resize_in_place(heap, block, least);
     return block;
 }
 

@@ -12,6 +12,8 @@ int   cell_api_fail(int error);
 void  cell_api_follow_options(void);
 /* malloc after cell_tcache_alloc() has found nothing. */
 void *cell_api_malloc_beyond(size_t size) __attribute__((noinline));
+/* The block itself with its new size, or as much of it as its kind allows; NULL: it would have to move. */
+void *cell_api_resize_in_place(struct cell_heap *heap, void *block, size_t size) __attribute__((cold));
 /* A block of `usable` bytes that is to have `size`, not more, where there is no memory to move it to: it stays, less what can be cut off.
  * Sized frees are no longer told by their size then. */
 void *cell_api_keep(struct cell_heap *heap, void *block, size_t usable, size_t size) __attribute__((cold));

@@ -9,7 +9,6 @@
 #include "arena.h"
 #include "cellmalloc.h"
 #include "harden.h"
-#include "mapped.h"
 #include "sizeclass.h"
 #include "tcache.h"
 
@@ -143,7 +142,5 @@ void *cell_realloc_in_place(void *block, size_t size)
     if (cell_harden_is_on())
         return cell_api_or_enomem(cell_harden_resize(block, size));
     size_t usable = cell_heap_usable(heap, block);
-    bool mapped = !cell_segment_holds(&heap->segment, block);
-    void *resized = mapped ? cell_mapped_resize_in_place(heap, block, size) : cell_heap_resize(heap, block, size);
-    return resized != NULL || usable >= size ? block : cell_api_or_enomem(NULL);
+    return cell_api_resize_in_place(heap, block, size) != NULL || usable >= size ? block : cell_api_or_enomem(NULL);
 }

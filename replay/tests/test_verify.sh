@@ -44,6 +44,8 @@ said=$("$heaplay" replay "$kinds" --samples 3 --alloc "one=$chatty" --alloc "flo
 is "replay prints it once, for all of its samples" "$(grep -c '^heaplay: one says: chatty: here I am$' <<<"$said")" 1
 is "and of many lines the first four" "$(grep -c '^heaplay: flood@CHATTY=9000 says: chatty: here I am$' <<<"$said")" 4
 is "and nothing else" "$(wc -l <<<"$said")" 5
+said=$("$heaplay" replay "$kinds" --samples 3 --alloc "late=$chatty@CHATTY_AFTER=$TAP_TMP/spoken" 2>&1 >/dev/null)
+is "who is silent at first is heard later" "$said" "heaplay: late@CHATTY_AFTER=$TAP_TMP/spoken says: chatty: here I am"
 if [ -e "$OUT/libcellmalloc.so" ]; then
     like "a misspelt tunable is told" "$("$heaplay" verify "$kinds" \
         --alloc "cell=$OUT/libcellmalloc.so@CELLMALLOC_CONF=cach_bytes:0" 2>&1 >/dev/null)" '^heaplay: cell@.* says: .*no such tunable'

@@ -141,6 +141,14 @@ def test_history_row_has_counts_and_what_is_left():
     assert set(line) <= set(board.COLUMNS)
 
 
+def test_history_has_no_interval_of_a_single_pair():
+    one = {name: board.Measured(*({0: value} for value in values)) for name, values in
+           (("cellmalloc", (2.0, 100, 5)), ("glibc", (1.0, 100, 5)))}
+    line = board.history_row(board.Row("traces", "t", one), "cellmalloc", ["glibc"], FIXED)
+    assert line["time_ratio"] == "2.0000" and "time_low" not in line and "time_high" not in line
+    assert not board.clearly_lost(board.Row("traces", "t", one), "cellmalloc", ["glibc"])
+
+
 def test_history_keeps_one_header_and_refuses_another(tmp_path):
     path = tmp_path / "history.csv"
     board.append_history(path, [{"row": "a"}])
