@@ -9,7 +9,7 @@ CELL_LTO      := $(if $(and $(filter release,$(BUILD)),$(findstring gcc,$(shell 
 # Code that looks on or sets up: small before fast, since every process has it in memory. What only looks on stays out of the
 # linker's optimizer and goes to the library's end (cold.ld).
 CELL_APART    := $(shell sed -n 's|.*/\([a-z_]*\)\.so\.o.*|\1|p' allocator/cold.ld)
-CELL_COLD     := $(CELL_APART) fatal footprint mapcache mapped os_linux override tcache_life tunables
+CELL_COLD     := $(CELL_APART) fatal footprint hugepage mapcache mapped os_linux override tcache_life tunables
 $(foreach f,$(CELL_COLD),$(OUT)/allocator/src/$(f).so.o): CELL_OPT = $(if $(filter release,$(BUILD)),-Os)
 $(foreach f,$(CELL_APART),$(OUT)/allocator/src/$(f).so.o): CELL_LTO =
 # Few and aligned segments, so that a fault brings in the 64 KiB that the start of a program needs, and no more.

@@ -35,7 +35,8 @@ ALLOCATOR = {
     "freed": set(),
     "deferred": {"bins", "chunk", "freed"},             # chunks in use that wait to coalesce
     "pool": {"chunk", "sizeclass", "segment", "freed"},          # its descriptors are the segment's page table
-    "segment": {"os", "chunk"},
+    "hugepage": {"os"},                                 # whether huge pages pay
+    "segment": {"os", "chunk", "hugepage"},
     "segment_range": {"os", "segment"},                 # where it lies
     "heap": {"pool", "bins", "fit", "deferred", "mapcache", "chunk", "sizeclass", "segment", "lock", "os", "check", "mapped",
              "freed", "index", "space", "footprint", "pool_pages"},

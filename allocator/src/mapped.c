@@ -97,15 +97,20 @@ static void abandon(struct cell_heap *heap, struct cell_mapped *m)
 }
 
 /* Asks for huge pages where blocks like this one have proved to be used whole, and in what is so large that one of
- * them half used does not weigh. */
+ * them half used does not weigh. Those within the first `ahead` bytes come in here, one by one, as long as they pay. */
 static void choose_page_size(struct cell_heap *heap, char *start, size_t size, size_t ahead)
 {
+    struct cell_huge_account *account = &heap->segment.whole->huge;
     size_t vouched = size >= HUGE_ANYHOW && cell_segment_large_are_used(&heap->segment) ? size : ahead;
     char *from = (char *)(((uintptr_t)start + CELL_HUGE_PAGE - 1) & ~(uintptr_t)(CELL_HUGE_PAGE - 1));
     char *to = (char *)((uintptr_t)(start + vouched) & ~(uintptr_t)(CELL_HUGE_PAGE - 1));
 
-    if (from < to && cell_segment_may_use_huge(&heap->segment))
+    while (from < to && from + CELL_HUGE_PAGE <= start + ahead && cell_huge_pays(account) && cell_huge_bring_in(account, from))
+        from += CELL_HUGE_PAGE;
+    if (from < to && cell_huge_pays(account))
         cell_os_huge(from, (size_t)(to - from));
+    else if (from < to)
+        cell_huge_went_without(account, (size_t)(to - from));
 }
 
 /* Brings in the first `ahead` of the `size` fresh bytes at `start`; returns where that ends. */

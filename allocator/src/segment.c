@@ -69,31 +69,24 @@ static bool commit_tables(struct cell_segment *seg, size_t end)
     return true;
 }
 
-bool cell_segment_may_use_huge(struct cell_segment *seg)
-{
-    if (cell_option.huge_min == 0)
-        return false;
-    if (!seg->huge_known) {
-        seg->huge_available = cell_os_huge_available();
-        seg->huge_known = true;
-    }
-    return seg->huge_available;
-}
-
 /* Huge pages once the heap is many times their size, so that a half-empty one at its end does not weigh. Up to a huge page's size there
  * can be none. */
 static void choose_page_size(struct cell_segment *seg, size_t from, size_t to)
 {
-    size_t start = seg->start, huge_min = start + cell_round_up(cell_option.huge_min, CELL_HUGE_PAGE);
+    size_t start = seg->start, huge_min = start + cell_round_up(cell_option.huge_min, CELL_HUGE_PAGE), small_to = huge_min;
 
     if (seg->huge_from == SIZE_MAX) {
-        size_t small = from - start < CELL_HUGE_PAGE ? start : from;
-        if (small < huge_min && to - start >= CELL_HUGE_PAGE)
-            cell_os_no_huge(seg->base + small, cell_min(to, huge_min) - small);
         bool large_by_use = seg->resident << CELL_PAGE_SHIFT >= cell_option.huge_min / 2;    /* what a large alignment skips is no heap */
-        if (to < start + cell_option.huge_min || !large_by_use || !cell_segment_may_use_huge(seg))
-            return;
-        seg->huge_from = cell_round_up(cell_max(from, start + cell_option.huge_min), CELL_HUGE_PAGE);
+        bool large = to >= start + cell_option.huge_min && large_by_use;
+        if (large && cell_huge_pays(&seg->whole->huge)) {
+            seg->huge_from = cell_round_up(cell_max(from, start + cell_option.huge_min), CELL_HUGE_PAGE);
+        } else if (large && seg->whole->huge.available) {
+            small_to = to;
+            cell_huge_went_without(&seg->whole->huge, to - from);
+        }
+        size_t small = from - start < CELL_HUGE_PAGE ? start : from;
+        if (small < small_to && to - start >= CELL_HUGE_PAGE)
+            cell_os_no_huge(seg->base + small, cell_min(to, small_to) - small);
     }
     from = cell_max(from, seg->huge_from);
     if (from < to)
@@ -228,18 +221,41 @@ void cell_segment_bring_in(const struct cell_postponed *postponed)
     cell_os_populate(postponed->start, postponed->size);
 }
 
+/* What has come in as huge pages remains so. */
+__attribute__((cold, noinline))
+static void stop_using_huge(struct cell_segment *seg)
+{
+    cell_os_no_huge(seg->base + seg->huge_from, seg->committed - seg->huge_from);
+    seg->huge_from = SIZE_MAX;
+}
+
+/* Brings in the absent page `page` where huge pages are asked for. One that was never touched comes in by a call, to see what it takes,
+ * any other by the first touch, as far as the system gives one. */
+__attribute__((cold, noinline))
+static void bring_in_huge(struct cell_segment *seg, size_t page)
+{
+    size_t unit = page & ~(HUGE_PAGES - 1), end = cell_min(unit + HUGE_PAGES, pages_of(seg->committed));
+
+    if (absent_run(seg, unit, end) == HUGE_PAGES && cell_huge_bring_in(&seg->whole->huge, cell_segment_page_start(seg, unit))) {
+        seg->populate_calls++;
+        seg->populated_pages += HUGE_PAGES;
+    }
+    for (size_t i = unit; i < end; i++)
+        if (seg->kind[i] == CELL_PAGE_ABSENT) {
+            seg->kind[i] = CELL_PAGE_POPULATED;
+            add_resident(seg, 1);
+        }
+    if (!cell_huge_pays(&seg->whole->huge))
+        stop_using_huge(seg);
+}
+
 /* Brings in the absent page `page` and a batch of its successors. `last` is the last page that is sure to be needed. */
 static void bring_in(struct cell_segment *seg, size_t page, size_t last, struct cell_postponed *postponed)
 {
     size_t end_of_range = pages_of(seg->committed);
 
-    if ((page << CELL_PAGE_SHIFT) >= seg->huge_from) {     /* the first touch brings in the whole huge page */
-        size_t unit = page & ~(HUGE_PAGES - 1);
-        for (size_t i = unit; i < unit + HUGE_PAGES && i < end_of_range; i++)
-            if (seg->kind[i] == CELL_PAGE_ABSENT) {
-                seg->kind[i] = CELL_PAGE_POPULATED;
-                add_resident(seg, 1);
-            }
+    if ((page << CELL_PAGE_SHIFT) >= seg->huge_from) {
+        bring_in_huge(seg, page);
         return;
     }
 

@@ -21,9 +21,8 @@
 #define CELL_SEGMENT_H
 
 #include "chunk.h"
+#include "hugepage.h"
 #include "place.h"
-
-#define CELL_HUGE_PAGE      ((size_t)2 << 20)
 
 enum cell_page_kind {
     CELL_PAGE_CHUNK = 0,        /* written to, or about to be */
@@ -55,7 +54,6 @@ struct cell_segment {
     size_t kind_committed, info_committed;      /* bytes */
     size_t resident;                            /* pages */
     size_t huge_from;                           /* offset from which huge pages were asked for; SIZE_MAX: nowhere */
-    bool huge_known, huge_available;
     bool refused;                               /* growth, the last time, by the system */
     int large_use;                              /* > 0: large blocks have turned out to be used to their ends */
     size_t large_used;                          /* bytes of the largest of them */
@@ -64,6 +62,7 @@ struct cell_segment {
     size_t parts_resident;
     _Alignas(8) uint64_t parts_brought_in;
     uint64_t populate_calls, populated_pages, purge_calls, purged_pages;
+    struct cell_huge_account huge;              /* that of the whole counts */
 };
 
 /* Pages that are counted as brought in and will be when the heap's lock has been released, by whoever gets the block. */
@@ -108,8 +107,6 @@ static inline bool cell_segment_large_are_used(const struct cell_segment *seg)
 {
     return __atomic_load_n(&seg->large_use, __ATOMIC_RELAXED) > 0;
 }
-/* Whether huge pages may be asked for at all: by huge_min and by the system. */
-bool cell_segment_may_use_huge(struct cell_segment *seg);
 /* Bytes of pages without memory among the `size` from `from` on, those not committed yet included. */
 size_t cell_segment_absent(const struct cell_segment *seg, const void *from, size_t size);
 /* Gives back the whole pages in [from, to) that have memory; returns their number of bytes. */

@@ -135,6 +135,7 @@ static size_t huge_ranges(void)
     size_t count = 0;
 
     REQUIRE(smaps != NULL);
+    REQUIRE(cell_option_set("huge_cost", 0) == 0);      /* whatever they take here */
     for (int i = 0; i < 8000; i++)
         block_of(1000);
     while (fgets(line, sizeof line, smaps) != NULL) {
@@ -146,6 +147,15 @@ static size_t huge_ranges(void)
     }
     fclose(smaps);
     return count;
+}
+
+/* Whether the time of huge pages is taken. */
+static size_t huge_measured(void)
+{
+    REQUIRE(cell_option_set("huge_min", 2 * MIB) == 0);
+    for (int i = 0; i < 8000; i++)
+        block_of(1000);
+    return cell_heap_main.segment.huge.small_ns != 0;
 }
 
 /* What a second thread's cache holds, or the depot, once there are two threads. */
@@ -213,6 +223,13 @@ static const char *no_populate(void)
     return can_populate() ? NULL : "the kernel has no MADV_POPULATE_WRITE";
 }
 
+static const char *no_huge_populate(void)
+{
+    const char *unmet = no_populate();
+
+    return unmet == NULL ? no_huge_pages() : unmet;
+}
+
 /* With `value` the probe gives at most or at least a bound that it misses with the default. */
 struct probe {
     const char *name;
@@ -244,6 +261,7 @@ static const struct probe probes[] = {
     { .name = "populate_share", .value = 0, populates, '<', 0, .unmet = no_populate },
     { .name = "populate_max", .value = 8192, pages_ahead, '<', 4, .unmet = no_populate },
     { .name = "huge_min", .value = 2 * MIB, huge_ranges, '>', 1, .unmet = no_huge_pages },
+    { .name = "huge_cost", .value = 0, huge_measured, '<', 0, .unmet = no_huge_populate },
     { .name = "top_pad", .value = 64 * MIB, committed, '>', 64 * MIB, .mallopt_name = M_TOP_PAD },
     { .name = "purge_share", .value = 0, purges, '<', 0 },
     { .name = "purge_min", .value = 1024 * MIB, purges, '<', 0, .mallopt_name = M_TRIM_THRESHOLD },

@@ -48,7 +48,7 @@ TEST(in_a_heap_that_grows)
     while_cancelled(grow_much);
     bool asked = false;
     for (unsigned i = 0; i < cell_arena_count(); i++)
-        asked |= cell_arena_at(i)->segment.huge_known;
+        asked |= cell_arena_at(i)->segment.huge.known;
     REQUIRE(asked);
 }
 

@@ -1,0 +1,70 @@
+#include "hugepage.h"
+
+#include "os.h"
+#include "tunables.h"
+
+#define INTEREST    8           /* a unit without a huge page pays in this share of its small pages' time */
+#define BALANCE_MAX 8           /* times that time: past gains weigh no more */
+
+static long balance(const struct cell_huge_account *account)
+{
+    return __atomic_load_n(&account->balance_ns, __ATOMIC_RELAXED);
+}
+
+static void pay_in(struct cell_huge_account *account, long ns, long most)
+{
+    long now = balance(account) + ns;
+
+    __atomic_store_n(&account->balance_ns, now < most ? now : most, __ATOMIC_RELAXED);
+}
+
+bool cell_huge_pays(struct cell_huge_account *account)
+{
+    if (cell_option.huge_min == 0)
+        return false;
+    if (!__atomic_load_n(&account->known, __ATOMIC_RELAXED)) {
+        __atomic_store_n(&account->available, cell_os_huge_available(), __ATOMIC_RELAXED);
+        __atomic_store_n(&account->known, true, __ATOMIC_RELAXED);
+    }
+    return __atomic_load_n(&account->available, __ATOMIC_RELAXED) && (cell_option.huge_cost == 0 || balance(account) >= 0);
+}
+
+void cell_huge_took(struct cell_huge_account *account, long ns)
+{
+    long small = __atomic_load_n(&account->small_ns, __ATOMIC_RELAXED);
+
+    if (small == 0)
+        __atomic_store_n(&account->small_ns, ns > 0 ? ns : 1, __ATOMIC_RELAXED);
+    else
+        pay_in(account, (long)((long long)small * (long)cell_option.huge_cost / 100) - ns, BALANCE_MAX * small);
+}
+
+void cell_huge_went_without(struct cell_huge_account *account, size_t bytes)
+{
+    long units = (long)(bytes / CELL_HUGE_PAGE);
+
+    if (balance(account) < 0)
+        pay_in(account, units * (__atomic_load_n(&account->small_ns, __ATOMIC_RELAXED) / INTEREST), 0);
+}
+
+bool cell_huge_bring_in(struct cell_huge_account *account, char *start)
+{
+    bool measured = cell_option.huge_cost != 0 && cell_option.populate_share != 0 &&
+                    !__atomic_load_n(&account->unmeasured, __ATOMIC_RELAXED);
+
+    if (measured && __atomic_load_n(&account->small_ns, __ATOMIC_RELAXED) == 0)
+        cell_os_no_huge(start, CELL_HUGE_PAGE);
+    else
+        cell_os_huge(start, CELL_HUGE_PAGE);
+    if (!measured)
+        return false;
+
+    long before = cell_os_thread_ns();
+    if (cell_os_populate(start, CELL_HUGE_PAGE)) {
+        cell_huge_took(account, cell_os_thread_ns() - before);
+        return true;
+    }
+    __atomic_store_n(&account->unmeasured, true, __ATOMIC_RELAXED);
+    cell_os_huge(start, CELL_HUGE_PAGE);
+    return false;
+}

@@ -1,0 +1,255 @@
+/* test_hugepage.c - huge pages are asked for as long as they take no longer than small ones, and tried again now and then. */
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "can_populate.h"
+#include "heap.h"
+#include "hugepage.h"
+#include "segment.h"
+#include "support.h"
+#include "tunables.h"
+
+#define UNIT CELL_HUGE_PAGE
+
+static struct cell_segment seg;
+
+/* An account of a system that gives huge pages, on which small ones take 1000 ns a unit. */
+static struct cell_huge_account account_of_1000(void)
+{
+    struct cell_huge_account account = { .known = true, .available = true };
+
+    cell_huge_took(&account, 1000);
+    REQUIRE(account.small_ns == 1000 && account.balance_ns == 0);
+    return account;
+}
+
+TEST(the_first_is_measured_in_small_pages)
+{
+    struct cell_huge_account account = account_of_1000();
+
+    REQUIRE(cell_huge_pays(&account));
+    cell_huge_took(&account, 1000);
+    REQUIRE(cell_huge_pays(&account));
+    cell_huge_took(&account, 1001);
+    REQUIRE(!cell_huge_pays(&account));
+}
+
+TEST(gains_make_up_for_a_loss_but_not_for_ever)
+{
+    struct cell_huge_account account = account_of_1000();
+
+    for (int i = 0; i < 4; i++)
+        cell_huge_took(&account, 250);
+    cell_huge_took(&account, 4000);
+    REQUIRE(cell_huge_pays(&account));
+    cell_huge_took(&account, 1001);
+    REQUIRE(!cell_huge_pays(&account));
+
+    account = account_of_1000();
+    for (int i = 0; i < 1000; i++)
+        cell_huge_took(&account, 250);
+    cell_huge_took(&account, 9000);
+    REQUIRE(cell_huge_pays(&account));
+    cell_huge_took(&account, 1001);
+    REQUIRE(!cell_huge_pays(&account));
+}
+
+TEST(it_is_tried_again_for_an_eighth_of_the_time_of_small_pages)
+{
+    struct cell_huge_account account = account_of_1000();
+
+    cell_huge_took(&account, 6000);
+    cell_huge_went_without(&account, 39 * UNIT);
+    REQUIRE(!cell_huge_pays(&account));
+    cell_huge_went_without(&account, UNIT - 1);
+    REQUIRE(!cell_huge_pays(&account));
+    cell_huge_went_without(&account, UNIT);
+    REQUIRE(cell_huge_pays(&account));
+    for (int i = 0; i < 2; i++) {                       /* doing without is no gain */
+        cell_huge_took(&account, 1001);
+        REQUIRE(!cell_huge_pays(&account));
+        cell_huge_went_without(&account, 1000 * UNIT);
+    }
+}
+
+TEST(huge_cost_is_the_measure)
+{
+    struct cell_huge_account account = account_of_1000();
+
+    REQUIRE(cell_option_set("huge_cost", 300) == 0);
+    cell_huge_took(&account, 3000);
+    REQUIRE(cell_huge_pays(&account));
+    cell_huge_took(&account, 3001);
+    REQUIRE(!cell_huge_pays(&account));
+    REQUIRE(cell_option_set("huge_cost", 0) == 0);
+    REQUIRE(cell_huge_pays(&account));
+    REQUIRE(cell_option_set("huge_min", 0) == 0);
+    REQUIRE(!cell_huge_pays(&account));
+}
+
+static size_t resident(const char *start, size_t size)
+{
+    static unsigned char present[1 << 16];
+    size_t count = 0;
+
+    REQUIRE(size / CELL_PAGE <= sizeof present && mincore((void *)(uintptr_t)start, size, present) == 0);
+    for (size_t i = 0; i < size / CELL_PAGE; i++)
+        count += present[i] & 1;
+    return count * CELL_PAGE;
+}
+
+/* Whether a flag of the mapping is set at an address: hg, huge pages were asked for, or nh, were declined. */
+static bool is_flagged(const void *address, const char *flag)
+{
+    FILE *smaps = fopen("/proc/self/smaps", "r");
+    char line[512];
+    unsigned long long from, to;
+    bool within = false, flagged = false;
+
+    REQUIRE(smaps != NULL);
+    while (fgets(line, sizeof line, smaps) != NULL)
+        if (sscanf(line, "%llx-%llx ", &from, &to) == 2)
+            within = from <= (uintptr_t)address && (uintptr_t)address < to;
+        else if (within && strncmp(line, "VmFlags:", 8) == 0)
+            flagged = strstr(line, flag) != NULL;
+    fclose(smaps);
+    return flagged;
+}
+
+static bool is_asked_for(const void *address)
+{
+    return is_flagged(address, " hg");
+}
+
+TEST(what_is_brought_in_is_there)
+{
+    struct cell_huge_account account = { .small_ns = 0 };
+    char *map = mmap(NULL, 4 * UNIT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *start = (char *)(((uintptr_t)map + UNIT - 1) & ~(uintptr_t)(UNIT - 1));
+
+    REQUIRE(map != MAP_FAILED);
+    cell_os_huge(start, 3 * UNIT);
+    for (int i = 0; i < 2 && can_populate(); i++) {
+        REQUIRE(cell_huge_bring_in(&account, start + i * UNIT));
+        REQUIRE_EQUAL(resident(start, 3 * UNIT), (i + 1) * UNIT);
+        REQUIRE(account.small_ns > 0 && (account.balance_ns != 0) == (i == 1));
+        REQUIRE(!cell_os_huge_available() || is_asked_for(start + i * UNIT) == (i == 1));
+    }
+    /* Nobody wants to know what it takes: huge pages are asked for, and the program's first touch brings them in. */
+    REQUIRE(cell_option_set("huge_cost", 0) == 0);
+    REQUIRE(!cell_huge_bring_in(&account, start + 2 * UNIT));
+    REQUIRE(resident(start + 2 * UNIT, UNIT) == 0);
+    REQUIRE(!cell_os_huge_available() || is_asked_for(start + 2 * UNIT));
+}
+
+static void touch(size_t from, size_t size)
+{
+    while (seg.committed < from + size)
+        REQUIRE(cell_segment_grow(&seg, CELL_PAGE));
+    cell_segment_touch(&seg, seg.base + from, seg.base + from + size, NULL);
+    memset(seg.base + from, 1, size);
+}
+
+/* No huge page comes in a nanosecond: the heap grows by small pages, and none is counted that is not there. */
+TEST(a_heap_goes_on_with_small_pages)
+{
+    REQUIRE(cell_option_set("huge_min", 2 * UNIT) == 0);
+    REQUIRE(cell_segment_init(&seg, 0));
+    if (!can_populate() || !cell_os_huge_available())
+        return;
+    seg.huge.small_ns = 1;
+    for (size_t at = 0; at < 32 * UNIT; at += UNIT / 8)
+        touch(at, UNIT / 8);
+    REQUIRE(seg.huge.balance_ns < 0 && seg.huge_from == SIZE_MAX);
+    for (size_t at = 0; at < seg.committed; at += UNIT)
+        REQUIRE(!is_asked_for(seg.base + at));
+    REQUIRE_EQUAL(seg.resident * CELL_PAGE, resident(seg.base, seg.committed));
+
+    seg.huge.balance_ns = 0;                            /* from here on they pay */
+    REQUIRE(cell_option_set("huge_cost", 0) == 0);
+    size_t before = seg.committed;
+    touch(before, UNIT);
+    REQUIRE(seg.huge_from == before && is_asked_for(seg.base + before) && !is_asked_for(seg.base + before - UNIT));
+    cell_segment_destroy(&seg);
+}
+
+/* Growth without them is what pays for the next trial. */
+TEST(growth_by_small_pages_is_paid_in)
+{
+    REQUIRE(cell_option_set("huge_min", 2 * UNIT) == 0);
+    REQUIRE(cell_segment_init(&seg, 0));
+    if (!cell_os_huge_available())
+        return;
+    seg.huge.small_ns = 1000 * 1000;
+    seg.huge.balance_ns = -6 * 1000 * 1000;
+    for (size_t at = 0; at < 32 * UNIT; at += UNIT)
+        touch(at, UNIT);
+    REQUIRE(seg.huge.balance_ns < 0 && seg.huge_from == SIZE_MAX);
+    while (seg.huge.balance_ns < 0)
+        REQUIRE(cell_segment_grow(&seg, UNIT));
+    REQUIRE(seg.committed <= 100 * UNIT && is_flagged(seg.base + seg.committed - UNIT, " nh"));
+    REQUIRE(cell_segment_grow(&seg, UNIT));
+    REQUIRE(seg.huge_from != SIZE_MAX);
+    cell_segment_destroy(&seg);
+}
+
+#define SLOW (100 * 1000 * 1000)                        /* ns for a unit in small pages: whatever a huge page takes is less */
+
+TEST(only_what_was_never_touched_is_measured)
+{
+    REQUIRE(cell_option_set("huge_min", 2 * UNIT) == 0);
+    REQUIRE(cell_segment_init(&seg, 0));
+    if (!can_populate() || !cell_os_huge_available())
+        return;
+    seg.huge.small_ns = SLOW;
+    for (size_t at = 0; at < 4 * UNIT; at += UNIT)
+        touch(at, UNIT);
+    long balance = seg.huge.balance_ns;
+    REQUIRE(balance > 0 && seg.huge_from < 3 * UNIT);
+    cell_segment_purge(&seg, seg.base + 3 * UNIT, seg.base + 3 * UNIT + UNIT / 2);
+    touch(3 * UNIT, UNIT / 4);
+    REQUIRE_EQUAL(seg.huge.balance_ns, balance);
+    cell_segment_destroy(&seg);
+}
+
+/* How many of 30 huge pages are asked for in a mapped block of 64 MiB, once those before it have been used whole. */
+static int asked_for_in_block(size_t huge_cost, long small_ns)
+{
+    char *block = NULL;
+
+    cell_heap_main.segment.huge = (struct cell_huge_account){ .small_ns = small_ns };
+    REQUIRE(cell_option_set("huge_cost", huge_cost) == 0 && cell_option_set("map_cache_share", 0) == 0);
+    for (int i = 0; i < 3; i++) {
+        cell_free(block);
+        block = cell_malloc(32 * UNIT);
+        REQUIRE(block != NULL);
+        memset(block, 1, 32 * UNIT);
+    }
+    int asked = 0;
+    for (int i = 1; i < 31; i++)
+        asked += is_asked_for(block + i * UNIT);
+    cell_free(block);
+    return asked;
+}
+
+TEST(so_do_mapped_blocks)
+{
+    if (!can_populate() || !cell_os_huge_available())
+        return;
+    REQUIRE_EQUAL(asked_for_in_block(0, 0), 30);
+    REQUIRE_EQUAL(asked_for_in_block(100, SLOW), 30);
+    REQUIRE(asked_for_in_block(1, 0) <= 1);             /* the one that tells */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_first_is_measured_in_small_pages), cmocka_unit_test(gains_make_up_for_a_loss_but_not_for_ever),
+        cmocka_unit_test(it_is_tried_again_for_an_eighth_of_the_time_of_small_pages),
+        cmocka_unit_test(huge_cost_is_the_measure), cmocka_unit_test(what_is_brought_in_is_there),
+        cmocka_unit_test(a_heap_goes_on_with_small_pages), cmocka_unit_test(growth_by_small_pages_is_paid_in),
+        cmocka_unit_test(only_what_was_never_touched_is_measured), cmocka_unit_test(so_do_mapped_blocks),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
