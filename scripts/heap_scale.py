@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import random
+import subprocess
 import sys
 from pathlib import Path
 
@@ -40,6 +41,14 @@ def largest(wanted, available):
         return wanted, None
     return allowed, (f"{wanted / 2**30:.1f} GiB of blocks need {wanted * NEED / 2**30:.1f} GiB of memory, "
                      f"{available / 2**30:.1f} are available: sizes go up to {allowed / 2**30:.2f} GiB")
+
+
+def touch(program, size):
+    """Has another process use as much memory as the next one will: else a virtual machine, which reports free memory to its host,
+    gets it back from there in the time of whichever allocator comes first."""
+    done = subprocess.run([program, "touch", str(int(size * NEED))], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise run.RunError(f"{program} touch: exit status {done.returncode}: {done.stderr.strip()}")
 
 
 def measure_once(program, out, kind, size, allocator, timeout_s):
@@ -114,6 +123,7 @@ def measure(given, chosen, top):
             samples = {allocator.name: [] for allocator in chosen}
             for _ in range(given.runs if share > 1 else 1):
                 for allocator in random.sample(chosen, len(chosen)):
+                    touch(program, size)
                     samples[allocator.name].append(measure_once(program, given.out, kind, size, allocator, 1800))
                     said(f"{kind} of {size / 2**30:.2f} GiB under {allocator.name}")
             rows += [{"kind": kind, "bytes": size, "allocator": name, **combine(found)} for name, found in samples.items()]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import heap_scale
-from heaplay_bench import run
+from heaplay_bench import allocators, run
 
 GIB = 1 << 30
 OUT = Path(os.environ.get("OUT", "build/release")).resolve()
@@ -63,6 +63,26 @@ def test_the_program_makes_the_heap_that_it_says():
         assert size * 0.95 < made["peak_live_bytes"] < size * 1.45
         assert 1 < made["peak_rss_kib"] * 1024 / made["peak_live_bytes"] < 4
     assert 50e6 * 0.98 < heap_scale.FULL / made_average() < 50e6 * 1.02
+
+
+def test_memory_is_used_before_it_is_measured():
+    program = str(OUT / "scale")
+    pid = os.posix_spawn(program, [program, "touch", str(256 << 20)], os.environ)
+    _, status, usage = os.wait4(pid, 0)
+    assert status == 0 and 256 << 10 <= usage.ru_maxrss < 300 << 10
+    with pytest.raises(run.RunError, match="exit status 1: scale: cannot map"):
+        heap_scale.touch(program, 1 << 50)
+
+
+def test_each_process_finds_memory_that_has_been_used(monkeypatch):
+    calls = []
+    sample = {"fill": 1.0, "floor": 1.0, "replace": 1.0, "drain": 1.0, "ladder": 1.0, "blocks": 1, "peak_live_bytes": 1024,
+              "peak_rss_kib": 1}
+    monkeypatch.setattr(heap_scale, "touch", lambda program, size: calls.append(size))
+    monkeypatch.setattr(heap_scale, "measure_once", lambda program, out, kind, size, *_: calls.append(-size) or dict(sample))
+    chosen = [allocators.Allocator("a", None), allocators.Allocator("b", None)]
+    heap_scale.measure(heap_scale.arguments(["--runs", "2"]), chosen, 1 << 30)
+    assert len(calls) == 2 * 2 * (2 * 2 * 2 + 2) and all(a == -b > 0 for a, b in zip(calls[::2], calls[1::2]))
 
 
 def made_average():

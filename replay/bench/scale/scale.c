@@ -2,6 +2,7 @@
  *
  *   scale heap BYTES         as many blocks as make BYTES (171 bytes each on average): allocated, a fifth replaced at random, freed
  *   scale ladder BYTES       rungs of ever larger blocks, BYTES each: most of a rung is freed before the next is allocated
+ *   scale touch BYTES        maps as much and writes to each page; prints nothing
  *
  * One line of JSON: ns of CPU time per call of each phase, peak RSS and peak live bytes without what this program needs itself. `floor` is
  * the replacing phase without the calls: the misses that any allocator's user pays on a table and blocks of that size.
@@ -173,12 +174,28 @@ static void ladder(size_t bytes)
     printf("\"blocks\": %zu, ", count);
 }
 
+/* Writes to every page of so much memory: a virtual machine has it from its host then, for the process that comes next. */
+static int touch(size_t bytes)
+{
+    char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (memory == MAP_FAILED) {
+        perror("scale: cannot map the memory to touch");
+        return 1;
+    }
+    for (size_t at = 0; at < bytes; at += 4096)
+        memory[at] = 1;
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     size_t bytes = argc == 3 ? strtoull(argv[2], NULL, 10) : 0;
 
+    if (bytes >= 1u << 20 && strcmp(argv[1], "touch") == 0)
+        return touch(bytes);
     if (bytes < 1u << 20 || (strcmp(argv[1], "heap") != 0 && strcmp(argv[1], "ladder") != 0)) {
-        fprintf(stderr, "usage: scale heap|ladder BYTES      BYTES from 1048576\n");
+        fprintf(stderr, "usage: scale heap|ladder|touch BYTES      BYTES from 1048576\n");
         return 2;
     }
     printf("{");
