@@ -229,8 +229,8 @@ static void stop_using_huge(struct cell_segment *seg)
     seg->huge_from = SIZE_MAX;
 }
 
-/* Brings in the absent page `page` where huge pages are asked for. One that was never touched comes in by a call, to see what it takes,
- * any other by the first touch, as far as the system gives one. */
+/* Brings in the absent page `page` where huge pages are asked for. A huge page of which nothing is there comes in by a call, to see what it
+ * takes, any other by the first touch. */
 __attribute__((cold, noinline))
 static void bring_in_huge(struct cell_segment *seg, size_t page)
 {

@@ -66,7 +66,15 @@ def test_errors_name_the_file(tmp_path, capsys):
                                        "it: cannot go on: Input/output error\n")
 
 
-def test_an_interrupt_has_its_exit_code(capsys):
+@pytest.fixture
+def interruptible():
+    """Background jobs of a shell ignore SIGINT, and what they start does."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_has_its_exit_code(interruptible, capsys):
     assert guard.one_line("it")(lambda _: signal.raise_signal(signal.SIGINT))() == 130
     assert capsys.readouterr().err == "it: interrupted\n"
 

@@ -196,7 +196,7 @@ TEST(growth_by_small_pages_is_paid_in)
 
 #define SLOW (100 * 1000 * 1000)                        /* ns for a unit in small pages: whatever a huge page takes is less */
 
-TEST(only_what_was_never_touched_is_measured)
+TEST(only_what_has_no_memory_is_measured)
 {
     REQUIRE(cell_option_set("huge_min", 2 * UNIT) == 0);
     REQUIRE(cell_segment_init(&seg, 0));
@@ -249,7 +249,7 @@ int main(void)
         cmocka_unit_test(it_is_tried_again_for_an_eighth_of_the_time_of_small_pages),
         cmocka_unit_test(huge_cost_is_the_measure), cmocka_unit_test(what_is_brought_in_is_there),
         cmocka_unit_test(a_heap_goes_on_with_small_pages), cmocka_unit_test(growth_by_small_pages_is_paid_in),
-        cmocka_unit_test(only_what_was_never_touched_is_measured), cmocka_unit_test(so_do_mapped_blocks),
+        cmocka_unit_test(only_what_has_no_memory_is_measured), cmocka_unit_test(so_do_mapped_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
