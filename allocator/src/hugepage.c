@@ -1,5 +1,7 @@
 #include "hugepage.h"
 
+#include <limits.h>
+
 #include "os.h"
 #include "tunables.h"
 
@@ -11,40 +13,48 @@ static long balance(const struct cell_huge_account *account)
     return __atomic_load_n(&account->balance_ns, __ATOMIC_RELAXED);
 }
 
-static void pay_in(struct cell_huge_account *account, long ns, long most)
+static long small_ns(const struct cell_huge_account *account)
 {
-    long now = balance(account) + ns;
+    return __atomic_load_n(&account->small_ns, __ATOMIC_RELAXED);
+}
 
-    __atomic_store_n(&account->balance_ns, now < most ? now : most, __ATOMIC_RELAXED);
+static void pay_in(struct cell_huge_account *account, long long ns, long long most)
+{
+    long long now = balance(account) + ns;
+
+    now = now < most ? now : most;
+    now = now < LONG_MAX ? now : LONG_MAX;
+    now = now > LONG_MIN ? now : LONG_MIN;
+    __atomic_store_n(&account->balance_ns, (long)now, __ATOMIC_RELAXED);
 }
 
 bool cell_huge_pays(struct cell_huge_account *account)
 {
     if (cell_option.huge_min == 0)
         return false;
-    if (!__atomic_load_n(&account->known, __ATOMIC_RELAXED)) {
+    if (!__atomic_load_n(&account->known, __ATOMIC_ACQUIRE)) {
         __atomic_store_n(&account->available, cell_os_huge_available(), __ATOMIC_RELAXED);
-        __atomic_store_n(&account->known, true, __ATOMIC_RELAXED);
+        __atomic_store_n(&account->known, true, __ATOMIC_RELEASE);
     }
-    return __atomic_load_n(&account->available, __ATOMIC_RELAXED) && (cell_option.huge_cost == 0 || balance(account) >= 0);
+    return cell_huge_is_available(account) && (cell_option.huge_cost == 0 || balance(account) >= 0);
 }
 
 void cell_huge_took(struct cell_huge_account *account, long ns)
 {
-    long small = __atomic_load_n(&account->small_ns, __ATOMIC_RELAXED);
+    long long small = small_ns(account);
 
     if (small == 0)
         __atomic_store_n(&account->small_ns, ns > 0 ? ns : 1, __ATOMIC_RELAXED);
     else
-        pay_in(account, (long)((long long)small * (long)cell_option.huge_cost / 100) - ns, BALANCE_MAX * small);
+        pay_in(account, small * (long)cell_option.huge_cost / 100 - ns, BALANCE_MAX * small);
 }
 
 void cell_huge_went_without(struct cell_huge_account *account, size_t bytes)
 {
-    long units = (long)(bytes / CELL_HUGE_PAGE);
+    long long units = (long long)(bytes / CELL_HUGE_PAGE);
 
     if (balance(account) < 0)
-        pay_in(account, units * (__atomic_load_n(&account->small_ns, __ATOMIC_RELAXED) / INTEREST), 0);
+        pay_in(account, units * (small_ns(account) / INTEREST), 0);
 }
 
 bool cell_huge_bring_in(struct cell_huge_account *account, char *start)
@@ -52,19 +62,20 @@ bool cell_huge_bring_in(struct cell_huge_account *account, char *start)
     bool measured = cell_option.huge_cost != 0 && cell_option.populate_share != 0 &&
                     !__atomic_load_n(&account->unmeasured, __ATOMIC_RELAXED);
 
-    if (measured && __atomic_load_n(&account->small_ns, __ATOMIC_RELAXED) == 0)
+    if (measured && small_ns(account) == 0)
         cell_os_no_huge(start, CELL_HUGE_PAGE);
     else
         cell_os_huge(start, CELL_HUGE_PAGE);
     if (!measured)
         return false;
 
-    long before = cell_os_thread_ns();
+    unsigned long before = cell_os_thread_ns();
     if (cell_os_populate(start, CELL_HUGE_PAGE)) {
-        cell_huge_took(account, cell_os_thread_ns() - before);
+        cell_huge_took(account, (long)(cell_os_thread_ns() - before));
         return true;
     }
-    __atomic_store_n(&account->unmeasured, true, __ATOMIC_RELAXED);
+    if (small_ns(account) == 0)
+        __atomic_store_n(&account->unmeasured, true, __ATOMIC_RELAXED);
     cell_os_huge(start, CELL_HUGE_PAGE);
     return false;
 }

@@ -25,6 +25,10 @@ struct cell_huge_account {
 
 /* Whether to ask for huge pages now: by huge_min, by the system, by the account. Asks the system once. */
 bool cell_huge_pays(struct cell_huge_account *account) __attribute__((cold));
+static inline bool cell_huge_is_available(const struct cell_huge_account *account)
+{
+    return __atomic_load_n(&account->available, __ATOMIC_RELAXED);
+}
 /* Brings in a huge page's worth of address space without memory, as the account has it. False: it cannot be measured; huge pages have been
  * asked for there, none has come in. */
 bool cell_huge_bring_in(struct cell_huge_account *account, char *start) __attribute__((cold));

@@ -48,7 +48,7 @@ uint64_t cell_os_random(enum cell_os_random_use use) CELL_AT_START;
 /* A coarse clock; no system call where the kernel offers it without. */
 uint64_t cell_os_now_ms(void);
 /* Processor time of the calling thread; two differ by what lies between them, if that is less than two seconds where long has 32 bits. */
-long  cell_os_thread_ns(void);
+unsigned long cell_os_thread_ns(void);
 bool  cell_os_is_setuid(void);
 /* The number of the processor that the thread runs on, from 0. */
 unsigned cell_os_processor(void);

@@ -228,12 +228,14 @@ uint64_t cell_os_now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-long cell_os_thread_ns(void)
+unsigned long cell_os_thread_ns(void)
 {
     struct timespec now = { 0, 0 };
+    int saved = errno;
 
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (long)((unsigned long)now.tv_sec * 1000000000ul + (unsigned long)now.tv_nsec);
+    errno = saved;
+    return (unsigned long)now.tv_sec * 1000000000ul + (unsigned long)now.tv_nsec;
 }
 
 bool cell_os_is_setuid(void)

@@ -80,7 +80,7 @@ static void choose_page_size(struct cell_segment *seg, size_t from, size_t to)
         bool large = to >= start + cell_option.huge_min && large_by_use;
         if (large && cell_huge_pays(&seg->whole->huge)) {
             seg->huge_from = cell_round_up(cell_max(from, start + cell_option.huge_min), CELL_HUGE_PAGE);
-        } else if (large && seg->whole->huge.available) {
+        } else if (cell_huge_is_available(&seg->whole->huge)) {
             small_to = to;
             cell_huge_went_without(&seg->whole->huge, to - from);
         }
@@ -229,14 +229,14 @@ static void stop_using_huge(struct cell_segment *seg)
     seg->huge_from = SIZE_MAX;
 }
 
-/* Brings in the absent page `page` where huge pages are asked for. A huge page of which nothing is there comes in by a call, to see what it
- * takes, any other by the first touch. */
+/* Brings in the absent page `page` where huge pages are asked for. With `now` a huge page of which nothing is there comes in by a call, to
+ * see what it takes; any other does by its first touch, which may never come. */
 __attribute__((cold, noinline))
-static void bring_in_huge(struct cell_segment *seg, size_t page)
+static void bring_in_huge(struct cell_segment *seg, size_t page, bool now)
 {
     size_t unit = page & ~(HUGE_PAGES - 1), end = cell_min(unit + HUGE_PAGES, pages_of(seg->committed));
 
-    if (absent_run(seg, unit, end) == HUGE_PAGES && cell_huge_bring_in(&seg->whole->huge, cell_segment_page_start(seg, unit))) {
+    if (now && absent_run(seg, unit, end) == HUGE_PAGES && cell_huge_bring_in(&seg->whole->huge, cell_segment_page_start(seg, unit))) {
         seg->populate_calls++;
         seg->populated_pages += HUGE_PAGES;
     }
@@ -254,8 +254,10 @@ static void bring_in(struct cell_segment *seg, size_t page, size_t last, struct 
 {
     size_t end_of_range = pages_of(seg->committed);
 
+    if ((page << CELL_PAGE_SHIFT) >= seg->huge_from && !cell_huge_pays(&seg->whole->huge))
+        stop_using_huge(seg);
     if ((page << CELL_PAGE_SHIFT) >= seg->huge_from) {
-        bring_in_huge(seg, page);
+        bring_in_huge(seg, page, page <= last && postponed == NULL);
         return;
     }
 
