@@ -3,8 +3,8 @@
  * Mostly a huge page comes in a quarter of the time of the small pages in its place. Where the system has none at hand it may take several
  * times theirs: others must be moved out of the way, or a virtual machine has reported its free memory to the host, which must find it
  * again. So the first is brought in as small pages, to know their time. What each later one takes less is paid into an account,
- * what it takes more out of it; while that is overdrawn none is asked for. What is left to small pages meanwhile pays in an eighth of
- * their time, so that trying again costs at most that.
+ * what it takes more out of it; while that is overdrawn none is asked for. What grows by small pages meanwhile pays in an eighth of
+ * their time, so that trying again costs about that.
  *
  * All calls may come from several threads without a lock: what gets lost between two of them does not matter.
  */
