@@ -221,12 +221,16 @@ void cell_segment_bring_in(const struct cell_postponed *postponed)
     cell_os_populate(postponed->start, postponed->size);
 }
 
-/* What has come in as huge pages remains so. */
-__attribute__((cold, noinline))
-static void stop_using_huge(struct cell_segment *seg)
+/* Whether huge pages are asked for at a page. Once they do not pay they are no more; what has come in as such remains so. */
+static bool is_for_huge(struct cell_segment *seg, size_t page)
 {
+    if ((page << CELL_PAGE_SHIFT) < seg->huge_from)
+        return false;
+    if (cell_huge_pays(&seg->whole->huge))
+        return true;
     cell_os_no_huge(seg->base + seg->huge_from, seg->committed - seg->huge_from);
     seg->huge_from = SIZE_MAX;
+    return false;
 }
 
 /* Brings in the absent page `page` where huge pages are asked for. With `now` a huge page of which nothing is there comes in by a call, to
@@ -245,21 +249,12 @@ static void bring_in_huge(struct cell_segment *seg, size_t page, bool now)
             seg->kind[i] = CELL_PAGE_POPULATED;
             add_resident(seg, 1);
         }
-    if (!cell_huge_pays(&seg->whole->huge))
-        stop_using_huge(seg);
 }
 
 /* Brings in the absent page `page` and a batch of its successors. `last` is the last page that is sure to be needed. */
 static void bring_in(struct cell_segment *seg, size_t page, size_t last, struct cell_postponed *postponed)
 {
     size_t end_of_range = pages_of(seg->committed);
-
-    if ((page << CELL_PAGE_SHIFT) >= seg->huge_from && !cell_huge_pays(&seg->whole->huge))
-        stop_using_huge(seg);
-    if ((page << CELL_PAGE_SHIFT) >= seg->huge_from) {
-        bring_in_huge(seg, page, page <= last && postponed == NULL);
-        return;
-    }
 
     if (postponed != NULL && postpone(seg, page, last, postponed))
         return;
@@ -297,7 +292,9 @@ struct cell_zero_run cell_segment_touch_slow(struct cell_segment *seg, void *fro
             continue;
         }
         if (kind == CELL_PAGE_ABSENT) {
-            if (page <= ahead || (page << CELL_PAGE_SHIFT) >= seg->huge_from)
+            if (is_for_huge(seg, page))
+                bring_in_huge(seg, page, page <= ahead && postponed == NULL);
+            else if (page <= ahead)
                 bring_in(seg, page, ahead, postponed);
             else
                 add_resident(seg, 1);           /* left to faults */

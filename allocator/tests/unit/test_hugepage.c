@@ -143,6 +143,17 @@ TEST(what_is_brought_in_is_there)
     REQUIRE(!cell_os_huge_available() || is_asked_for(start + 2 * UNIT));
 }
 
+#define SLOW (100 * 1000 * 1000)                        /* ns for a unit in small pages: whatever a huge page takes is less */
+
+/* A segment that asks for huge pages early. False: the system gives none, or does not bring pages in. */
+static bool begin(long small_ns)
+{
+    REQUIRE(cell_option_set("huge_min", 2 * UNIT) == 0);
+    REQUIRE(cell_segment_init(&seg, 0));
+    seg.huge.small_ns = small_ns;
+    return can_populate() && cell_os_huge_available();
+}
+
 static void touch(size_t from, size_t size)
 {
     while (seg.committed < from + size)
@@ -154,11 +165,8 @@ static void touch(size_t from, size_t size)
 /* No huge page comes in a nanosecond: the heap grows by small pages, and none is counted that is not there. */
 TEST(a_heap_goes_on_with_small_pages)
 {
-    REQUIRE(cell_option_set("huge_min", 2 * UNIT) == 0);
-    REQUIRE(cell_segment_init(&seg, 0));
-    if (!can_populate() || !cell_os_huge_available())
+    if (!begin(1))
         return;
-    seg.huge.small_ns = 1;
     for (size_t at = 0; at < 32 * UNIT; at += UNIT / 8)
         touch(at, UNIT / 8);
     REQUIRE(seg.huge.balance_ns < 0 && seg.huge_from == SIZE_MAX);
@@ -177,11 +185,8 @@ TEST(a_heap_goes_on_with_small_pages)
 /* Growth without them is what pays for the next trial. */
 TEST(growth_by_small_pages_is_paid_in)
 {
-    REQUIRE(cell_option_set("huge_min", 2 * UNIT) == 0);
-    REQUIRE(cell_segment_init(&seg, 0));
-    if (!cell_os_huge_available())
+    if (!begin(1000 * 1000))
         return;
-    seg.huge.small_ns = 1000 * 1000;
     seg.huge.balance_ns = -6 * 1000 * 1000;
     for (size_t at = 0; at < 32 * UNIT; at += UNIT)
         touch(at, UNIT);
@@ -194,15 +199,10 @@ TEST(growth_by_small_pages_is_paid_in)
     cell_segment_destroy(&seg);
 }
 
-#define SLOW (100 * 1000 * 1000)                        /* ns for a unit in small pages: whatever a huge page takes is less */
-
 TEST(only_what_has_no_memory_is_measured)
 {
-    REQUIRE(cell_option_set("huge_min", 2 * UNIT) == 0);
-    REQUIRE(cell_segment_init(&seg, 0));
-    if (!can_populate() || !cell_os_huge_available())
+    if (!begin(SLOW))
         return;
-    seg.huge.small_ns = SLOW;
     for (size_t at = 0; at < 4 * UNIT; at += UNIT)
         touch(at, UNIT);
     long balance = seg.huge.balance_ns;
@@ -218,11 +218,8 @@ TEST(a_large_block_is_left_to_its_first_touch)
 {
     struct cell_postponed postponed = { NULL, 0 };
 
-    REQUIRE(cell_option_set("huge_min", 2 * UNIT) == 0);
-    REQUIRE(cell_segment_init(&seg, 0));
-    if (!can_populate() || !cell_os_huge_available())
+    if (!begin(SLOW))
         return;
-    seg.huge.small_ns = SLOW;
     for (size_t at = 0; at < 4 * UNIT; at += UNIT)
         touch(at, UNIT);
     while (seg.committed < 64 * UNIT)
@@ -234,6 +231,10 @@ TEST(a_large_block_is_left_to_its_first_touch)
     long balance = seg.huge.balance_ns;
     cell_segment_touch(&seg, seg.base + 50 * UNIT, seg.base + 50 * UNIT + CELL_PAGE, &postponed);
     REQUIRE(seg.huge.balance_ns == balance && resident(seg.base + 50 * UNIT, UNIT) == 0);
+
+    seg.huge.balance_ns = -1;                           /* somebody else's, meanwhile */
+    cell_segment_touch(&seg, seg.base + 54 * UNIT, seg.base + 60 * UNIT, NULL);
+    REQUIRE(seg.huge_from == SIZE_MAX && resident(seg.base + 54 * UNIT, 6 * UNIT) <= UNIT / 4);
     cell_segment_destroy(&seg);
 }
 
