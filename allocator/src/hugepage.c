@@ -59,23 +59,21 @@ void cell_huge_went_without(struct cell_huge_account *account, size_t bytes)
 
 bool cell_huge_bring_in(struct cell_huge_account *account, char *start)
 {
-    bool measured = cell_option.huge_cost != 0 && cell_option.populate_share != 0 &&
-                    !__atomic_load_n(&account->unmeasured, __ATOMIC_RELAXED);
+    bool possible = cell_option.populate_share != 0 && !__atomic_load_n(&account->unmeasured, __ATOMIC_RELAXED);
+    bool measured = possible && cell_option.huge_cost != 0, first = measured && small_ns(account) == 0;
 
-    if (measured && small_ns(account) == 0)
+    if (first)
         cell_os_no_huge(start, CELL_HUGE_PAGE);
     else
         cell_os_huge(start, CELL_HUGE_PAGE);
-    if (!measured)
-        return false;
-
-    unsigned long before = cell_os_thread_ns();
-    if (cell_os_populate(start, CELL_HUGE_PAGE)) {
+    unsigned long before = measured ? cell_os_thread_ns() : 0;
+    bool came_in = possible && cell_os_populate(start, CELL_HUGE_PAGE);
+    if (came_in && measured)
         cell_huge_took(account, (long)(cell_os_thread_ns() - before));
-        return true;
+    if (first) {
+        cell_os_huge(start, CELL_HUGE_PAGE);
+        if (!came_in)
+            __atomic_store_n(&account->unmeasured, true, __ATOMIC_RELAXED);
     }
-    if (small_ns(account) == 0)
-        __atomic_store_n(&account->unmeasured, true, __ATOMIC_RELAXED);
-    cell_os_huge(start, CELL_HUGE_PAGE);
-    return false;
+    return came_in;
 }

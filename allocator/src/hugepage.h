@@ -29,8 +29,8 @@ static inline bool cell_huge_is_available(const struct cell_huge_account *accoun
 {
     return __atomic_load_n(&account->available, __ATOMIC_RELAXED);
 }
-/* Brings in a huge page's worth of address space without memory, as the account has it. False: it cannot be measured; huge pages have been
- * asked for there, none has come in. */
+/* Brings in a huge page's worth of address space without memory, as the account has it; huge pages are asked for there, then. False: the
+ * system or populate_share:0 leaves it to the first touch. */
 bool cell_huge_bring_in(struct cell_huge_account *account, char *start) __attribute__((cold));
 /* `bytes` that huge pages might have had were left to small ones. */
 void cell_huge_went_without(struct cell_huge_account *account, size_t bytes) __attribute__((cold));

@@ -96,42 +96,66 @@ static void abandon(struct cell_heap *heap, struct cell_mapped *m)
     __atomic_store_n(&heap->mapped_bytes, heap->mapped_bytes - m->size, __ATOMIC_RELAXED);
 }
 
-/* Asks for huge pages where blocks like this one have proved to be used whole, and in what is so large that one of
- * them half used does not weigh. Those within the first `ahead` bytes come in here, one by one, as long as they pay. */
-static void choose_page_size(struct cell_heap *heap, char *start, size_t size, size_t ahead)
-{
-    struct cell_huge_account *account = &heap->segment.whole->huge;
-    size_t vouched = size >= HUGE_ANYHOW && cell_segment_large_are_used(&heap->segment) ? size : ahead;
-    char *from = (char *)(((uintptr_t)start + CELL_HUGE_PAGE - 1) & ~(uintptr_t)(CELL_HUGE_PAGE - 1));
-    char *to = (char *)((uintptr_t)(start + vouched) & ~(uintptr_t)(CELL_HUGE_PAGE - 1));
+/* What of a block is to come in: the `ahead` bytes from `fresh` on, and huge pages in all of it if it is so large that one of them half
+ * used does not weigh and `filled`, for what is known of the program. */
+struct coming {
+    struct cell_extent block;
+    char *fresh;
+    size_t ahead;
+    bool filled;
+};
 
-    while (from < to && from + CELL_HUGE_PAGE <= start + ahead && cell_huge_pays(account) && cell_huge_bring_in(account, from))
-        from += CELL_HUGE_PAGE;
-    if (from < to && cell_huge_pays(account))
-        cell_os_huge(from, (size_t)(to - from));
-    else if (from < to)
-        cell_huge_went_without(account, (size_t)(to - from));
+/* Huge pages are asked for in the whole block or, one by one, in what comes in now. To the system a block is one mapping, which it can
+ * grow and move, only if at last all of it asks for them or none does, and if no page outside comes in before that is so.
+ * cold: not near what a program's start needs. */
+__attribute__((cold, noinline))
+static void choose_page_size(struct cell_huge_account *account, const struct coming *c)
+{
+    bool whole = c->filled && c->block.size >= HUGE_ANYHOW;
+    char *known_end = c->fresh + c->ahead, *block_end = c->block.start + c->block.size;
+    char *first = (char *)(((uintptr_t)c->fresh + CELL_HUGE_PAGE - 1) & ~(uintptr_t)(CELL_HUGE_PAGE - 1)), *next = first;
+    char *end = (char *)((uintptr_t)(whole ? block_end : known_end) & ~(uintptr_t)(CELL_HUGE_PAGE - 1));
+
+    if (first >= end)
+        return;
+    bool pays = cell_huge_pays(account);
+    if (pays && whole)
+        cell_os_huge(c->block.start, c->block.size);
+    /* Of a whole block one at least, to know what they take. */
+    while (pays && (next == first || next + CELL_HUGE_PAGE <= known_end) && cell_huge_bring_in(account, next)) {
+        next += CELL_HUGE_PAGE;
+        pays = cell_huge_pays(account);
+    }
+    if (!pays && next < end)
+        cell_huge_went_without(account, (size_t)(end - next));
+    if (cell_huge_is_available(account) && !(pays && whole))
+        cell_os_no_huge(c->block.start, c->block.size);
 }
 
-/* Brings in the first `ahead` of the `size` fresh bytes at `start`; returns where that ends. */
-static char *populate(struct cell_heap *heap, char *start, size_t size, size_t ahead)
+/* Brings it in; returns where that ends. */
+static char *populate(struct cell_heap *heap, struct coming c)
 {
-    ahead &= ~(cell_os_page_size() - 1);
-    choose_page_size(heap, start, size, ahead);
-    if (ahead != 0 && !cell_os_populate(start, ahead))
-        ahead = 0;
-    return start + ahead;
+    c.ahead &= ~(cell_os_page_size() - 1);
+    if (c.block.size >= CELL_HUGE_PAGE)
+        choose_page_size(&heap->segment.whole->huge, &c);
+    return c.ahead != 0 && cell_os_populate(c.fresh, c.ahead) ? c.fresh + c.ahead : c.fresh;
 }
 
-static char *populate_new(struct cell_heap *heap, char *start, size_t size)
+static char *populate_new(struct cell_heap *heap, struct cell_extent block, char *fresh)
 {
-    return populate(heap, start, size, cell_segment_populate_ahead(&heap->segment, size));
+    size_t size = (size_t)(block.start + block.size - fresh), ahead = cell_segment_populate_ahead(&heap->segment, size);
+
+    return populate(heap, (struct coming){ block, fresh, ahead, cell_segment_large_are_used(&heap->segment) });
 }
 
-/* What a block has grown by may be its last growth, of which half stays empty on average where each doubles it. */
-static char *populate_more(struct cell_heap *heap, char *start, size_t size)
+/* A full block grows. This may be its last growth, of which half stays empty on average where each doubles it; of an eighth, little. */
+static char *populate_more(struct cell_heap *heap, struct cell_extent block, char *fresh)
 {
-    return populate(heap, start, size, cell_segment_populate_batch(&heap->segment, size));
+    size_t size = (size_t)(block.start + block.size - fresh), ahead = cell_segment_populate_batch(&heap->segment, size);
+
+    if (block.size >= HUGE_ANYHOW && ahead != 0)
+        ahead = cell_max(ahead, size / 8);
+    return populate(heap, (struct coming){ block, fresh, ahead, true });
 }
 
 /* A page well within the part that was left to faults tells whether the program has used the whole block. Lock held. */
@@ -240,7 +264,7 @@ void *cell_mapped_alloc(struct cell_heap *heap, size_t request, size_t alignment
 
     struct cell_mapped *m = mapped_of(block);
     char *fresh = mapping.start + used, *end = mapping.start + mapping.size;
-    write_header(m, mapping.start, mapping.size, fresh < end ? populate_new(heap, fresh, (size_t)(end - fresh)) : end);
+    write_header(m, mapping.start, mapping.size, fresh < end ? populate_new(heap, mapping, fresh) : end);
     cell_lock_acquire(&heap->lock);
     heap->counts.maps += used == 0;
     heap->counts.map_reuses += used != 0;
@@ -341,7 +365,8 @@ static void *resize(struct cell_heap *heap, void *block, size_t request, bool ma
     char *start = cell_os_remap(m->start, old_size, size, may_move);
     if (start != NULL) {
         m = (struct cell_mapped *)(start + offset - CELL_MAPPED_PREFIX);
-        write_header(m, start, size, full ? populate_more(heap, start + old_size, size - old_size) : start + size);
+        struct cell_extent mapping = { start, size };
+        write_header(m, start, size, full ? populate_more(heap, mapping, start + old_size) : start + size);
     }
     cell_lock_acquire(&heap->lock);
     adopt(heap, m);

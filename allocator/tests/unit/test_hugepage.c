@@ -99,22 +99,30 @@ static size_t resident(const char *start, size_t size)
     return count * CELL_PAGE;
 }
 
-/* Whether a flag of the mapping is set at an address: hg, huge pages were asked for, or nh, were declined. */
-static bool is_flagged(const void *address, const char *flag)
+/* What the system says of the mapping that an address lies in, in the line that begins with `name`. */
+static void read_mapping(const void *address, const char *name, char value[static 512])
 {
     FILE *smaps = fopen("/proc/self/smaps", "r");
     char line[512];
     unsigned long long from, to;
-    bool within = false, flagged = false;
+    bool within = false;
 
     REQUIRE(smaps != NULL);
     while (fgets(line, sizeof line, smaps) != NULL)
         if (sscanf(line, "%llx-%llx ", &from, &to) == 2)
             within = from <= (uintptr_t)address && (uintptr_t)address < to;
-        else if (within && strncmp(line, "VmFlags:", 8) == 0)
-            flagged = strstr(line, flag) != NULL;
+        else if (within && strncmp(line, name, strlen(name)) == 0)
+            strcpy(value, line + strlen(name));
     fclose(smaps);
-    return flagged;
+}
+
+/* Whether a flag of the mapping is set at an address: hg, huge pages were asked for, or nh, were declined. */
+static bool is_flagged(const void *address, const char *flag)
+{
+    char flags[512] = "";
+
+    read_mapping(address, "VmFlags:", flags);
+    return strstr(flags, flag) != NULL;
 }
 
 static bool is_asked_for(const void *address)
@@ -125,22 +133,37 @@ static bool is_asked_for(const void *address)
 TEST(what_is_brought_in_is_there)
 {
     struct cell_huge_account account = { .small_ns = 0 };
-    char *map = mmap(NULL, 4 * UNIT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *map = mmap(NULL, 4 * UNIT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), huge[512] = "";
     char *start = (char *)(((uintptr_t)map + UNIT - 1) & ~(uintptr_t)(UNIT - 1));
 
+    if (!can_populate())
+        skip();
     REQUIRE(map != MAP_FAILED);
-    cell_os_huge(start, 3 * UNIT);
-    for (int i = 0; i < 2 && can_populate(); i++) {
+    for (int i = 0; i < 3; i++) {
+        if (i == 2)                                     /* whatever they take */
+            REQUIRE(cell_option_set("huge_cost", 0) == 0);
+        long balance = account.balance_ns;
         REQUIRE(cell_huge_bring_in(&account, start + i * UNIT));
         REQUIRE_EQUAL(resident(start, 3 * UNIT), (i + 1) * UNIT);
-        REQUIRE(account.small_ns > 0 && (i == 1 || account.balance_ns == 0));
-        REQUIRE(!cell_os_huge_available() || is_asked_for(start + i * UNIT) == (i == 1));
+        REQUIRE(account.small_ns > 0 && (i == 1 || account.balance_ns == balance));
+        REQUIRE(!cell_os_huge_available() || is_asked_for(start + i * UNIT));
+        if (i == 0) {
+            read_mapping(start, "AnonHugePages:", huge);
+            REQUIRE_EQUAL(atol(huge), 0);
+        }
     }
-    /* Nobody wants to know what it takes: huge pages are asked for, and the program's first touch brings them in. */
-    REQUIRE(cell_option_set("huge_cost", 0) == 0);
-    REQUIRE(!cell_huge_bring_in(&account, start + 2 * UNIT));
-    REQUIRE(resident(start + 2 * UNIT, UNIT) == 0);
-    REQUIRE(!cell_os_huge_available() || is_asked_for(start + 2 * UNIT));
+}
+
+TEST(it_is_left_to_the_first_touch_where_it_cannot_be_brought_in)
+{
+    struct cell_huge_account account = { .small_ns = 0 };
+    char *map = mmap(NULL, 2 * UNIT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *start = (char *)(((uintptr_t)map + UNIT - 1) & ~(uintptr_t)(UNIT - 1));
+
+    REQUIRE(map != MAP_FAILED && cell_option_set("populate_share", 0) == 0);
+    REQUIRE(!cell_huge_bring_in(&account, start));
+    REQUIRE(account.small_ns == 0 && resident(start, UNIT) == 0);
+    REQUIRE(!cell_os_huge_available() || is_asked_for(start));
 }
 
 #define SLOW (100 * 1000 * 1000)                        /* ns for a unit in small pages: whatever a huge page takes is less */
@@ -267,15 +290,80 @@ TEST(so_do_mapped_blocks)
     REQUIRE(asked_for_in_block(1, 0) <= 1);             /* the one that tells */
 }
 
+/* A block of `from` bytes, full, grows to `to`. The system moves its pages: nothing is copied. */
+static char *grow_block(size_t from, size_t to)
+{
+    char *block = cell_malloc(from);
+
+    REQUIRE(block != NULL);
+    for (size_t size = from, grown; size < to; size = grown) {
+        memset(block, 1, size);
+        struct cell_stats before = stats_now();
+        grown = size * 2 < to ? size * 2 : to;
+        block = cell_realloc(block, grown);
+        REQUIRE(block != NULL && block[0] == 1 && block[size - 1] == 1);
+        REQUIRE_EQUAL(stats_now().remaps, before.remaps + 1);
+        REQUIRE_EQUAL(stats_now().maps, before.maps);
+    }
+    return block;
+}
+
+TEST(the_system_can_grow_and_move_a_mapped_block)
+{
+    static const struct { size_t huge_cost; long small_ns; } cases[] = { { 0, 0 }, { 100, 0 }, { 100, SLOW }, { 100, 1 } };
+
+    REQUIRE(cell_option_set("map_cache_share", 0) == 0 && cell_option_set("mmap_dynamic", 0) == 0);
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        cell_heap_main.segment.huge = (struct cell_huge_account){ .small_ns = cases[i].small_ns };
+        REQUIRE(cell_option_set("huge_cost", cases[i].huge_cost) == 0);
+        static const size_t from[] = { 3 * UNIT, 3 * UNIT, 20 * UNIT };    /* the second and third after what has been used whole */
+        for (size_t j = 0; j < COUNT_OF(from); j++) {
+            char *block = grow_block(from[j], 48 * UNIT);
+            memset(block, 1, 48 * UNIT);
+            cell_free(block);
+        }
+    }
+}
+
+TEST(what_a_large_full_block_grows_by_has_huge_pages)
+{
+    static const struct { bool full; long small_ns; } cases[] = { { false, SLOW }, { true, SLOW }, { true, 1 } };
+
+    if (!can_populate() || !cell_os_huge_available())
+        skip();
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        cell_heap_main.segment.huge = (struct cell_huge_account){ .small_ns = cases[i].small_ns };
+        char *block = cell_malloc(20 * UNIT);
+        REQUIRE(block != NULL);
+        memset(block, 1, 20 * UNIT - (cases[i].full ? 0 : 2 * CELL_PAGE));
+        for (size_t more = 4; more <= 32; more += 28) {
+            size_t before = cell_usable_size(block);
+            block = cell_realloc(block, before + more * UNIT);
+            REQUIRE(block != NULL);
+            REQUIRE_EQUAL(is_asked_for(block + before + more * UNIT - 1), cases[i].full && cases[i].small_ns == SLOW);
+            char *fresh = (char *)((uintptr_t)(block + before + CELL_PAGE) & ~(uintptr_t)(CELL_PAGE - 1));
+            size_t there = resident(fresh, (more - 1) * UNIT);
+            /* An eighth comes in, and with huge pages one at least, to see what it takes. */
+            REQUIRE(cases[i].full ? there >= more * UNIT / 8 - CELL_PAGE && there <= (more / 8 + 2) * UNIT : there == 0);
+            if (cases[i].full)
+                memset(block + before, 1, more * UNIT);
+        }
+        cell_free(block);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_is_measured_in_small_pages), cmocka_unit_test(gains_make_up_for_a_loss_but_not_for_ever),
         cmocka_unit_test(it_is_tried_again_for_an_eighth_of_the_time_of_small_pages),
         cmocka_unit_test(huge_cost_is_the_measure), cmocka_unit_test(what_is_brought_in_is_there),
+        cmocka_unit_test(it_is_left_to_the_first_touch_where_it_cannot_be_brought_in),
         cmocka_unit_test(a_heap_goes_on_with_small_pages), cmocka_unit_test(growth_by_small_pages_is_paid_in),
         cmocka_unit_test(only_what_has_no_memory_is_measured), cmocka_unit_test(so_do_mapped_blocks),
         cmocka_unit_test(a_large_block_is_left_to_its_first_touch),
+        cmocka_unit_test(the_system_can_grow_and_move_a_mapped_block),
+        cmocka_unit_test(what_a_large_full_block_grows_by_has_huge_pages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
