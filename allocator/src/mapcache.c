@@ -135,6 +135,11 @@ void cell_mapcache_put(struct cell_mapcache *cache, struct cell_extent mapping, 
     forget_unused(cache);
 }
 
+bool cell_mapcache_is_regretted(const struct cell_mapcache *cache)
+{
+    return cache->regret == REGRET_MAX;
+}
+
 struct cell_extents cell_mapcache_shrink(struct cell_mapcache *cache, size_t keep)
 {
     struct cell_extents dropped = { .count = 0 };

@@ -47,6 +47,8 @@ bool cell_mapcache_take_at(struct cell_mapcache *cache, char *at, size_t size);
 /* Keeps a mapping if experience says so and `bound` bytes allow it, at the expense of older ones; what is not kept goes to
  * `dropped`. bound == 0: nothing is kept. */
 void cell_mapcache_put(struct cell_mapcache *cache, struct cell_extent mapping, size_t bound, struct cell_extents *dropped);
+/* Whether memory has been mapped time and again that had been given back before: more than may be kept here comes and goes. */
+bool cell_mapcache_is_regretted(const struct cell_mapcache *cache);
 /* Takes the oldest until no more than `keep` bytes are left; 0: all. */
 struct cell_extents cell_mapcache_shrink(struct cell_mapcache *cache, size_t keep);
 

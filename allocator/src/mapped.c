@@ -8,7 +8,7 @@
 
 #define HUGE_ANYHOW   (16 * CELL_HUGE_PAGE)     /* of a block this large, one huge page is slack that does not weigh */
 #define DYNAMIC_MAX   ((size_t)32 << 20)    /* largest value that the dynamic threshold takes */
-#define DYNAMIC_SHARE 16                    /* it follows blocks up to this share of the heap */
+#define DYNAMIC_SHARE 16                    /* up to this share of the heap it follows any block */
 
 static struct cell_mapped *mapped_of(const void *block)
 {
@@ -38,14 +38,15 @@ size_t cell_mapped_threshold(const struct cell_heap *heap)
     return followed > cell_option.mmap_threshold && cell_option.mmap_dynamic ? followed : cell_option.mmap_threshold;
 }
 
-/* Blocks that come and go and are small against the heap are better kept in it, unless their pages are seldom used: whether
- * they are, only mappings tell. */
+/* Blocks that come and go are better kept in the heap if they are small against it, or if the program has often mapped anew what it had
+ * given back; but not if their pages are seldom used. Whether they are, only mappings tell. */
 static void follow_threshold(struct cell_heap *heap, size_t size)
 {
     size_t heap_bytes = cell_segment_resident(&heap->segment) << CELL_PAGE_SHIFT;
+    bool come_and_go = size <= heap_bytes / DYNAMIC_SHARE || cell_mapcache_is_regretted(&heap->map_cache);
 
-    if (cell_option.mmap_dynamic && !cell_segment_large_are_unused(&heap->segment) && size <= DYNAMIC_MAX &&
-        size <= heap_bytes / DYNAMIC_SHARE && size >= cell_mapped_threshold(heap))
+    if (cell_option.mmap_dynamic && come_and_go && !cell_segment_large_are_unused(&heap->segment) && size <= DYNAMIC_MAX &&
+        size >= cell_mapped_threshold(heap))
         __atomic_store_n(&heap->map_threshold, size + 1, __ATOMIC_RELAXED);
 }
 

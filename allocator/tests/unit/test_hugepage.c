@@ -133,8 +133,8 @@ static bool is_asked_for(const void *address)
 TEST(what_is_brought_in_is_there)
 {
     struct cell_huge_account account = { .small_ns = 0 };
-    char *map = mmap(NULL, 4 * UNIT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), huge[512] = "";
-    char *start = (char *)(((uintptr_t)map + UNIT - 1) & ~(uintptr_t)(UNIT - 1));
+    char *map = mmap(NULL, 5 * UNIT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), huge[512] = "";
+    char *start = (char *)(((uintptr_t)map + UNIT) & ~(uintptr_t)(UNIT - 1));    /* with neighbours of its own */
 
     if (!can_populate())
         skip();

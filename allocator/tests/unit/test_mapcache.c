@@ -62,6 +62,19 @@ TEST(experience_is_forgotten_when_requests_are_new)
     REQUIRE_EQUAL(put(mapping(256 * KIB), FAR).count, 1);
 }
 
+TEST(it_is_regretted_when_it_has_been_so_eight_times_of_late)
+{
+    cache = (struct cell_mapcache){ .held = 0 };
+    for (int i = 0; i < 8; i++) {
+        REQUIRE(!cell_mapcache_is_regretted(&cache));
+        cache.given_back = 256 * KIB;
+        REQUIRE(take(256 * KIB).start == NULL);
+    }
+    REQUIRE(cell_mapcache_is_regretted(&cache));
+    take(256 * KIB);
+    REQUIRE(!cell_mapcache_is_regretted(&cache));
+}
+
 TEST(the_smallest_that_holds_a_request_serves_it)
 {
     teach();
@@ -280,6 +293,7 @@ int main(void)
         cmocka_unit_test(the_first_two_of_a_kind_are_given_back),
         cmocka_unit_test(requests_for_what_never_was_there_teach_nothing),
         cmocka_unit_test(experience_is_forgotten_when_requests_are_new),
+        cmocka_unit_test(it_is_regretted_when_it_has_been_so_eight_times_of_late),
         cmocka_unit_test(the_smallest_that_holds_a_request_serves_it),
         cmocka_unit_test(what_is_too_much_is_split_off_and_kept), cmocka_unit_test(a_little_too_much_stays_with_the_block),
         cmocka_unit_test(parts_that_come_back_are_joined), cmocka_unit_test(a_block_grows_into_the_one_behind_it),
