@@ -66,8 +66,8 @@ $(CELL_MISUSE_BIN): $(OUT)/%: $(OUT)/%.o $(OUT)/libcellmalloc.a
 # The system calls of this one fail on command.
 $(OUT)/allocator/tests/oom/test_syscalls: CELL_TEST_LDFLAGS = -Wl,--wrap=mmap,--wrap=mprotect,--wrap=mremap,--wrap=madvise
 
-# This one looks at who makes them.
-$(OUT)/allocator/tests/policy/test_populating: CELL_TEST_LDFLAGS = -Wl,--wrap=madvise
+# These look at who makes them, and when.
+$(OUT)/allocator/tests/policy/test_populating $(OUT)/allocator/tests/unit/test_hugepage: CELL_TEST_LDFLAGS = -Wl,--wrap=madvise
 
 # In this one they take long.
 $(OUT)/allocator/tests/threads/test_fork_waits: CELL_TEST_LDFLAGS = -Wl,--wrap=mmap,--wrap=mprotect

@@ -43,7 +43,8 @@ size_t cell_mapped_threshold(const struct cell_heap *heap)
 static void follow_threshold(struct cell_heap *heap, size_t size)
 {
     size_t heap_bytes = cell_segment_resident(&heap->segment) << CELL_PAGE_SHIFT;
-    bool come_and_go = size <= heap_bytes / DYNAMIC_SHARE || cell_mapcache_is_regretted(&heap->map_cache);
+    bool regretted = cell_option.map_cache_share != 0 && cell_mapcache_is_regretted(&heap->map_cache);
+    bool come_and_go = size <= heap_bytes / DYNAMIC_SHARE || regretted;
 
     if (cell_option.mmap_dynamic && come_and_go && !cell_segment_large_are_unused(&heap->segment) && size <= DYNAMIC_MAX &&
         size >= cell_mapped_threshold(heap))
@@ -106,20 +107,28 @@ struct coming {
     bool filled;
 };
 
-/* Huge pages are asked for in the whole block or, one by one, in what comes in now. To the system a block is one mapping, which it can
- * grow and move, only if at last all of it asks for them or none does, and if no page outside comes in before that is so.
+static char *huge_page_up(const char *address)
+{
+    return (char *)(((uintptr_t)address + CELL_HUGE_PAGE - 1) & ~(uintptr_t)(CELL_HUGE_PAGE - 1));
+}
+
+/* Huge pages are asked for in the whole block or, one by one, in what comes in now; returns where they end. To the system a block is one
+ * mapping, which it can grow and move, only if at last all of it asks for them or none does. Older kernels (Linux 6.1) want it to have had
+ * memory before it parted, too: so the first page comes in before all else.
  * cold: not near what a program's start needs. */
 __attribute__((cold, noinline))
-static void choose_page_size(struct cell_huge_account *account, const struct coming *c)
+static char *choose_page_size(struct cell_huge_account *account, const struct coming *c)
 {
     bool whole = c->filled && c->block.size >= HUGE_ANYHOW;
     char *known_end = c->fresh + c->ahead, *block_end = c->block.start + c->block.size;
-    char *first = (char *)(((uintptr_t)c->fresh + CELL_HUGE_PAGE - 1) & ~(uintptr_t)(CELL_HUGE_PAGE - 1)), *next = first;
+    char *first = huge_page_up(c->fresh == c->block.start ? c->fresh + 1 : c->fresh), *next = first;
     char *end = (char *)((uintptr_t)(whole ? block_end : known_end) & ~(uintptr_t)(CELL_HUGE_PAGE - 1));
 
     if (first >= end)
-        return;
+        return c->fresh;
     bool pays = cell_huge_pays(account);
+    if (pays && c->fresh == c->block.start)
+        cell_os_populate(c->fresh, cell_os_page_size());
     if (pays && whole)
         cell_os_huge(c->block.start, c->block.size);
     /* Of a whole block one at least, to know what they take. */
@@ -131,15 +140,22 @@ static void choose_page_size(struct cell_huge_account *account, const struct com
         cell_huge_went_without(account, (size_t)(end - next));
     if (cell_huge_is_available(account) && !(pays && whole))
         cell_os_no_huge(c->block.start, c->block.size);
+    if (pays && whole && c->ahead != 0 && huge_page_up(known_end) > next)      /* the last of them comes in whole */
+        return huge_page_up(known_end) < block_end ? huge_page_up(known_end) : block_end;
+    return next > first ? next : c->fresh;
 }
 
 /* Brings it in; returns where that ends. */
 static char *populate(struct cell_heap *heap, struct coming c)
 {
+    char *huge_end = c.fresh;
+
     c.ahead &= ~(cell_os_page_size() - 1);
     if (c.block.size >= CELL_HUGE_PAGE)
-        choose_page_size(&heap->segment.whole->huge, &c);
-    return c.ahead != 0 && cell_os_populate(c.fresh, c.ahead) ? c.fresh + c.ahead : c.fresh;
+        huge_end = choose_page_size(&heap->segment.whole->huge, &c);
+    if (c.ahead != 0 && !cell_os_populate(c.fresh, c.ahead))
+        c.ahead = 0;
+    return huge_end > c.fresh + c.ahead ? huge_end : c.fresh + c.ahead;
 }
 
 static char *populate_new(struct cell_heap *heap, struct cell_extent block, char *fresh)
@@ -149,14 +165,19 @@ static char *populate_new(struct cell_heap *heap, struct cell_extent block, char
     return populate(heap, (struct coming){ block, fresh, ahead, cell_segment_large_are_used(&heap->segment) });
 }
 
-/* A full block grows. This may be its last growth, of which half stays empty on average where each doubles it; of an eighth, little. */
-static char *populate_more(struct cell_heap *heap, struct cell_extent block, char *fresh)
+/* What a block has grown by may be its last growth, of which half stays empty on average where each doubles it; of an eighth, little. */
+static char *populate_more(struct cell_heap *heap, struct cell_extent block, char *fresh, bool filled)
 {
-    size_t size = (size_t)(block.start + block.size - fresh), ahead = cell_segment_populate_batch(&heap->segment, size);
+    size_t before = (size_t)(fresh - block.start), size = block.size - before, ahead = cell_segment_populate_batch(&heap->segment, size);
 
-    if (block.size >= HUGE_ANYHOW && ahead != 0)
-        ahead = cell_max(ahead, size / 8);
-    return populate(heap, (struct coming){ block, fresh, ahead, true });
+    if (filled && ahead != 0)
+        ahead = cell_max(ahead, cell_min(size, before) / 8);
+    return populate(heap, (struct coming){ block, fresh, ahead, filled });
+}
+
+static bool is_resident(const char *address)
+{
+    return cell_os_is_resident((char *)((uintptr_t)address & ~(cell_os_page_size() - 1)));
 }
 
 /* A page well within the part that was left to faults tells whether the program has used the whole block. Lock held. */
@@ -166,8 +187,7 @@ static void learn_use(struct cell_heap *heap, const struct cell_mapped *m)
     char *middle = m->populated_end + (end - m->populated_end) / 2;
 
     if (m->size >= cell_option.populate_max && m->populated_end < end)
-        cell_segment_note_large_use(&heap->segment, m->size, cell_os_is_resident(
-            (char *)((uintptr_t)middle & ~(cell_os_page_size() - 1))));
+        cell_segment_note_large_use(&heap->segment, m->size, is_resident(middle));
 }
 
 static void write_header(struct cell_mapped *m, char *start, size_t size, char *populated_end)
@@ -362,12 +382,14 @@ static void *resize(struct cell_heap *heap, void *block, size_t request, bool ma
     if (taken || refused)
         return taken ? block : NULL;
 
-    bool full = size > old_size && cell_os_is_resident(m->start + old_size - cell_os_page_size());
+    bool full = size > old_size && is_resident(m->start + old_size - 1);
+    /* Not by its last page alone, nor where that came in ahead. */
+    bool filled = full && old_size >= HUGE_ANYHOW && m->populated_end < m->start + old_size && is_resident(m->start + old_size / 2);
     char *start = cell_os_remap(m->start, old_size, size, may_move);
     if (start != NULL) {
         m = (struct cell_mapped *)(start + offset - CELL_MAPPED_PREFIX);
         struct cell_extent mapping = { start, size };
-        write_header(m, start, size, full ? populate_more(heap, mapping, start + old_size) : start + size);
+        write_header(m, start, size, full ? populate_more(heap, mapping, start + old_size, filled) : start + size);
     }
     cell_lock_acquire(&heap->lock);
     adopt(heap, m);

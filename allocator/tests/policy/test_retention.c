@@ -319,14 +319,14 @@ TEST(large_blocks_that_are_hardly_used_do_not)
     REQUIRE(mapped_share(1) > 80);
 }
 
-/* Three blocks of 0.3 to 3 MB in a heap of nothing else, one replaced after the other, and of each `used` bytes are written. */
+/* Three blocks of 0.3 to 2 MB in a heap of nothing else, one replaced after the other, and of each `used` bytes are written. */
 static void replace_large_blocks(size_t used)
 {
     static void *slot[3];
     uint64_t state = 7;
 
     for (int i = 0; i < 600; i++) {
-        size_t size = 300000 + random_from(&state) % 2700000;
+        size_t size = 300000 + random_from(&state) % 1700000;
         cell_free(slot[i % 3]);
         slot[i % 3] = must_malloc(size);
         memset(slot[i % 3], 1, used < size ? used : size);
@@ -346,6 +346,13 @@ TEST(blocks_that_are_mapped_again_and_again_move_into_the_heap)
 TEST(unless_they_are_hardly_used)
 {
     replace_large_blocks(1);
+    REQUIRE(stats_now().mapped_bytes >= 3 * 300000);
+}
+
+TEST(or_none_is_to_be_kept)
+{
+    REQUIRE(cell_option_set("map_cache_share", 0) == 0);
+    replace_large_blocks(SIZE_MAX);
     REQUIRE(stats_now().mapped_bytes >= 3 * 300000);
 }
 
@@ -413,7 +420,7 @@ int main(void)
         cmocka_unit_test(large_blocks_that_are_used_move_into_the_heap),
         cmocka_unit_test(large_blocks_that_are_hardly_used_do_not),
         cmocka_unit_test(blocks_that_are_mapped_again_and_again_move_into_the_heap),
-        cmocka_unit_test(unless_they_are_hardly_used),
+        cmocka_unit_test(unless_they_are_hardly_used), cmocka_unit_test(or_none_is_to_be_kept),
         cmocka_unit_test(caches_are_not_emptied_for_every_page),
         cmocka_unit_test(pools_that_come_in_rows_take_single_pages_before_the_heap_grows),
     };

@@ -1,4 +1,5 @@
-/* test_hugepage.c - huge pages are asked for as long as they take no longer than small ones, and tried again now and then. */
+/* test_hugepage.c - huge pages are asked for as long as they take no longer than small ones, and tried again now and then.
+ * Linked with --wrap=madvise. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -99,30 +100,36 @@ static size_t resident(const char *start, size_t size)
     return count * CELL_PAGE;
 }
 
-/* What the system says of the mapping that an address lies in, in the line that begins with `name`. */
-static void read_mapping(const void *address, const char *name, char value[static 512])
-{
-    FILE *smaps = fopen("/proc/self/smaps", "r");
-    char line[512];
-    unsigned long long from, to;
-    bool within = false;
+/* The advice on huge pages that was the last before pages were brought in. */
+static int last_advice, came_in_under;
 
-    REQUIRE(smaps != NULL);
-    while (fgets(line, sizeof line, smaps) != NULL)
-        if (sscanf(line, "%llx-%llx ", &from, &to) == 2)
-            within = from <= (uintptr_t)address && (uintptr_t)address < to;
-        else if (within && strncmp(line, name, strlen(name)) == 0)
-            strcpy(value, line + strlen(name));
-    fclose(smaps);
+int __real_madvise(void *start, size_t size, int advice);
+int __wrap_madvise(void *start, size_t size, int advice);
+int __wrap_madvise(void *start, size_t size, int advice)
+{
+    if (advice == MADV_HUGEPAGE || advice == MADV_NOHUGEPAGE)
+        last_advice = advice;
+    else if (advice == MADV_POPULATE_WRITE)
+        came_in_under = last_advice;
+    return __real_madvise(start, size, advice);
 }
 
 /* Whether a flag of the mapping is set at an address: hg, huge pages were asked for, or nh, were declined. */
 static bool is_flagged(const void *address, const char *flag)
 {
-    char flags[512] = "";
+    FILE *smaps = fopen("/proc/self/smaps", "r");
+    char line[512];
+    unsigned long long from, to;
+    bool within = false, flagged = false;
 
-    read_mapping(address, "VmFlags:", flags);
-    return strstr(flags, flag) != NULL;
+    REQUIRE(smaps != NULL);
+    while (fgets(line, sizeof line, smaps) != NULL)
+        if (sscanf(line, "%llx-%llx ", &from, &to) == 2)
+            within = from <= (uintptr_t)address && (uintptr_t)address < to;
+        else if (within && strncmp(line, "VmFlags:", 8) == 0)
+            flagged = strstr(line, flag) != NULL;
+    fclose(smaps);
+    return flagged;
 }
 
 static bool is_asked_for(const void *address)
@@ -133,8 +140,8 @@ static bool is_asked_for(const void *address)
 TEST(what_is_brought_in_is_there)
 {
     struct cell_huge_account account = { .small_ns = 0 };
-    char *map = mmap(NULL, 5 * UNIT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), huge[512] = "";
-    char *start = (char *)(((uintptr_t)map + UNIT) & ~(uintptr_t)(UNIT - 1));    /* with neighbours of its own */
+    char *map = mmap(NULL, 4 * UNIT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *start = (char *)(((uintptr_t)map + UNIT - 1) & ~(uintptr_t)(UNIT - 1));
 
     if (!can_populate())
         skip();
@@ -147,10 +154,7 @@ TEST(what_is_brought_in_is_there)
         REQUIRE_EQUAL(resident(start, 3 * UNIT), (i + 1) * UNIT);
         REQUIRE(account.small_ns > 0 && (i == 1 || account.balance_ns == balance));
         REQUIRE(!cell_os_huge_available() || is_asked_for(start + i * UNIT));
-        if (i == 0) {
-            read_mapping(start, "AnonHugePages:", huge);
-            REQUIRE_EQUAL(atol(huge), 0);
-        }
+        REQUIRE(came_in_under == (i == 0 ? MADV_NOHUGEPAGE : MADV_HUGEPAGE));
     }
 }
 
@@ -335,21 +339,61 @@ TEST(what_a_large_full_block_grows_by_has_huge_pages)
         cell_heap_main.segment.huge = (struct cell_huge_account){ .small_ns = cases[i].small_ns };
         char *block = cell_malloc(20 * UNIT);
         REQUIRE(block != NULL);
-        memset(block, 1, 20 * UNIT - (cases[i].full ? 0 : 2 * CELL_PAGE));
-        for (size_t more = 4; more <= 32; more += 28) {
+        memset(block, 1, 20 * UNIT - (cases[i].full ? 0 : 2 * UNIT));
+        for (size_t more = 4; more <= 120; more += 116) {
             size_t before = cell_usable_size(block);
             block = cell_realloc(block, before + more * UNIT);
             REQUIRE(block != NULL);
             REQUIRE_EQUAL(is_asked_for(block + before + more * UNIT - 1), cases[i].full && cases[i].small_ns == SLOW);
             char *fresh = (char *)((uintptr_t)(block + before + CELL_PAGE) & ~(uintptr_t)(CELL_PAGE - 1));
             size_t there = resident(fresh, (more - 1) * UNIT);
-            /* An eighth comes in, and with huge pages one at least, to see what it takes. */
-            REQUIRE(cases[i].full ? there >= more * UNIT / 8 - CELL_PAGE && there <= (more / 8 + 2) * UNIT : there == 0);
-            if (cases[i].full)
+            /* An eighth comes in, of what was full at most, and with huge pages one at least, to see what it takes. */
+            size_t eighth = (more * UNIT < before ? more * UNIT : before) / 8;
+            REQUIRE(cases[i].full ? there >= eighth - 2 * CELL_PAGE && there <= eighth + 2 * UNIT : there == 0);
+            if (cases[i].full && more == 4)
                 memset(block + before, 1, more * UNIT);
         }
         cell_free(block);
     }
+}
+
+/* A block that was small until now, and one of which the ends alone are in use. */
+TEST(nothing_else_that_grows_has_them)
+{
+    static const struct { size_t size, used; } cases[] = { { UNIT / 4, UNIT / 4 }, { 20 * UNIT, CELL_PAGE } };
+
+    if (!can_populate() || !cell_os_huge_available())
+        skip();
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        cell_heap_main.segment.huge = (struct cell_huge_account){ .small_ns = SLOW };
+        char *block = cell_malloc(cases[i].size);
+        REQUIRE(block != NULL);
+        size_t before = cell_usable_size(block);
+        memset(block, 1, cases[i].used);
+        memset(block + before - cases[i].used, 1, cases[i].used);
+        block = cell_realloc(block, 60 * UNIT);
+        REQUIRE(block != NULL && block[before - 1] == 1);
+        REQUIRE(!is_asked_for(block + 59 * UNIT));
+        char *fresh = (char *)((uintptr_t)(block + before + CELL_PAGE) & ~(uintptr_t)(CELL_PAGE - 1));
+        REQUIRE(resident(fresh, 39 * UNIT) <= UNIT / 8);
+    }
+}
+
+/* What came in as part of a huge page says nothing of what the program used. */
+TEST(a_block_that_is_not_used_where_it_has_grown_is_no_reason_for_more)
+{
+    if (!can_populate() || !cell_os_huge_available())
+        skip();
+    cell_heap_main.segment.huge = (struct cell_huge_account){ .small_ns = SLOW };
+    REQUIRE(cell_option_set("map_cache_share", 0) == 0);
+    char *block = cell_malloc(20 * UNIT);
+    REQUIRE(block != NULL);
+    memset(block, 1, 20 * UNIT);
+    int before = cell_heap_main.segment.large_use;
+    block = cell_realloc(block, 22 * UNIT);
+    REQUIRE(block != NULL);
+    cell_free(block);
+    REQUIRE(cell_heap_main.segment.large_use <= before);
 }
 
 int main(void)
@@ -363,7 +407,8 @@ int main(void)
         cmocka_unit_test(only_what_has_no_memory_is_measured), cmocka_unit_test(so_do_mapped_blocks),
         cmocka_unit_test(a_large_block_is_left_to_its_first_touch),
         cmocka_unit_test(the_system_can_grow_and_move_a_mapped_block),
-        cmocka_unit_test(what_a_large_full_block_grows_by_has_huge_pages),
+        cmocka_unit_test(what_a_large_full_block_grows_by_has_huge_pages), cmocka_unit_test(nothing_else_that_grows_has_them),
+        cmocka_unit_test(a_block_that_is_not_used_where_it_has_grown_is_no_reason_for_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
