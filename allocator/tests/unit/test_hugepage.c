@@ -102,6 +102,7 @@ static size_t resident(const char *start, size_t size)
 
 /* The advice on huge pages that was the last before pages were brought in. */
 static int last_advice, came_in_under;
+static void *came_in_unadvised;                         /* what was brought in last without any */
 
 int __real_madvise(void *start, size_t size, int advice);
 int __wrap_madvise(void *start, size_t size, int advice);
@@ -111,6 +112,8 @@ int __wrap_madvise(void *start, size_t size, int advice)
         last_advice = advice;
     else if (advice == MADV_POPULATE_WRITE)
         came_in_under = last_advice;
+    if (advice == MADV_POPULATE_WRITE && last_advice == 0)
+        came_in_unadvised = start;
     return __real_madvise(start, size, advice);
 }
 
@@ -144,7 +147,7 @@ TEST(what_is_brought_in_is_there)
     char *start = (char *)(((uintptr_t)map + UNIT - 1) & ~(uintptr_t)(UNIT - 1));
 
     if (!can_populate())
-        skip();
+        skip_test();
     REQUIRE(map != MAP_FAILED);
     for (int i = 0; i < 3; i++) {
         if (i == 2)                                     /* whatever they take */
@@ -193,7 +196,7 @@ static void touch(size_t from, size_t size)
 TEST(a_heap_goes_on_with_small_pages)
 {
     if (!begin(1))
-        return;
+        skip_test();
     for (size_t at = 0; at < 32 * UNIT; at += UNIT / 8)
         touch(at, UNIT / 8);
     REQUIRE(seg.huge.balance_ns < 0 && seg.huge_from == SIZE_MAX);
@@ -213,7 +216,7 @@ TEST(a_heap_goes_on_with_small_pages)
 TEST(growth_by_small_pages_is_paid_in)
 {
     if (!begin(1000 * 1000))
-        return;
+        skip_test();
     seg.huge.balance_ns = -6 * 1000 * 1000;
     for (size_t at = 0; at < 32 * UNIT; at += UNIT)
         touch(at, UNIT);
@@ -229,7 +232,7 @@ TEST(growth_by_small_pages_is_paid_in)
 TEST(only_what_has_no_memory_is_measured)
 {
     if (!begin(SLOW))
-        return;
+        skip_test();
     for (size_t at = 0; at < 4 * UNIT; at += UNIT)
         touch(at, UNIT);
     long balance = seg.huge.balance_ns;
@@ -246,7 +249,7 @@ TEST(a_large_block_is_left_to_its_first_touch)
     struct cell_postponed postponed = { NULL, 0 };
 
     if (!begin(SLOW))
-        return;
+        skip_test();
     for (size_t at = 0; at < 4 * UNIT; at += UNIT)
         touch(at, UNIT);
     while (seg.committed < 64 * UNIT)
@@ -288,7 +291,7 @@ static int asked_for_in_block(size_t huge_cost, long small_ns)
 TEST(so_do_mapped_blocks)
 {
     if (!can_populate() || !cell_os_huge_available())
-        return;
+        skip_test();
     REQUIRE_EQUAL(asked_for_in_block(0, 0), 30);
     REQUIRE_EQUAL(asked_for_in_block(100, SLOW), 30);
     REQUIRE(asked_for_in_block(1, 0) <= 1);             /* the one that tells */
@@ -329,12 +332,29 @@ TEST(the_system_can_grow_and_move_a_mapped_block)
     }
 }
 
+/* Older kernels merge the parts of a mapping again only if it had memory before it was parted. */
+TEST(the_first_page_comes_in_before_any_advice)
+{
+    if (!can_populate() || !cell_os_huge_available())
+        skip_test();
+    REQUIRE(cell_option_set("map_cache_share", 0) == 0 && cell_option_set("mmap_dynamic", 0) == 0);
+    for (int i = 0; i < 2; i++) {
+        last_advice = 0;
+        came_in_unadvised = NULL;
+        char *block = cell_malloc(5 * UNIT);
+        REQUIRE(block != NULL);
+        REQUIRE(i == 0 || (last_advice != 0 && came_in_unadvised == (void *)((uintptr_t)block & ~(uintptr_t)(CELL_PAGE - 1))));
+        memset(block, 1, 5 * UNIT);
+        cell_free(block);
+    }
+}
+
 TEST(what_a_large_full_block_grows_by_has_huge_pages)
 {
     static const struct { bool full; long small_ns; } cases[] = { { false, SLOW }, { true, SLOW }, { true, 1 } };
 
     if (!can_populate() || !cell_os_huge_available())
-        skip();
+        skip_test();
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         cell_heap_main.segment.huge = (struct cell_huge_account){ .small_ns = cases[i].small_ns };
         char *block = cell_malloc(20 * UNIT);
@@ -363,7 +383,7 @@ TEST(nothing_else_that_grows_has_them)
     static const struct { size_t size, used; } cases[] = { { UNIT / 4, UNIT / 4 }, { 20 * UNIT, CELL_PAGE } };
 
     if (!can_populate() || !cell_os_huge_available())
-        skip();
+        skip_test();
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         cell_heap_main.segment.huge = (struct cell_huge_account){ .small_ns = SLOW };
         char *block = cell_malloc(cases[i].size);
@@ -383,7 +403,7 @@ TEST(nothing_else_that_grows_has_them)
 TEST(a_block_that_is_not_used_where_it_has_grown_is_no_reason_for_more)
 {
     if (!can_populate() || !cell_os_huge_available())
-        skip();
+        skip_test();
     cell_heap_main.segment.huge = (struct cell_huge_account){ .small_ns = SLOW };
     REQUIRE(cell_option_set("map_cache_share", 0) == 0);
     char *block = cell_malloc(20 * UNIT);
@@ -407,6 +427,7 @@ int main(void)
         cmocka_unit_test(only_what_has_no_memory_is_measured), cmocka_unit_test(so_do_mapped_blocks),
         cmocka_unit_test(a_large_block_is_left_to_its_first_touch),
         cmocka_unit_test(the_system_can_grow_and_move_a_mapped_block),
+        cmocka_unit_test(the_first_page_comes_in_before_any_advice),
         cmocka_unit_test(what_a_large_full_block_grows_by_has_huge_pages), cmocka_unit_test(nothing_else_that_grows_has_them),
         cmocka_unit_test(a_block_that_is_not_used_where_it_has_grown_is_no_reason_for_more),
     };
