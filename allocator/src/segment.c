@@ -77,8 +77,8 @@ static void choose_page_size(struct cell_segment *seg, size_t from, size_t to)
 
     if (seg->huge_from == SIZE_MAX) {
         bool large_by_use = seg->resident << CELL_PAGE_SHIFT >= cell_option.huge_min / 2;    /* what a large alignment skips is no heap */
-        bool large = to >= start + cell_option.huge_min && large_by_use;
-        if (large && cell_huge_pays(&seg->whole->huge)) {
+        bool pays = to >= start + cell_option.huge_min && cell_huge_pays(&seg->whole->huge);    /* from that size on it is worth a look */
+        if (pays && large_by_use) {
             seg->huge_from = cell_round_up(cell_max(from, start + cell_option.huge_min), CELL_HUGE_PAGE);
         } else if (cell_huge_is_available(&seg->whole->huge)) {
             small_to = to;
