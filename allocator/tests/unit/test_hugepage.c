@@ -229,6 +229,17 @@ TEST(growth_by_small_pages_is_paid_in)
     cell_segment_destroy(&seg);
 }
 
+/* A heap whose first growth is beyond any size, as by a large alignment, is none that huge pages fill. */
+TEST(what_is_skipped_is_declined)
+{
+    if (!begin(SLOW))
+        skip_test();
+    seg.huge.known = seg.huge.available = false;
+    REQUIRE(cell_segment_grow(&seg, 64 * UNIT));
+    REQUIRE(seg.huge_from == SIZE_MAX && is_flagged(seg.base + 63 * UNIT, " nh"));
+    cell_segment_destroy(&seg);
+}
+
 TEST(only_what_has_no_memory_is_measured)
 {
     if (!begin(SLOW))
@@ -424,6 +435,7 @@ int main(void)
         cmocka_unit_test(huge_cost_is_the_measure), cmocka_unit_test(what_is_brought_in_is_there),
         cmocka_unit_test(it_is_left_to_the_first_touch_where_it_cannot_be_brought_in),
         cmocka_unit_test(a_heap_goes_on_with_small_pages), cmocka_unit_test(growth_by_small_pages_is_paid_in),
+        cmocka_unit_test(what_is_skipped_is_declined),
         cmocka_unit_test(only_what_has_no_memory_is_measured), cmocka_unit_test(so_do_mapped_blocks),
         cmocka_unit_test(a_large_block_is_left_to_its_first_touch),
         cmocka_unit_test(the_system_can_grow_and_move_a_mapped_block),
