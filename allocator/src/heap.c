@@ -221,13 +221,12 @@ void *cell_heap_alloc(struct cell_heap *heap, size_t request, size_t alignment, 
     struct cell_zero_run unused;
     bool map = request >= cell_mapped_threshold(cell_heap_whole(heap)) && cell_option.mmap_max != 0;
 
-    zero = zero == NULL ? &unused : zero;
     if (map) {
         void *block = cell_mapped_alloc(cell_heap_whole(heap), request, alignment, zero);
         if (block != NULL)
             return block;
     }
-    void *block = alloc_chunk(heap, request, alignment, growth, zero);
+    void *block = alloc_chunk(heap, request, alignment, growth, zero == NULL ? &unused : zero);
     if (block == NULL && growth == CELL_GROW && !map)        /* the range is used up: the system may still have room */
         block = cell_mapped_alloc(cell_heap_whole(heap), request, alignment, zero);
     return block;

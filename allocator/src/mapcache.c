@@ -34,17 +34,24 @@ static struct cell_extent remove_entry(struct cell_mapcache *cache, unsigned at)
     return taken;
 }
 
-/* As the newest, joined with what lies beside it. */
-static void append(struct cell_mapcache *cache, struct cell_extent mapping)
+/* Takes what lies beside a mapping out, as a part of it. */
+static void join_neighbours(struct cell_mapcache *cache, struct cell_extent *mapping)
 {
     for (unsigned i = cache->held; i-- > 0;) {
         struct cell_extent *beside = &cache->entry[i];
 
-        if (beside->start + beside->size == mapping.start || mapping.start + mapping.size == beside->start) {
-            mapping.start = beside->start < mapping.start ? beside->start : mapping.start;
-            mapping.size += remove_entry(cache, i).size;
+        if (beside->start + beside->size == mapping->start || mapping->start + mapping->size == beside->start) {
+            mapping->start = beside->start < mapping->start ? beside->start : mapping->start;
+            mapping->size += remove_entry(cache, i).size;
         }
     }
+}
+
+/* As the newest. */
+static void append(struct cell_mapcache *cache, struct cell_extent mapping, bool join)
+{
+    if (join)
+        join_neighbours(cache, &mapping);
     cache->entry[cache->held++] = mapping;
     __atomic_store_n(&cache->bytes, cache->bytes + mapping.size, __ATOMIC_RELAXED);
 }
@@ -61,7 +68,7 @@ static bool suits_better(size_t a, size_t b, size_t size)
     return b >= size ? a >= size && a < b : a > b;
 }
 
-struct cell_extent cell_mapcache_take(struct cell_mapcache *cache, size_t size)
+struct cell_extent cell_mapcache_take(struct cell_mapcache *cache, size_t size, bool split)
 {
     unsigned best = 0;
 
@@ -76,8 +83,8 @@ struct cell_extent cell_mapcache_take(struct cell_mapcache *cache, size_t size)
     struct cell_extent taken = remove_entry(cache, best);
     if (taken.size < size)
         learn(cache, size - taken.size);
-    if (taken.size > size && taken.size - size > size / SLACK) {
-        append(cache, (struct cell_extent){ taken.start + size, taken.size - size });
+    if (split && taken.size > size && taken.size - size > size / SLACK) {
+        append(cache, (struct cell_extent){ taken.start + size, taken.size - size }, true);
         taken.size = size;
     }
     note_least(cache);
@@ -113,7 +120,7 @@ static void forget_unused(struct cell_mapcache *cache)
     cache->puts = 0;
 }
 
-void cell_mapcache_put(struct cell_mapcache *cache, struct cell_extent mapping, size_t bound, struct cell_extents *dropped)
+void cell_mapcache_put(struct cell_mapcache *cache, struct cell_extent mapping, bool join, size_t bound, struct cell_extents *dropped)
 {
     bool keep = bound != 0 && cache->regret >= REGRET_ENOUGH;
 
@@ -127,7 +134,7 @@ void cell_mapcache_put(struct cell_mapcache *cache, struct cell_extent mapping, 
     if (cache->held == CELL_MAPCACHE_ENTRIES)
         dropped->extent[dropped->count++] = remove_entry(cache, 0);
     if (keep)
-        append(cache, mapping);
+        append(cache, mapping, join);
     else
         dropped->extent[dropped->count++] = mapping;
     for (unsigned i = 0; i < dropped->count; i++)

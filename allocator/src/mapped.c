@@ -8,6 +8,8 @@
 
 #define HUGE_ANYHOW   (16 * CELL_HUGE_PAGE)     /* of a block this large, one huge page is slack that does not weigh */
 #define DYNAMIC_MAX   ((size_t)32 << 20)    /* largest value that the dynamic threshold takes */
+#define UNUSED_WEIGHS ((size_t)1 << 20)     /* a block beyond this size must not come in whole where blocks are hardly used, */
+#define UNUSED_MAX    ((size_t)8 << 20)     /* ... nor may more than this of smaller ones */
 #define DYNAMIC_SHARE 16                    /* up to this share of the heap it follows any block */
 
 static struct cell_mapped *mapped_of(const void *block)
@@ -39,15 +41,15 @@ size_t cell_mapped_threshold(const struct cell_heap *heap)
 }
 
 /* Blocks that come and go are better kept in the heap if they are small against it, or if the program has often mapped anew what it had
- * given back; but not if their pages are seldom used. Whether they are, only mappings tell. */
+ * given back; but not many if their pages are seldom used. Whether they are, only mappings tell. */
 static void follow_threshold(struct cell_heap *heap, size_t size)
 {
     size_t heap_bytes = cell_segment_resident(&heap->segment) << CELL_PAGE_SHIFT;
     bool regretted = cell_option.map_cache_share != 0 && cell_mapcache_is_regretted(&heap->map_cache);
     bool come_and_go = size <= heap_bytes / DYNAMIC_SHARE || regretted;
+    bool light = !cell_segment_large_are_unused(&heap->segment) || (size <= UNUSED_WEIGHS && heap->mapped_peak <= UNUSED_MAX);
 
-    if (cell_option.mmap_dynamic && come_and_go && !cell_segment_large_are_unused(&heap->segment) && size <= DYNAMIC_MAX &&
-        size >= cell_mapped_threshold(heap))
+    if (cell_option.mmap_dynamic && come_and_go && light && size <= DYNAMIC_MAX && size >= cell_mapped_threshold(heap))
         __atomic_store_n(&heap->map_threshold, size + 1, __ATOMIC_RELAXED);
 }
 
@@ -215,7 +217,8 @@ static bool admit(struct cell_heap *heap, size_t size, bool reusable, struct cel
     struct cell_extents dropped;
 
     cell_lock_acquire(&heap->lock);
-    *kept = reusable ? cell_mapcache_take(&heap->map_cache, size) : (struct cell_extent){ NULL, 0 };
+    bool split = !cell_segment_large_are_unused(&heap->segment);
+    *kept = reusable ? cell_mapcache_take(&heap->map_cache, size, split) : (struct cell_extent){ NULL, 0 };
     bool admitted = make_room(heap, size, &dropped) && heap->mapped_count < cell_option.mmap_max;
     heap->counts.unmaps += !admitted && kept->start != NULL;
     cell_lock_release(&heap->lock);
@@ -225,11 +228,15 @@ static bool admit(struct cell_heap *heap, size_t size, bool reusable, struct cel
     return admitted;
 }
 
-/* A mapping of `size` bytes or a little more; `*used` of them may hold anything, the rest is zero. start == NULL: no memory. */
+/* A mapping of `size` bytes or up to twice as many; `*used` of them may hold anything, the rest is zero. start == NULL: no memory. */
 static struct cell_extent obtain(struct cell_extent kept, size_t size, size_t *used)
 {
     char *start = NULL;
 
+    if (kept.size / 2 > size) {             /* up to here it is address space alone, and a call less */
+        cell_os_unmap(kept.start + size, kept.size - size);
+        kept.size = size;
+    }
     *used = kept.size;
     if (kept.start != NULL && kept.size >= size)
         return kept;
@@ -253,6 +260,12 @@ static bool drop_kept(struct cell_heap *heap)
     cell_lock_release(&heap->lock);
     cell_mapped_unmap_all(&dropped);
     return dropped.count != 0;
+}
+
+/* Clearing by writes would bring in all of a block that is hardly used. False: it is to be written to. */
+static bool clear_by_giving_back(struct cell_heap *heap, char *start, size_t size)
+{
+    return size > UNUSED_WEIGHS && cell_segment_large_are_unused(&heap->segment) && cell_os_purge(start, size);
 }
 
 size_t cell_mapped_good_size(size_t request)
@@ -284,15 +297,16 @@ void *cell_mapped_alloc(struct cell_heap *heap, size_t request, size_t alignment
         trim_mapping(&mapping.start, &mapping.size, block, request);
 
     struct cell_mapped *m = mapped_of(block);
-    char *fresh = mapping.start + used, *end = mapping.start + mapping.size;
+    bool cleared = zero != NULL && used != 0 && clear_by_giving_back(heap, mapping.start, used);
+    char *fresh = cleared ? mapping.start : mapping.start + used, *end = mapping.start + mapping.size;
     write_header(m, mapping.start, mapping.size, fresh < end ? populate_new(heap, mapping, fresh) : end);
     cell_lock_acquire(&heap->lock);
     heap->counts.maps += used == 0;
     heap->counts.map_reuses += used != 0;
     adopt(heap, m);
     cell_lock_release(&heap->lock);
-    zero->begin = fresh > block ? fresh : block;
-    zero->end = end;
+    if (zero != NULL)
+        *zero = (struct cell_zero_run){ fresh > block ? fresh : block, end };
     return block;
 }
 
@@ -342,7 +356,7 @@ void cell_mapped_free(struct cell_heap *heap, void *block)
     follow_threshold(heap, size);
     size_t in_use = (cell_segment_resident(&heap->segment) << CELL_PAGE_SHIFT) + heap->mapped_bytes + size;
     size_t bound = cell_option.map_cache_share == 0 ? 0 : in_use / cell_option.map_cache_share;
-    cell_mapcache_put(&heap->map_cache, (struct cell_extent){ start, size }, bound, &dropped);
+    cell_mapcache_put(&heap->map_cache, (struct cell_extent){ start, size }, !cell_segment_large_are_unused(&heap->segment), bound, &dropped);
     heap->counts.unmaps += dropped.count;
     cell_lock_release(&heap->lock);
     cell_mapped_unmap_all(&dropped);

@@ -9,6 +9,7 @@
 
 #include "heap.h"
 
+/* zero == NULL: what the block holds does not matter. */
 void *cell_mapped_alloc(struct cell_heap *heap, size_t request, size_t alignment, struct cell_zero_run *zero);
 void  cell_mapped_free(struct cell_heap *heap, void *block);
 /* Grown or shrunk by the system, perhaps moved; NULL when it would no longer deserve a mapping, or is refused. */

@@ -6,23 +6,12 @@
 
 #include "can_populate.h"
 #include "heap.h"
+#include "resident.h"
 #include "segment.h"
 #include "support.h"
 
 #define MIB   ((size_t)1 << 20)
 #define BATCH 64        /* pages */
-
-static size_t resident_pages(const char *from, size_t size)
-{
-    static unsigned char present[16 * MIB / CELL_PAGE];
-    uintptr_t begin = (uintptr_t)from & ~(CELL_PAGE - 1), end = (uintptr_t)(from + size) & ~(CELL_PAGE - 1);
-    size_t pages = (end - begin) / CELL_PAGE, resident = 0;
-
-    REQUIRE(pages <= COUNT_OF(present) && mincore((void *)begin, end - begin, present) == 0);
-    for (size_t i = 0; i < pages; i++)
-        resident += present[i] & 1;
-    return resident;
-}
 
 /* Each block is mapped anew, and by small pages, which are what is counted. */
 static void keep_no_mapping(void)

@@ -1,6 +1,7 @@
 /* test_retention.c - when free pages go back to the system, and when cached chunks go back to the heap: often enough to be
  * lean, not so often that the same ones come and go. */
 #include "clock.h"
+#include "resident.h"
 #include "support.h"
 
 #define BLOCKS 4000
@@ -319,40 +320,94 @@ TEST(large_blocks_that_are_hardly_used_do_not)
     REQUIRE(mapped_share(1) > 80);
 }
 
-/* Three blocks of 0.3 to 2 MB in a heap of nothing else, one replaced after the other, and of each `used` bytes are written. */
-static void replace_large_blocks(size_t used)
+/* Three blocks of 300,000 bytes to `most` in a heap of nothing else, one replaced after the other, and of each `used` bytes are written. */
+static void replace_large_blocks(size_t most, size_t used)
 {
     static void *slot[3];
     uint64_t state = 7;
 
     for (int i = 0; i < 600; i++) {
-        size_t size = 300000 + random_from(&state) % 1700000;
+        size_t size = 300000 + random_from(&state) % (most - 300000);
         cell_free(slot[i % 3]);
         slot[i % 3] = must_malloc(size);
         memset(slot[i % 3], 1, used < size ? used : size);
     }
 }
 
+static uint64_t calls(void)
+{
+    return stats_now().maps + stats_now().remaps + stats_now().unmaps;
+}
+
 /* None of which is small against the heap; but what may be kept as mappings does not serve them. */
 TEST(blocks_that_are_mapped_again_and_again_move_into_the_heap)
 {
-    replace_large_blocks(SIZE_MAX);
-    uint64_t before = stats_now().maps + stats_now().remaps + stats_now().unmaps;
-    replace_large_blocks(SIZE_MAX);
-    REQUIRE(stats_now().maps + stats_now().remaps + stats_now().unmaps <= before + 12);
+    replace_large_blocks(2000000, SIZE_MAX);
+    uint64_t before = calls();
+    replace_large_blocks(2000000, SIZE_MAX);
+    REQUIRE(calls() <= before + 12);
     REQUIRE_SOUND_HEAP();
 }
 
 TEST(unless_they_are_hardly_used)
 {
-    replace_large_blocks(1);
-    REQUIRE(stats_now().mapped_bytes >= 3 * 300000);
+    replace_large_blocks(2000000, 1);
+    size_t mapped = stats_now().mapped_bytes;
+    void *block = must_malloc(1200000);
+    REQUIRE(stats_now().mapped_bytes >= mapped + 1200000);
+    cell_free(block);
+}
+
+/* Three of up to 1 MiB come to little even if all of them came in. */
+TEST(and_neither_small_nor_few)
+{
+    for (int i = 0; i < 4; i++)
+        replace_large_blocks(1000000, 1);
+    REQUIRE(stats_now().mapped_bytes < 300000);
+}
+
+/* Three blocks of 2 to 62 MiB, which are hardly used but for their first tenth. Returns how much of them has memory at last, in percent. */
+static size_t resident_share(bool cleared)
+{
+    static char *slot[3];
+    static size_t held[3];
+    uint64_t state = 3;
+    size_t live = 0, resident = 0;
+
+    for (int i = 0; i < 1000; i++) {
+        size_t at = random_from(&state) % COUNT_OF(slot), size = ((size_t)2 << 20) + random_from(&state) % ((size_t)60 << 20);
+        if (held[at] != 0)
+            memset(slot[at] + held[at] - 100, 1, 100);      /* for the next to read as zero */
+        cell_free(slot[at]);
+        live += size - held[at];
+        held[at] = size;
+        slot[at] = cleared ? cell_calloc(1, size) : must_malloc(size);
+        REQUIRE(slot[at] != NULL && (!cleared || (slot[at][0] == 0 && slot[at][size - 50] == 0)));
+        REQUIRE(cell_usable_size(slot[at]) <= 2 * size);
+        for (size_t used = 0; used < size / 10; used += CELL_PAGE)
+            slot[at][used] = 1;
+    }
+    REQUIRE(stats_now().map_reuses > 100);
+    for (size_t i = 0; i < COUNT_OF(slot); i++)
+        resident += resident_pages(slot[i], held[i]) * CELL_PAGE;
+    return 100 * resident / live;
+}
+
+/* A mapping that served blocks of many sizes, at many places of it, would be resident all over. */
+TEST(what_hardly_used_blocks_leave_does_not_add_up)
+{
+    REQUIRE(resident_share(false) < 30);
+}
+
+TEST(nor_does_clearing_bring_them_in)
+{
+    REQUIRE(resident_share(true) < 25);
 }
 
 TEST(or_none_is_to_be_kept)
 {
     REQUIRE(cell_option_set("map_cache_share", 0) == 0);
-    replace_large_blocks(SIZE_MAX);
+    replace_large_blocks(2000000, SIZE_MAX);
     REQUIRE(stats_now().mapped_bytes >= 3 * 300000);
 }
 
@@ -420,7 +475,9 @@ int main(void)
         cmocka_unit_test(large_blocks_that_are_used_move_into_the_heap),
         cmocka_unit_test(large_blocks_that_are_hardly_used_do_not),
         cmocka_unit_test(blocks_that_are_mapped_again_and_again_move_into_the_heap),
-        cmocka_unit_test(unless_they_are_hardly_used), cmocka_unit_test(or_none_is_to_be_kept),
+        cmocka_unit_test(unless_they_are_hardly_used), cmocka_unit_test(and_neither_small_nor_few),
+        cmocka_unit_test(what_hardly_used_blocks_leave_does_not_add_up), cmocka_unit_test(nor_does_clearing_bring_them_in),
+        cmocka_unit_test(or_none_is_to_be_kept),
         cmocka_unit_test(caches_are_not_emptied_for_every_page),
         cmocka_unit_test(pools_that_come_in_rows_take_single_pages_before_the_heap_grows),
     };

@@ -7,6 +7,7 @@
 #include "can_populate.h"
 #include "heap.h"
 #include "hugepage.h"
+#include "resident.h"
 #include "segment.h"
 #include "support.h"
 #include "tunables.h"
@@ -91,13 +92,7 @@ TEST(huge_cost_is_the_measure)
 
 static size_t resident(const char *start, size_t size)
 {
-    static unsigned char present[1 << 16];
-    size_t count = 0;
-
-    REQUIRE(size / CELL_PAGE <= sizeof present && mincore((void *)(uintptr_t)start, size, present) == 0);
-    for (size_t i = 0; i < size / CELL_PAGE; i++)
-        count += present[i] & 1;
-    return count * CELL_PAGE;
+    return resident_pages(start, size) * CELL_PAGE;
 }
 
 /* The advice on huge pages that was the last before pages were brought in. */

@@ -18,14 +18,14 @@ static struct cell_extent mapping(size_t size)
 
 static struct cell_extent take(size_t size)
 {
-    return cell_mapcache_take(&cache, size);
+    return cell_mapcache_take(&cache, size, true);
 }
 
 static struct cell_extents put(struct cell_extent freed, size_t bound)
 {
     struct cell_extents dropped;
 
-    cell_mapcache_put(&cache, freed, bound, &dropped);
+    cell_mapcache_put(&cache, freed, true, bound, &dropped);
     return dropped;
 }
 
@@ -126,6 +126,18 @@ TEST(parts_that_come_back_are_joined)
     REQUIRE_EQUAL(cache.held, 1);
     REQUIRE_EQUAL(cache.bytes, 1024 * KIB);
     REQUIRE(take(1024 * KIB).start == whole.start);
+}
+
+TEST(mappings_that_are_hardly_used_stay_as_they_are)
+{
+    teach();
+    struct cell_extent whole = mapping(1024 * KIB), front = { whole.start, 512 * KIB }, back = { whole.start + 512 * KIB, 512 * KIB };
+    struct cell_extents dropped;
+    cell_mapcache_put(&cache, front, false, FAR, &dropped);
+    cell_mapcache_put(&cache, back, false, FAR, &dropped);
+    REQUIRE(cache.held == 2 && dropped.count == 0);
+    REQUIRE_EQUAL(cell_mapcache_take(&cache, 64 * KIB, false).size, 512 * KIB);
+    REQUIRE(cache.held == 1 && cache.bytes == 512 * KIB);
 }
 
 TEST(a_block_grows_into_the_one_behind_it)
@@ -296,7 +308,8 @@ int main(void)
         cmocka_unit_test(it_is_regretted_when_it_has_been_so_eight_times_of_late),
         cmocka_unit_test(the_smallest_that_holds_a_request_serves_it),
         cmocka_unit_test(what_is_too_much_is_split_off_and_kept), cmocka_unit_test(a_little_too_much_stays_with_the_block),
-        cmocka_unit_test(parts_that_come_back_are_joined), cmocka_unit_test(a_block_grows_into_the_one_behind_it),
+        cmocka_unit_test(parts_that_come_back_are_joined), cmocka_unit_test(mappings_that_are_hardly_used_stay_as_they_are),
+        cmocka_unit_test(a_block_grows_into_the_one_behind_it),
         cmocka_unit_test(what_is_wanted_back_again_and_again_is_kept_beyond_the_bound),
         cmocka_unit_test(what_there_is_no_place_for_is_not_wanted), cmocka_unit_test(until_it_lies_unused), cmocka_unit_test(what_a_mapping_had_to_be_grown_by_is_wanted_too),
         cmocka_unit_test(the_oldest_go_until_little_is_left),
