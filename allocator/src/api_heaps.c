@@ -81,12 +81,14 @@ static void *take_cell(struct cell_heap *heap, size_t size)
     return cell_freed_pop(&stack);
 }
 
+/* zero == NULL: what the block holds does not matter. */
 static void *take(struct cell_heap *heap, size_t size, struct cell_zero_run *zero)
 {
     void *block = cell_size_is_cell(size) ? take_cell(heap, size) : NULL;
 
     if (block != NULL) {
-        zero->begin = zero->end = block;
+        if (zero != NULL)
+            zero->begin = zero->end = block;
         return block;
     }
     return size > CELL_REQUEST_MAX ? NULL : cell_heap_alloc(heap, size, CELL_ALIGN, CELL_GROW, zero);
@@ -94,9 +96,7 @@ static void *take(struct cell_heap *heap, size_t size, struct cell_zero_run *zer
 
 void *cell_heap_malloc(struct cell_heap *heap, size_t size)
 {
-    struct cell_zero_run zero;
-
-    return cell_api_or_enomem(take(heap, size, &zero));
+    return cell_api_or_enomem(take(heap, size, NULL));
 }
 
 void *cell_heap_calloc(struct cell_heap *heap, size_t count, size_t size)

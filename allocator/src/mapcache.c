@@ -6,7 +6,9 @@
 #define REGRET_MAX     8u
 #define GROWN_FROM     4        /* a mapping grows to this many times its size at most */
 #define SLACK          8        /* a block may have this share of it too much */
+#define SLACK_SPARSE   4        /* ... where that has no memory for the most part; free_sized() knows of it */
 #define WANTED_STEP    4        /* what has been wanted back this many times may be kept */
+#define SPARSE_MAX     4        /* bounds of what is learnt about the use of blocks */
 #define WINDOW         64       /* puts after which what has lain unused counts as wanted no more */
 
 /* Of a request, `size` bytes are not there: would they be if all had been kept? */
@@ -47,10 +49,12 @@ static void join_neighbours(struct cell_mapcache *cache, struct cell_extent *map
     }
 }
 
-/* As the newest. */
-static void append(struct cell_mapcache *cache, struct cell_extent mapping, bool join)
+/* As the newest.
+ * cold, as what else is for kept mappings alone: not near what a program's start needs. */
+__attribute__((cold, noinline))
+static void append(struct cell_mapcache *cache, struct cell_extent mapping)
 {
-    if (join)
+    if (!cell_mapcache_is_sparse(cache))
         join_neighbours(cache, &mapping);
     cache->entry[cache->held++] = mapping;
     __atomic_store_n(&cache->bytes, cache->bytes + mapping.size, __ATOMIC_RELAXED);
@@ -68,10 +72,12 @@ static bool suits_better(size_t a, size_t b, size_t size)
     return b >= size ? a >= size && a < b : a > b;
 }
 
-struct cell_extent cell_mapcache_take(struct cell_mapcache *cache, size_t size, bool split)
+struct cell_extent cell_mapcache_take(struct cell_mapcache *cache, size_t size, struct cell_extent *cut)
 {
+    bool sparse = cell_mapcache_is_sparse(cache);
     unsigned best = 0;
 
+    *cut = (struct cell_extent){ NULL, 0 };
     for (unsigned i = 1; i < cache->held; i++)
         if (suits_better(cache->entry[i].size, cache->entry[best].size, size))
             best = i;
@@ -83,9 +89,15 @@ struct cell_extent cell_mapcache_take(struct cell_mapcache *cache, size_t size, 
     struct cell_extent taken = remove_entry(cache, best);
     if (taken.size < size)
         learn(cache, size - taken.size);
-    if (split && taken.size > size && taken.size - size > size / SLACK) {
-        append(cache, (struct cell_extent){ taken.start + size, taken.size - size }, true);
+    if (taken.size > size && taken.size - size > size / (sparse ? SLACK_SPARSE : SLACK)) {
+        struct cell_extent rest = { taken.start + size, taken.size - size };
         taken.size = size;
+        if (sparse) {
+            cache->given_back += rest.size;
+            *cut = rest;
+        } else {
+            append(cache, rest);
+        }
     }
     note_least(cache);
     return taken;
@@ -120,7 +132,7 @@ static void forget_unused(struct cell_mapcache *cache)
     cache->puts = 0;
 }
 
-void cell_mapcache_put(struct cell_mapcache *cache, struct cell_extent mapping, bool join, size_t bound, struct cell_extents *dropped)
+void cell_mapcache_put(struct cell_mapcache *cache, struct cell_extent mapping, size_t bound, struct cell_extents *dropped)
 {
     bool keep = bound != 0 && cache->regret >= REGRET_ENOUGH;
 
@@ -134,12 +146,26 @@ void cell_mapcache_put(struct cell_mapcache *cache, struct cell_extent mapping, 
     if (cache->held == CELL_MAPCACHE_ENTRIES)
         dropped->extent[dropped->count++] = remove_entry(cache, 0);
     if (keep)
-        append(cache, mapping, join);
+        append(cache, mapping);
     else
         dropped->extent[dropped->count++] = mapping;
     for (unsigned i = 0; i < dropped->count; i++)
         cache->given_back += dropped->extent[i].size;
     forget_unused(cache);
+}
+
+__attribute__((cold, noinline))
+void cell_mapcache_note_use(struct cell_mapcache *cache, bool hardly)
+{
+    int sparse = hardly ? cache->sparse + 1 : cache->sparse - 2;
+
+    sparse = sparse > SPARSE_MAX ? SPARSE_MAX : sparse < -SPARSE_MAX ? -SPARSE_MAX : sparse;
+    __atomic_store_n(&cache->sparse, sparse, __ATOMIC_RELAXED);
+}
+
+bool cell_mapcache_is_sparse(const struct cell_mapcache *cache)
+{
+    return __atomic_load_n(&cache->sparse, __ATOMIC_RELAXED) > 0;
 }
 
 bool cell_mapcache_is_regretted(const struct cell_mapcache *cache)

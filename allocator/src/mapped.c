@@ -182,14 +182,19 @@ static bool is_resident(const char *address)
     return cell_os_is_resident((char *)((uintptr_t)address & ~(cell_os_page_size() - 1)));
 }
 
-/* A page well within the part that was left to faults tells whether the program has used the whole block. Lock held. */
+/* A page well within the part that was left to faults tells whether the program has used the whole block, the one at a quarter, if
+ * left to faults, whether it has hardly used it. Lock held. */
 static void learn_use(struct cell_heap *heap, const struct cell_mapped *m)
 {
-    char *end = m->start + m->size;
+    char *end = m->start + m->size, *quarter = m->start + m->size / 4;
     char *middle = m->populated_end + (end - m->populated_end) / 2;
 
-    if (m->size >= cell_option.populate_max && m->populated_end < end)
-        cell_segment_note_large_use(&heap->segment, m->size, is_resident(middle));
+    if (m->size < cell_option.populate_max || m->populated_end >= end)
+        return;
+    bool whole = is_resident(middle);
+    cell_segment_note_large_use(&heap->segment, m->size, whole);
+    if (m->populated_end <= quarter)
+        cell_mapcache_note_use(&heap->map_cache, !whole && !is_resident(quarter));
 }
 
 static void write_header(struct cell_mapped *m, char *start, size_t size, char *populated_end)
@@ -215,28 +220,28 @@ static bool make_room(struct cell_heap *heap, size_t size, struct cell_extents *
 static bool admit(struct cell_heap *heap, size_t size, bool reusable, struct cell_extent *kept)
 {
     struct cell_extents dropped;
+    struct cell_extent cut = { NULL, 0 };
 
+    *kept = cut;
     cell_lock_acquire(&heap->lock);
-    bool split = !cell_segment_large_are_unused(&heap->segment);
-    *kept = reusable ? cell_mapcache_take(&heap->map_cache, size, split) : (struct cell_extent){ NULL, 0 };
+    if (reusable)
+        *kept = cell_mapcache_take(&heap->map_cache, size, &cut);
     bool admitted = make_room(heap, size, &dropped) && heap->mapped_count < cell_option.mmap_max;
     heap->counts.unmaps += !admitted && kept->start != NULL;
     cell_lock_release(&heap->lock);
     cell_mapped_unmap_all(&dropped);
+    if (cut.start != NULL)
+        cell_os_unmap(cut.start, cut.size);
     if (!admitted && kept->start != NULL)
         cell_os_unmap(kept->start, kept->size);
     return admitted;
 }
 
-/* A mapping of `size` bytes or up to twice as many; `*used` of them may hold anything, the rest is zero. start == NULL: no memory. */
+/* A mapping of `size` bytes or a little more; `*used` of them may hold anything, the rest is zero. start == NULL: no memory. */
 static struct cell_extent obtain(struct cell_extent kept, size_t size, size_t *used)
 {
     char *start = NULL;
 
-    if (kept.size / 2 > size) {             /* up to here it is address space alone, and a call less */
-        cell_os_unmap(kept.start + size, kept.size - size);
-        kept.size = size;
-    }
     *used = kept.size;
     if (kept.start != NULL && kept.size >= size)
         return kept;
@@ -262,10 +267,12 @@ static bool drop_kept(struct cell_heap *heap)
     return dropped.count != 0;
 }
 
-/* Clearing by writes would bring in all of a block that is hardly used. False: it is to be written to. */
+/* Clearing by writes would bring in all of a block that is hardly used. False: it is to be written to, as where all of it is to come in. */
+__attribute__((cold, noinline))
 static bool clear_by_giving_back(struct cell_heap *heap, char *start, size_t size)
 {
-    return size > UNUSED_WEIGHS && cell_segment_large_are_unused(&heap->segment) && cell_os_purge(start, size);
+    return size > UNUSED_WEIGHS && cell_mapcache_is_sparse(&heap->map_cache) && !cell_segment_large_are_used(&heap->segment) &&
+           cell_os_purge(start, size);
 }
 
 size_t cell_mapped_good_size(size_t request)
@@ -356,7 +363,7 @@ void cell_mapped_free(struct cell_heap *heap, void *block)
     follow_threshold(heap, size);
     size_t in_use = (cell_segment_resident(&heap->segment) << CELL_PAGE_SHIFT) + heap->mapped_bytes + size;
     size_t bound = cell_option.map_cache_share == 0 ? 0 : in_use / cell_option.map_cache_share;
-    cell_mapcache_put(&heap->map_cache, (struct cell_extent){ start, size }, !cell_segment_large_are_unused(&heap->segment), bound, &dropped);
+    cell_mapcache_put(&heap->map_cache, (struct cell_extent){ start, size }, bound, &dropped);
     heap->counts.unmaps += dropped.count;
     cell_lock_release(&heap->lock);
     cell_mapped_unmap_all(&dropped);

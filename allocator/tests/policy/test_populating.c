@@ -13,6 +13,11 @@
 #define MIB   ((size_t)1 << 20)
 #define BATCH 64        /* pages */
 
+static size_t resident_pages(const char *from, size_t size)
+{
+    return resident_bytes(from, size) / CELL_PAGE;
+}
+
 /* Each block is mapped anew, and by small pages, which are what is counted. */
 static void keep_no_mapping(void)
 {

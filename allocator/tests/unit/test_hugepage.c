@@ -90,11 +90,6 @@ TEST(huge_cost_is_the_measure)
     REQUIRE(!cell_huge_pays(&account));
 }
 
-static size_t resident(const char *start, size_t size)
-{
-    return resident_pages(start, size) * CELL_PAGE;
-}
-
 /* The advice on huge pages that was the last before pages were brought in. */
 static int last_advice, came_in_under;
 static void *came_in_unadvised;                         /* what was brought in last without any */
@@ -149,7 +144,7 @@ TEST(what_is_brought_in_is_there)
             REQUIRE(cell_option_set("huge_cost", 0) == 0);
         long balance = account.balance_ns;
         REQUIRE(cell_huge_bring_in(&account, start + i * UNIT));
-        REQUIRE_EQUAL(resident(start, 3 * UNIT), (i + 1) * UNIT);
+        REQUIRE_EQUAL(resident_bytes(start, 3 * UNIT), (i + 1) * UNIT);
         REQUIRE(account.small_ns > 0 && (i == 1 || account.balance_ns == balance));
         REQUIRE(!cell_os_huge_available() || is_asked_for(start + i * UNIT));
         REQUIRE(came_in_under == (i == 0 ? MADV_NOHUGEPAGE : MADV_HUGEPAGE));
@@ -164,7 +159,7 @@ TEST(it_is_left_to_the_first_touch_where_it_cannot_be_brought_in)
 
     REQUIRE(map != MAP_FAILED && cell_option_set("populate_share", 0) == 0);
     REQUIRE(!cell_huge_bring_in(&account, start));
-    REQUIRE(account.small_ns == 0 && resident(start, UNIT) == 0);
+    REQUIRE(account.small_ns == 0 && resident_bytes(start, UNIT) == 0);
     REQUIRE(!cell_os_huge_available() || is_asked_for(start));
 }
 
@@ -197,7 +192,7 @@ TEST(a_heap_goes_on_with_small_pages)
     REQUIRE(seg.huge.balance_ns < 0 && seg.huge_from == SIZE_MAX);
     for (size_t at = 0; at < seg.committed; at += UNIT)
         REQUIRE(!is_asked_for(seg.base + at));
-    REQUIRE_EQUAL(seg.resident * CELL_PAGE, resident(seg.base, seg.committed));
+    REQUIRE_EQUAL(seg.resident * CELL_PAGE, resident_bytes(seg.base, seg.committed));
 
     seg.huge.balance_ns = 0;                            /* from here on they pay */
     REQUIRE(cell_option_set("huge_cost", 0) == 0);
@@ -262,15 +257,15 @@ TEST(a_large_block_is_left_to_its_first_touch)
         REQUIRE(cell_segment_grow(&seg, UNIT));
     REQUIRE(seg.huge_from < 4 * UNIT);
     cell_segment_touch(&seg, seg.base + 8 * UNIT, seg.base + 40 * UNIT, NULL);
-    REQUIRE(resident(seg.base + 8 * UNIT, 32 * UNIT) <= UNIT);
+    REQUIRE(resident_bytes(seg.base + 8 * UNIT, 32 * UNIT) <= UNIT);
 
     long balance = seg.huge.balance_ns;
     cell_segment_touch(&seg, seg.base + 50 * UNIT, seg.base + 50 * UNIT + CELL_PAGE, &postponed);
-    REQUIRE(seg.huge.balance_ns == balance && resident(seg.base + 50 * UNIT, UNIT) == 0);
+    REQUIRE(seg.huge.balance_ns == balance && resident_bytes(seg.base + 50 * UNIT, UNIT) == 0);
 
     seg.huge.balance_ns = -1;                           /* somebody else's, meanwhile */
     cell_segment_touch(&seg, seg.base + 54 * UNIT, seg.base + 60 * UNIT, NULL);
-    REQUIRE(seg.huge_from == SIZE_MAX && resident(seg.base + 54 * UNIT, 6 * UNIT) <= UNIT / 4);
+    REQUIRE(seg.huge_from == SIZE_MAX && resident_bytes(seg.base + 54 * UNIT, 6 * UNIT) <= UNIT / 4);
     cell_segment_destroy(&seg);
 }
 
@@ -372,7 +367,7 @@ TEST(what_a_large_full_block_grows_by_has_huge_pages)
             REQUIRE(block != NULL);
             REQUIRE_EQUAL(is_asked_for(block + before + more * UNIT - 1), cases[i].full && cases[i].small_ns == SLOW);
             char *fresh = (char *)((uintptr_t)(block + before + CELL_PAGE) & ~(uintptr_t)(CELL_PAGE - 1));
-            size_t there = resident(fresh, (more - 1) * UNIT);
+            size_t there = resident_bytes(fresh, (more - 1) * UNIT);
             /* An eighth comes in, of what was full at most, and with huge pages one at least, to see what it takes. */
             size_t eighth = (more * UNIT < before ? more * UNIT : before) / 8;
             REQUIRE(cases[i].full ? there >= eighth - 2 * CELL_PAGE && there <= eighth + 2 * UNIT : there == 0);
@@ -401,7 +396,7 @@ TEST(nothing_else_that_grows_has_them)
         REQUIRE(block != NULL && block[before - 1] == 1);
         REQUIRE(!is_asked_for(block + 59 * UNIT));
         char *fresh = (char *)((uintptr_t)(block + before + CELL_PAGE) & ~(uintptr_t)(CELL_PAGE - 1));
-        REQUIRE(resident(fresh, 39 * UNIT) <= UNIT / 8);
+        REQUIRE(resident_bytes(fresh, 39 * UNIT) <= UNIT / 8);
     }
 }
 

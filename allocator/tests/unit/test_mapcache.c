@@ -16,16 +16,18 @@ static struct cell_extent mapping(size_t size)
     return fresh;
 }
 
+static struct cell_extent cut;
+
 static struct cell_extent take(size_t size)
 {
-    return cell_mapcache_take(&cache, size, true);
+    return cell_mapcache_take(&cache, size, &cut);
 }
 
 static struct cell_extents put(struct cell_extent freed, size_t bound)
 {
     struct cell_extents dropped;
 
-    cell_mapcache_put(&cache, freed, true, bound, &dropped);
+    cell_mapcache_put(&cache, freed, bound, &dropped);
     return dropped;
 }
 
@@ -132,12 +134,18 @@ TEST(mappings_that_are_hardly_used_stay_as_they_are)
 {
     teach();
     struct cell_extent whole = mapping(1024 * KIB), front = { whole.start, 512 * KIB }, back = { whole.start + 512 * KIB, 512 * KIB };
-    struct cell_extents dropped;
-    cell_mapcache_put(&cache, front, false, FAR, &dropped);
-    cell_mapcache_put(&cache, back, false, FAR, &dropped);
-    REQUIRE(cache.held == 2 && dropped.count == 0);
-    REQUIRE_EQUAL(cell_mapcache_take(&cache, 64 * KIB, false).size, 512 * KIB);
-    REQUIRE(cache.held == 1 && cache.bytes == 512 * KIB);
+    cell_mapcache_note_use(&cache, true);
+    put(front, FAR);
+    put(back, FAR);
+    REQUIRE_EQUAL(cache.held, 2);
+    REQUIRE(take(412 * KIB).size == 512 * KIB && cut.start == NULL);
+    put(front, FAR);
+    size_t given_back = cache.given_back;
+    REQUIRE(take(408 * KIB).size == 408 * KIB && cut.start == back.start + 408 * KIB && cut.size == 104 * KIB);
+    REQUIRE(cache.held == 1 && cache.bytes == 512 * KIB && cache.given_back == given_back + cut.size);
+    cell_mapcache_note_use(&cache, false);
+    REQUIRE(take(64 * KIB).size == 64 * KIB && cut.start == NULL);
+    REQUIRE_EQUAL(cache.bytes, 448 * KIB);
 }
 
 TEST(a_block_grows_into_the_one_behind_it)
