@@ -193,7 +193,7 @@ static void learn_use(struct cell_heap *heap, const struct cell_mapped *m)
         return;
     bool whole = is_resident(middle);
     cell_segment_note_large_use(&heap->segment, m->size, whole);
-    if (m->populated_end <= quarter)
+    if (whole || m->populated_end <= quarter)
         cell_mapcache_note_use(&heap->map_cache, !whole && !is_resident(quarter));
 }
 
